@@ -1,0 +1,202 @@
+/**
+ * A device as the stack sees it (Linux's `struct net_device`): an interface index and a name, flags, the
+ * operational state, the queueing discipline's name, and the bounded queue in which packets wait for the
+ * driver. The driver itself is a {@link LinkDevice}.
+ */
+import { TunstackError } from '../errors.ts'
+import { Burst, PacketQueue } from '../packet/burst.ts'
+import type { Packet, PacketDevice } from '../packet/packet.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import { type LinkDevice, LinkFlag } from './link-device.ts'
+import { LinkStat } from './link-stats.ts'
+
+/** `IF_OPER_*` of RFC 2863 as `ip link` prints it. */
+export type OperState = 'UNKNOWN' | 'DOWN' | 'UP' | 'LOWERLAYERDOWN' | 'NOTPRESENT'
+
+/** Sees every packet on a device, before the stack acts on it or after it left; must not keep it. */
+export type PacketTap = (packet: Packet, device: NetDevice, outgoing: boolean) => void
+
+/** What a device asks of the stack it belongs to. */
+export interface NetDeviceOwner {
+  /** Something waits in `txQueue`: flush at the end of the burst. */
+  transmitPending(device: NetDevice): void
+  /** Counts a packet that dies, and frees it. */
+  drop(packet: Packet, reason: number, device: NetDevice | null): void
+}
+
+export class NetDevice implements PacketDevice {
+  readonly ifindex: number
+  readonly link: LinkDevice
+  name: string
+  /** `IFF_UP`. Change it with the stack (`Interface.up()`), which moves routes too. */
+  up = false
+  /** Name of the queueing discipline: `noop` until the device was up once. */
+  qdisc = 'noop'
+  /** `group` of `ip link`. */
+  group = 0
+  promiscuity = 0
+  readonly txQueue: PacketQueue
+  readonly taps: PacketTap[] = []
+  readonly #owner: NetDeviceOwner
+  readonly #burst = new Burst()
+  /** The driver took less than it was given, and has not called wake() yet. */
+  #stopped = false
+  #pending = false
+
+  constructor(link: LinkDevice, ifindex: number, name: string, owner: NetDeviceOwner) {
+    this.link = link
+    this.ifindex = ifindex
+    this.name = name
+    this.#owner = owner
+    this.txQueue = new PacketQueue(link.txQueueLength)
+  }
+
+  get mtu(): number {
+    return this.link.mtu
+  }
+
+  get isLoopback(): boolean {
+    return (this.link.flags & LinkFlag.LOOPBACK) !== 0
+  }
+
+  /** Carrier: packets could leave (`IFF_LOWER_UP` once it is up). */
+  get carrier(): boolean {
+    return this.link.carrier
+  }
+
+  /** Up and with carrier: what routing calls alive. */
+  get running(): boolean {
+    return this.up && this.link.carrier
+  }
+
+  get operState(): OperState {
+    if (!this.up || !this.link.carrier) return 'DOWN'
+    // Neither loopback nor a TUN without carrier detection reports more; a TUN with a reader says UP... UNKNOWN.
+    return 'UNKNOWN'
+  }
+
+  /** Packets of room in the transmit queue: what a sender may still hand over before it has to wait. */
+  get txRoom(): number {
+    return this.txQueue.limit - this.txQueue.length
+  }
+
+  /** Queues the packet for the driver, or drops it when the device is down or the queue full. */
+  enqueue(packet: Packet): boolean {
+    packet.device = this
+    if (!this.up) {
+      this.link.stats.increment(LinkStat.txDropped)
+      this.#owner.drop(packet, DropReason.DEV_READY, this)
+      return false
+    }
+    if (!this.txQueue.push(packet)) {
+      this.link.stats.increment(LinkStat.txDropped)
+      this.#owner.drop(packet, DropReason.QDISC_DROP, this)
+      return false
+    }
+    if (!this.#pending && !this.#stopped) {
+      this.#pending = true
+      this.#owner.transmitPending(this)
+    }
+    return true
+  }
+
+  /** Hands what waits to the driver, a burst at a time, until the queue is empty or the driver has enough. */
+  flush(): void {
+    this.#pending = false
+    while (!this.#stopped && this.txQueue.length > 0) {
+      const burst = this.#burst
+      this.txQueue.fill(burst)
+      if (this.taps.length > 0) this.#tapOutgoing(burst)
+      const taken = this.link.transmit(burst)
+      if (taken < burst.length) {
+        this.#stopped = true
+        for (let i = burst.length - 1; i >= taken; i--) this.txQueue.unshift(burst.packets[i]!)
+      }
+      burst.clear()
+    }
+  }
+
+  /** The driver has room again. */
+  wake(): void {
+    this.#stopped = false
+    if (this.txQueue.length > 0 && !this.#pending) {
+      this.#pending = true
+      this.#owner.transmitPending(this)
+    }
+  }
+
+  /** Empties the transmit queue: the device went down or away. */
+  purge(): void {
+    for (let packet = this.txQueue.shift(); packet !== null; packet = this.txQueue.shift()) {
+      this.#owner.drop(packet, DropReason.QUEUE_PURGE, this)
+    }
+    this.#stopped = false
+  }
+
+  #tapOutgoing(burst: Burst): void {
+    for (let i = 0; i < burst.length; i++) {
+      for (const tap of this.taps) tap(burst.packets[i]!, this, true)
+    }
+  }
+}
+
+/** The devices of one stack, by index and by name. */
+export class DeviceTable {
+  readonly #byIndex = new Map<number, NetDevice>()
+  readonly #byName = new Map<string, NetDevice>()
+  #nextIndex = 1
+
+  /** The index that the next device gets: indices are never reused. */
+  takeIndex(): number {
+    return this.#nextIndex++
+  }
+
+  /** @throws TunstackError `EEXIST` if the name is taken, `EINVAL` if it is no interface name. */
+  add(device: NetDevice): void {
+    checkInterfaceName(device.name)
+    if (this.#byName.has(device.name)) {
+      throw new TunstackError('EEXIST', `a device named '${device.name}' is there already`, { value: device.name })
+    }
+    this.#byIndex.set(device.ifindex, device)
+    this.#byName.set(device.name, device)
+  }
+
+  remove(device: NetDevice): void {
+    this.#byIndex.delete(device.ifindex)
+    this.#byName.delete(device.name)
+  }
+
+  byIndex(ifindex: number): NetDevice | undefined {
+    return this.#byIndex.get(ifindex)
+  }
+
+  byName(name: string): NetDevice | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** In order of their index. */
+  [Symbol.iterator](): IterableIterator<NetDevice> {
+    return this.#byIndex.values()
+  }
+}
+
+/** Linux's `dev_valid_name`: 1…15 bytes, not `.` or `..`, no `/`, `:` or white space. @throws TunstackError `EINVAL` */
+export function checkInterfaceName(name: string): void {
+  const valid = /^[^/:\s]{1,15}$/.test(name) && name !== '.' && name !== '..' && utf8Length(name) <= 15
+  if (!valid) {
+    throw new TunstackError(
+      'EINVAL',
+      `'${name}' is no interface name: 1 to 15 bytes without '/', ':' or white space`,
+      { value: name },
+    )
+  }
+}
+
+function utf8Length(text: string): number {
+  let bytes = 0
+  for (const char of text) {
+    const code = char.codePointAt(0)!
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4
+  }
+  return bytes
+}

@@ -1,0 +1,139 @@
+/**
+ * What a forwarding table holds. A prefix in a table has aliases (one per TOS and priority); an alias points to
+ * a {@link FibInfo}, which routes share when everything but the prefix is alike; and that has one or more next
+ * hops. The names are those of Linux's `net/ipv4/fib_*`.
+ */
+import type { Ipv4Address } from '../address/ipv4-address.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import type { Route } from './route.ts'
+import { Metric, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
+
+/** One way out. */
+export class FibNexthop {
+  /** `null` for blackhole and its kin. */
+  device: NetDevice | null = null
+  /** 0: the destination is on the link. */
+  gateway: Ipv4Address = 0
+  /** `RTNH_F_*`. */
+  flags = 0
+  /** Scope of what the next hop is reached through. */
+  scope: number = Scope.NOWHERE
+  /** 1…256, for groups. */
+  weight = 1
+  /** Upper bound of this hop's share of the 31-bit flow hash; -1 while it takes no traffic (`fib_nh_upper_bound`). */
+  upperBound = -1
+  /** `realms`: a classifier's tag, printed and kept. */
+  tclassid = 0
+  /** The source that goes with it when the route names none, for generation `sourceGeneration` of the addresses. */
+  source: Ipv4Address = 0
+  sourceGeneration = -1
+  info!: FibInfo
+  /** @internal decisions made from this hop, reused while their generation holds */
+  inputRoute: Route | null = null
+  /** @internal */
+  outputRoute: Route | null = null
+  /** @internal exceptions learnt for single destinations: path MTU, redirect (`fnhe`) */
+  exceptions: Map<Ipv4Address, unknown> | null = null
+}
+
+/** Everything of a route but its prefix, TOS and type; shared between routes. */
+export class FibInfo {
+  protocol: number = RouteProtocol.UNSPEC
+  scope: number = Scope.UNIVERSE
+  type: number = RouteType.UNICAST
+  prefsrc: Ipv4Address = 0
+  /** `metric` of iproute2; the lower wins. */
+  priority = 0
+  /** `RTNH_F_*` of the route as a whole. */
+  flags = 0
+  /** Table that it was added to (`fib_tb_id`): matters when an address goes. */
+  tableId = 0
+  /** By `RTAX_*`; `null` if none is set. `metrics[RTAX_LOCK]` has a bit per locked metric. */
+  metrics: Int32Array | null = null
+  nexthops: FibNexthop[] = []
+  /** A nexthop object's id; 0 if the hops are the route's own. */
+  nexthopId = 0
+  /** Routes that point here. */
+  references = 0
+  dead = false
+
+  /** MTU of the route, 0 if it names none. */
+  get mtu(): number {
+    return this.metrics === null ? 0 : this.metrics[Metric.MTU]!
+  }
+}
+
+/** One route: a prefix, a TOS, a type, and the {@link FibInfo}. */
+export class FibAlias {
+  readonly prefix: Ipv4Address
+  readonly prefixLength: number
+  readonly tos: number
+  readonly tableId: number
+  type: number
+  info: FibInfo
+  /** `RTM_F_*` / offload state is not modelled. */
+  constructor(prefix: Ipv4Address, prefixLength: number, tos: number, type: number, tableId: number, info: FibInfo) {
+    this.prefix = prefix
+    this.prefixLength = prefixLength
+    this.tos = tos
+    this.type = type
+    this.tableId = tableId
+    this.info = info
+  }
+}
+
+/** What a lookup found; reused, so read it before the next lookup. */
+export class FibResult {
+  alias: FibAlias | null = null
+  info: FibInfo | null = null
+  nexthop: FibNexthop | null = null
+  /** Index of `nexthop` in `info.nexthops`. */
+  nexthopIndex = 0
+  type: number = RouteType.UNSPEC
+  scope: number = Scope.UNIVERSE
+  prefix: Ipv4Address = 0
+  prefixLength = 0
+  tableId = 0
+
+  reset(): void {
+    this.alias = null
+    this.info = null
+    this.nexthop = null
+    this.nexthopIndex = 0
+    this.type = RouteType.UNSPEC
+    this.scope = Scope.UNIVERSE
+    this.prefix = 0
+    this.prefixLength = 0
+    this.tableId = 0
+  }
+}
+
+/** A next hop as a program or a command asks for it. */
+export interface NexthopConfig {
+  gateway?: Ipv4Address
+  device?: NetDevice
+  /** 1…256 */
+  weight?: number
+  onlink?: boolean
+  tclassid?: number
+}
+
+/** A route as a program or a command asks for it (Linux's `fib_config`). What is absent takes Linux's default. */
+export interface RouteConfig extends NexthopConfig {
+  prefix: Ipv4Address
+  prefixLength: number
+  /** DSCP bits only. */
+  tos?: number
+  type?: number
+  table?: number
+  scope?: number
+  protocol?: number
+  priority?: number
+  prefsrc?: Ipv4Address
+  metrics?: ReadonlyMap<number, number>
+  /** A group; then `gateway` and `device` are absent. */
+  nexthops?: readonly NexthopConfig[]
+}
+
+/** How an addition treats what is there already (`NLM_F_*`, by iproute2's verbs). */
+export type RouteAddMode = 'add' | 'append' | 'prepend' | 'replace' | 'change'

@@ -1,0 +1,24 @@
+/**
+ * Time, handed in. The stack never looks at a clock of its own: it is given one, so that it runs in real
+ * time, in a worker, in a browser, or in a simulated network where an hour passes in a second.
+ */
+
+/** What {@link Clock.setTimer} gives back; opaque. */
+export type TimerHandle = unknown
+
+/** A monotonic clock and one-shot wake-ups. The stack keeps at most one timer of it armed at a time. */
+export interface Clock {
+  /** Monotonic **nanoseconds** since the clock was made; exact as a double for 104 days, then to 2 ns. */
+  now(): number
+  /** Nanoseconds since 1970-01-01 UTC at `now() === 0`. */
+  readonly epoch: bigint
+  /** Calls back once, no earlier than `delay` nanoseconds from now. */
+  setTimer(callback: () => void, delay: number): TimerHandle
+  clearTimer(handle: TimerHandle): void
+  /** Calls back once, after what is already waiting in the event loop has had its turn. */
+  soon(callback: () => void): void
+}
+
+export const MICROSECOND = 1e3
+export const MILLISECOND = 1e6
+export const SECOND = 1e9
