@@ -56,13 +56,15 @@ export interface ErrorDetails {
   value?: unknown
   /** The call that failed: `'sendto'`, `'TUNSETIFF'`, `'route add'`. */
   syscall?: string
+  /** The (positive or negative) Linux errno behind a code that is not itself one. */
+  errno?: number
   cause?: unknown
 }
 
 /** An error that a caller can act on. `code` never changes between versions; `message` may. */
 export class TunstackError extends Error {
   readonly code: string
-  /** Negative Linux errno, where the code is one. */
+  /** Negative Linux errno, where the code is one or the system gave one. */
   readonly errno: number | undefined
   readonly value: unknown
   readonly syscall: string | undefined
@@ -71,8 +73,8 @@ export class TunstackError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'TunstackError'
     this.code = code
-    const errno = Errno[code as ErrnoName]
-    this.errno = errno === undefined ? undefined : -errno
+    const errno = details.errno ?? Errno[code as ErrnoName]
+    this.errno = errno === undefined ? undefined : -Math.abs(errno)
     this.value = details.value
     this.syscall = details.syscall
   }
@@ -85,7 +87,9 @@ export function errnoError(errno: number, message: string, details: ErrorDetails
 
 /** `ERR_INVALID_ARG_VALUE`: a program passed something that cannot mean anything here. */
 export function invalidArgument(what: string, value: unknown, expected: string): TunstackError {
-  return new TunstackError('ERR_INVALID_ARG_VALUE', `${what} must be ${expected}; got ${show(value)}`, { value })
+  return new TunstackError('ERR_INVALID_ARG_VALUE', `${what} must be ${expected}; got ${show(value)}`, {
+    value,
+  })
 }
 
 function show(value: unknown): string {

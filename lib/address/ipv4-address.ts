@@ -26,6 +26,7 @@ export interface Ipv4Prefix {
  */
 export function parseIpv4(text: string): Ipv4Address {
   try {
+    if (typeof text !== 'string') throw new TypeError() // ip-num takes numbers too, here they would be a slip
     return Number(IPv4.fromString(text).getValue()) | 0
   } catch {
     throw invalidArgument('address', text, 'an IPv4 address in dotted decimal, such as 10.0.3.1')
@@ -37,7 +38,7 @@ export function parseIpv4(text: string): Ipv4Address {
  * @throws TunstackError `ERR_INVALID_ARG_VALUE`
  */
 export function parseIpv4Prefix(text: string): Ipv4Prefix {
-  if (!text.includes('/')) return { address: parseIpv4(text), length: 32 }
+  if (typeof text !== 'string' || !text.includes('/')) return { address: parseIpv4(text), length: 32 }
   try {
     const range = IPv4CidrRange.fromCidr(text)
     const length = Number(range.getPrefix().value)
@@ -82,9 +83,7 @@ export function isZeronet(address: Ipv4Address): boolean {
 
 /** Reads 4 bytes in network order. */
 export function readIpv4(bytes: Uint8Array, offset: number): Ipv4Address {
-  return (
-    (bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!
-  )
+  return (bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!
 }
 
 /** Writes 4 bytes in network order. */

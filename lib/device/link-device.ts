@@ -4,6 +4,7 @@
  * host that it is attached to. Capture, impairment and rate limiting wrap a device and give a device.
  */
 import type { Burst } from '../packet/burst.ts'
+import type { Packet } from '../packet/packet.ts'
 import type { PacketPool } from '../packet/packet-pool.ts'
 import type { Clock } from '../time/clock.ts'
 import type { LinkStats } from './link-stats.ts'
@@ -59,6 +60,8 @@ export interface LinkHost {
   wake(): void
   /** Carrier or MTU changed, or the device is gone (`gone`). */
   changed(): void
+  /** Counts a packet that dies inside the device under a {@link DropReason}, and frees it. Without it: `packet.free()`. */
+  drop?(packet: Packet, reason: number): void
 }
 
 /**

@@ -42,6 +42,8 @@ export class NetDevice implements PacketDevice {
   /** The driver took less than it was given, and has not called wake() yet. */
   #stopped = false
   #pending = false
+  /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
+  #tapped = 0
 
   constructor(link: LinkDevice, ifindex: number, name: string, owner: NetDeviceOwner) {
     this.link = link
@@ -106,8 +108,10 @@ export class NetDevice implements PacketDevice {
     while (!this.#stopped && this.txQueue.length > 0) {
       const burst = this.#burst
       this.txQueue.fill(burst)
-      if (this.taps.length > 0) this.#tapOutgoing(burst)
+      const tapping = this.taps.length > 0
+      if (tapping) this.#tapOutgoing(burst, this.#tapped)
       const taken = this.link.transmit(burst)
+      this.#tapped = tapping ? burst.length - taken : 0
       if (taken < burst.length) {
         this.#stopped = true
         for (let i = burst.length - 1; i >= taken; i--) this.txQueue.unshift(burst.packets[i]!)
@@ -131,10 +135,11 @@ export class NetDevice implements PacketDevice {
       this.#owner.drop(packet, DropReason.QUEUE_PURGE, this)
     }
     this.#stopped = false
+    this.#tapped = 0
   }
 
-  #tapOutgoing(burst: Burst): void {
-    for (let i = 0; i < burst.length; i++) {
+  #tapOutgoing(burst: Burst, from: number): void {
+    for (let i = from; i < burst.length; i++) {
       for (const tap of this.taps) tap(burst.packets[i]!, this, true)
     }
   }
@@ -155,7 +160,9 @@ export class DeviceTable {
   add(device: NetDevice): void {
     checkInterfaceName(device.name)
     if (this.#byName.has(device.name)) {
-      throw new TunstackError('EEXIST', `a device named '${device.name}' is there already`, { value: device.name })
+      throw new TunstackError('EEXIST', `a device named '${device.name}' is there already`, {
+        value: device.name,
+      })
     }
     this.#byIndex.set(device.ifindex, device)
     this.#byName.set(device.name, device)

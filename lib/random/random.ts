@@ -12,7 +12,8 @@ export interface RandomSource {
 
 /** The runtime's `crypto.getRandomValues`. @throws TunstackError `ERR_NO_RANDOM` where it has none. */
 export function systemRandom(): RandomSource {
-  const crypto = (globalThis as { crypto?: { getRandomValues(bytes: Uint8Array<ArrayBuffer>): unknown } }).crypto
+  const crypto = (globalThis as { crypto?: { getRandomValues(bytes: Uint8Array<ArrayBuffer>): unknown } })
+    .crypto
   if (crypto === undefined) {
     throw new TunstackError(
       'ERR_NO_RANDOM',
@@ -44,8 +45,9 @@ export class Random {
     return word
   }
 
-  /** Uniform in [0, bound), without modulo bias; `bound` in 1…2³². */
+  /** Uniform in [0, bound), without modulo bias; `bound` in 1…2³². @throws RangeError for another */
   below(bound: number): number {
+    if (!(bound >= 1 && bound <= 0x1_0000_0000)) throw new RangeError(`no number below ${bound} to draw`)
     const limit = 0x1_0000_0000 - (0x1_0000_0000 % bound)
     for (;;) {
       const word = this.int32() >>> 0

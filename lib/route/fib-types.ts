@@ -71,6 +71,8 @@ export class FibAlias {
   readonly tableId: number
   type: number
   info: FibInfo
+  /** @internal the next alias of the same prefix, in the order in which a lookup tries them */
+  next: FibAlias | null = null
   /** `RTM_F_*` / offload state is not modelled. */
   constructor(prefix: Ipv4Address, prefixLength: number, tos: number, type: number, tableId: number, info: FibInfo) {
     this.prefix = prefix

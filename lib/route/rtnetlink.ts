@@ -56,7 +56,6 @@ export const RuleAction = { TO_TBL: 1, GOTO: 2, NOP: 3, BLACKHOLE: 6, UNREACHABL
 /** Flags of a cached decision (`RTCF_*`), as `ip route get` shows them. */
 export const RouteFlag = {
   DOREDIRECT: 0x01000000,
-  DIRECTSRC: 0x04000000,
   BROADCAST: 0x10000000,
   MULTICAST: 0x20000000,
   LOCAL: 0x80000000 | 0,

@@ -15,6 +15,11 @@ export interface Clock {
   /** Calls back once, no earlier than `delay` nanoseconds from now. */
   setTimer(callback: () => void, delay: number): TimerHandle
   clearTimer(handle: TimerHandle): void
+  /**
+   * Says that somebody waits (`true`) or no longer waits (`false`) for what a timer will do; calls nest. Only
+   * while somebody waits do timers keep a process alive: housekeeping alone does not.
+   */
+  hold?(waiting: boolean): void
   /** Calls back once, after what is already waiting in the event loop has had its turn. */
   soon(callback: () => void): void
 }

@@ -6,6 +6,7 @@ import { TunstackError } from '../errors.ts'
 import { type Clock, MILLISECOND, type TimerHandle } from './clock.ts'
 
 interface RuntimeTimer {
+  ref?: () => void
   unref?: () => void
 }
 
@@ -16,8 +17,12 @@ interface Runtime {
   setImmediate?: (callback: () => void) => unknown
 }
 
+/** `setTimeout` takes 31 bits of milliseconds; a longer wait wakes early, and whoever armed it looks again. */
+const MAX_DELAY = 0x7fffffff
+
 /**
- * Real time. Its timers do not keep a Node process alive: an open device or a pending call does.
+ * Real time. Its timers keep a Node process alive only while somebody waits ({@link Clock.hold}): an open device
+ * and a pending call do, housekeeping does not.
  * @throws TunstackError `ERR_NO_CLOCK` where the runtime has no timers; hand a clock in there.
  */
 export function systemClock(): Clock {
@@ -29,15 +34,35 @@ export function systemClock(): Clock {
     )
   }
   const origin = performance.now()
+  const armed = new Set<RuntimeTimer | number>()
+  let waiting = 0
   return {
     epoch: BigInt(Math.round((performance.timeOrigin + origin) * 1e3)) * 1000n,
     now: () => Math.round((performance.now() - origin) * MILLISECOND),
     setTimer(callback, delay): TimerHandle {
-      const handle = setTimeout(callback, Math.ceil(delay / MILLISECOND))
-      if (typeof handle === 'object') handle.unref?.()
+      const handle = setTimeout(
+        () => {
+          armed.delete(handle)
+          callback()
+        },
+        Math.min(Math.ceil(delay / MILLISECOND), MAX_DELAY),
+      )
+      armed.add(handle)
+      if (waiting === 0 && typeof handle === 'object') handle.unref?.()
       return handle
     },
-    clearTimer: (handle) => clearTimeout(handle as never),
+    clearTimer(handle): void {
+      armed.delete(handle as RuntimeTimer)
+      clearTimeout(handle as never)
+    },
+    hold(start): void {
+      waiting += start ? 1 : -1
+      for (const handle of armed) {
+        if (typeof handle !== 'object') continue
+        if (waiting > 0) handle.ref?.()
+        else handle.unref?.()
+      }
+    },
     soon(callback): void {
       if (setImmediate !== undefined) setImmediate(callback)
       else setTimeout(callback, 0)

@@ -57,7 +57,7 @@ export class VirtualClock implements Clock {
       this.#now = Math.max(this.#now, next.deadline)
       next.callback()
     }
-    this.#now = end
+    this.#now = Math.max(this.#now, end) // a callback may have advanced it further
     return fired
   }
 

@@ -1,0 +1,47 @@
+/**
+ * The key of a flow: who talks to whom, by which ports, seen from this host, and on which device. It is ten
+ * 32-bit words in an `Int32Array` that its user keeps and refills, so that a look-up allocates nothing. An
+ * address takes four words, IPv4 as v4-mapped, so both families share one table. Protocols without ports put
+ * what they have instead there, such as the identifier of an ICMP echo.
+ */
+import { V4_MAPPED_WORD } from '../address/ip-address.ts'
+
+/** Where things are in a key. */
+export const FlowKey = {
+  /** Four words: the address of this host. */
+  LOCAL: 0,
+  /** Four words: the peer's address; all 0 for who listens. */
+  REMOTE: 4,
+  /** Local port in the upper half, remote port in the lower. */
+  PORTS: 8,
+  /** Index of the device: on look-up the one that the packet came by; for an endpoint the one that it is bound to, or 0. */
+  DEVICE: 9,
+} as const
+
+export const FLOW_KEY_WORDS = 10
+
+export function createFlowKey(): Int32Array {
+  return new Int32Array(FLOW_KEY_WORDS)
+}
+
+export function setPorts(key: Int32Array, local: number, remote: number): void {
+  key[FlowKey.PORTS] = (local << 16) | (remote & 0xffff)
+}
+
+export function localPort(key: Int32Array): number {
+  return key[FlowKey.PORTS]! >>> 16
+}
+
+export function remotePort(key: Int32Array): number {
+  return key[FlowKey.PORTS]! & 0xffff
+}
+
+/** True for an IPv4 address: `::ffff:a.b.c.d`. */
+export function isIpv4Local(key: Int32Array): boolean {
+  return key[0] === 0 && key[1] === 0 && key[2] === V4_MAPPED_WORD
+}
+
+/** True for `::`, any address of either family, and for `::ffff:0.0.0.0`, any address of IPv4. */
+export function isWildcardLocal(key: Int32Array): boolean {
+  return (key[0]! | key[1]! | key[3]!) === 0 && (key[2] === 0 || key[2] === V4_MAPPED_WORD)
+}

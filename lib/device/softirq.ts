@@ -1,0 +1,147 @@
+/**
+ * The loop in which everything below the sockets runs (what softirq and NAPI are to Linux). Work comes in at the
+ * event loop: a burst from a device, a call of the application, a timer. All of it is done between `enter` and
+ * `leave`; what is to be sent is collected and flushed once, devices that asked to be polled (loopback, pipes)
+ * are polled until they are dry or the budget is spent, and only then is the application told: so it can call
+ * back in, and nothing is ever re-entered.
+ */
+import type { LinkDevice } from './link-device.ts'
+import type { NetDevice } from './net-device.ts'
+import { Burst, PacketQueue } from '../packet/burst.ts'
+import type { Packet } from '../packet/packet.ts'
+import type { Clock } from '../time/clock.ts'
+
+/** Something that has news for the application. */
+export interface EventSource {
+  /** Delivers what has come up; called outside of packet processing. */
+  deliverEvents(): void
+}
+
+/** What the loop does with a burst. */
+export type BurstHandler = (burst: Burst, device: NetDevice) => void
+
+export class Softirq {
+  /** Stack time in nanoseconds, read when the outermost `enter` begins. */
+  now = 0
+  /** Packets per turn of the event loop that polled devices may bring (`netdev_budget`). */
+  budget = 300
+  readonly #clock: Clock
+  readonly #handle: BurstHandler
+  readonly #transmit: NetDevice[] = []
+  readonly #poll: NetDevice[] = []
+  readonly #events: EventSource[] = []
+  readonly #burst = new Burst()
+  readonly #later = new PacketQueue(1000)
+  readonly #resume = (): void => {
+    this.#resuming = false
+    this.enter()
+    this.leave()
+  }
+  #depth = 0
+  #resuming = false
+  #stopped = false
+
+  constructor(clock: Clock, handle: BurstHandler) {
+    this.#clock = clock
+    this.#handle = handle
+  }
+
+  enter(): void {
+    if (this.#depth++ === 0) this.now = this.#clock.now()
+  }
+
+  leave(): void {
+    if (this.#depth === 1) this.#run()
+    this.#depth--
+    if (this.#depth === 0) this.#deliverEvents()
+  }
+
+  /** Packets wait in the device's transmit queue. */
+  transmitPending(device: NetDevice): void {
+    this.#transmit.push(device)
+    if (this.#depth === 0) this.#resumeSoon()
+  }
+
+  /** The device has packets to be polled for. */
+  pollPending(device: NetDevice): void {
+    if (!this.#poll.includes(device)) this.#poll.push(device)
+    if (this.#depth === 0) this.#resumeSoon()
+  }
+
+  /** Has a packet received by `device` once the work at hand is done; it is taken over. */
+  receiveLater(packet: Packet, device: NetDevice): void {
+    packet.device = device
+    if (!this.#later.push(packet)) packet.free()
+    if (this.#depth === 0) this.#resumeSoon()
+  }
+
+  /** Nothing more is polled from, or sent to, this device. */
+  forget(device: NetDevice): void {
+    remove(this.#transmit, device)
+    remove(this.#poll, device)
+  }
+
+  /** `source.deliverEvents()` is called once, when processing is over. */
+  eventPending(source: EventSource): void {
+    if (!this.#events.includes(source)) this.#events.push(source)
+    if (this.#depth === 0) this.#resumeSoon()
+  }
+
+  /** Nothing is done from here on. */
+  stop(): void {
+    this.#stopped = true
+    this.#transmit.length = 0
+    this.#poll.length = 0
+  }
+
+  #run(): void {
+    let left = this.budget
+    for (;;) {
+      while (this.#transmit.length > 0) this.#transmit.shift()!.flush()
+      if (this.#later.length > 0) {
+        left -= this.#receiveWaiting()
+        continue
+      }
+      const device = this.#poll.shift()
+      if (device === undefined) return
+      const link: LinkDevice = device.link
+      const burst = this.#burst
+      const more = link.poll?.(burst) ?? false
+      left -= burst.length
+      if (more) this.#poll.push(device)
+      if (burst.length > 0) this.#handle(burst, device)
+      if (left <= 0 && (this.#poll.length > 0 || this.#transmit.length > 0)) {
+        while (this.#transmit.length > 0) this.#transmit.shift()!.flush()
+        this.#resumeSoon()
+        return
+      }
+    }
+  }
+
+  /** One packet at a time: each may have come by another device. */
+  #receiveWaiting(): number {
+    const packet = this.#later.shift()!
+    this.#burst.push(packet)
+    this.#handle(this.#burst, packet.device as NetDevice)
+    return 1
+  }
+
+  #deliverEvents(): void {
+    // The application may do things that bring more events: those are delivered too, in order, within reason.
+    for (let rounds = 0; this.#events.length > 0; rounds++) {
+      if (rounds === 1000) return this.#resumeSoon()
+      this.#events.shift()!.deliverEvents()
+    }
+  }
+
+  #resumeSoon(): void {
+    if (this.#resuming || this.#stopped) return
+    this.#resuming = true
+    this.#clock.soon(this.#resume)
+  }
+}
+
+function remove(list: NetDevice[], device: NetDevice): void {
+  const at = list.indexOf(device)
+  if (at >= 0) list.splice(at, 1)
+}

@@ -1,0 +1,219 @@
+/**
+ * Finds, or builds, and loads the native addon, and gives it the shape of a {@link TunDriver}. In an installed
+ * package the binary lies in `prebuilds/`; in a checkout, or where none fits, it is compiled from `native/` once
+ * and kept in `native/build/`. One binary serves every version of Node (Node-API 8).
+ */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { TunstackError } from '../../errors.ts'
+import type { InterfaceProperty, TunDriver, TunHandle, TunOpenFailure, TunOpenRequest } from './driver.ts'
+
+/** What identifies an open device to the addon. */
+type NativeDevice = object
+
+interface NativeOpened {
+  handle: NativeDevice
+  fd: number
+  name: string
+}
+
+/** `native/tun.c`. */
+interface Addon {
+  readonly version: number
+  open(path: string, name: string, vnetHeaderSize: number, offload: number): NativeOpened | TunOpenFailure
+  registerArena(buffer: ArrayBuffer): number
+  start(
+    device: NativeDevice,
+    descriptors: Uint32Array,
+    maxBatch: number,
+    callback: (n: number, errno: number) => void,
+  ): number
+  resume(device: NativeDevice): number
+  pause(device: NativeDevice): number
+  close(device: NativeDevice): number
+  ref(device: NativeDevice): number
+  unref(device: NativeDevice): number
+  discard(device: NativeDevice, limit: number): number
+  writeBatch(device: NativeDevice, descriptors: Uint32Array, n: number, status: Int32Array): number
+  writev(device: NativeDevice, arena: number, offset: number, length: number, body: Uint8Array): number
+  getProperty(device: NativeDevice, property: number): number
+  setProperty(device: NativeDevice, property: number, value: number): number
+  interfaceIndex(name: string): number
+}
+
+/** `native/compile.cjs`. */
+interface Compiler {
+  readonly BUILT: string
+  build(): string
+  isStale(binary: string): boolean
+  prebuiltPath(root?: string): string
+}
+
+/** `TUNSTACK_ADDON_VERSION` of `native/tun.c`. */
+const ADDON_VERSION = 1
+
+/** The package's folder: three up both from `lib/device/tun` and from `dist/device/tun`. */
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+
+const require = createRequire(import.meta.url)
+
+let loaded: TunDriver | null = null
+
+/**
+ * The driver over the native addon. Synchronous; the first call may compile for about a second.
+ * @throws TunstackError `ERR_TUN_UNSUPPORTED_PLATFORM`, `ERR_TUN_NO_ADDON`, `ERR_TUN_NO_COMPILER`
+ */
+export function loadAddon(): TunDriver {
+  loaded ??= new AddonDriver(findAddon())
+  return loaded
+}
+
+function findAddon(): Addon {
+  if (process.platform !== 'linux') {
+    throw new TunstackError(
+      'ERR_TUN_UNSUPPORTED_PLATFORM',
+      `TUN devices need Linux; this is ${process.platform}. The stack itself runs here: attach another device to it`,
+      { value: process.platform },
+    )
+  }
+  const compile = loadCompiler()
+  const prebuilt = compile.prebuiltPath(ROOT)
+  // Package managers make up modification times; only in a checkout do they say that the source was edited.
+  const outdated = existsSync(`${ROOT}lib`) ? compile.isStale : (file: string) => !existsSync(file)
+  const attempts: unknown[] = []
+  for (const file of [prebuilt, compile.BUILT]) {
+    if (outdated(file)) continue
+    const addon = tryLoad(file, attempts)
+    if (addon !== null) return addon
+  }
+  let failed: unknown
+  try {
+    const addon = tryLoad(compile.build(), attempts)
+    if (addon !== null) return addon
+  } catch (error) {
+    failed = error
+  }
+  // Older than its source, but there, and of the right version: better than nothing.
+  for (const file of [prebuilt, compile.BUILT]) {
+    const addon = existsSync(file) && outdated(file) ? tryLoad(file, attempts) : null
+    if (addon !== null) return addon
+  }
+  throw noAddon(failed ?? attempts.at(-1), prebuilt)
+}
+
+function loadCompiler(): Compiler {
+  try {
+    return require(`${ROOT}native/compile.cjs`) as Compiler
+  } catch (cause) {
+    throw new TunstackError(
+      'ERR_TUN_NO_ADDON',
+      `the native TUN addon is not beside this code: ${ROOT}native is missing. Do not bundle 'tunstack/tun': mark it external and install the package`,
+      { value: `${ROOT}native`, cause },
+    )
+  }
+}
+
+function tryLoad(file: string, attempts: unknown[]): Addon | null {
+  try {
+    const addon = require(file) as Addon
+    if (addon.version === ADDON_VERSION) return addon
+    attempts.push(new Error(`${file} has version ${addon.version}; this code needs ${ADDON_VERSION}`))
+  } catch (error) {
+    attempts.push(error)
+  }
+  return null
+}
+
+function noAddon(cause: unknown, prebuilt: string): TunstackError {
+  const { code, message } = cause as { code?: unknown; message: string }
+  if (code === 'ERR_TUN_NO_COMPILER') {
+    const text = `no prebuilt TUN addon for this machine (${prebuilt}) and ${message}; then run this again`
+    return new TunstackError('ERR_TUN_NO_COMPILER', text, { value: prebuilt, cause })
+  }
+  return new TunstackError(
+    'ERR_TUN_NO_ADDON',
+    `the native TUN addon could not be loaded or built: ${message}. Sought in ${prebuilt} and in ${ROOT}native/build`,
+    { value: prebuilt, cause },
+  )
+}
+
+class AddonDriver implements TunDriver {
+  readonly #addon: Addon
+
+  constructor(addon: Addon) {
+    this.#addon = addon
+  }
+
+  open(request: TunOpenRequest): TunHandle | TunOpenFailure {
+    const { devicePath, name, vnetHeaderSize, offload } = request
+    const opened = this.#addon.open(devicePath, name, vnetHeaderSize, offload)
+    return 'errno' in opened ? opened : new AddonHandle(this.#addon, opened)
+  }
+
+  interfaceIndex(name: string): number {
+    return this.#addon.interfaceIndex(name)
+  }
+
+  registerArena(buffer: ArrayBuffer): number {
+    return this.#addon.registerArena(buffer)
+  }
+}
+
+class AddonHandle implements TunHandle {
+  readonly name: string
+  readonly fd: number
+  readonly #addon: Addon
+  readonly #device: NativeDevice
+
+  constructor(addon: Addon, opened: NativeOpened) {
+    this.#addon = addon
+    this.#device = opened.handle
+    this.name = opened.name
+    this.fd = opened.fd
+  }
+
+  start(descriptors: Uint32Array, maxBatch: number, callback: (n: number, errno: number) => void): number {
+    return this.#addon.start(this.#device, descriptors, maxBatch, callback)
+  }
+
+  resume(): number {
+    return this.#addon.resume(this.#device)
+  }
+
+  pause(): number {
+    return this.#addon.pause(this.#device)
+  }
+
+  discard(limit: number): number {
+    return this.#addon.discard(this.#device, limit)
+  }
+
+  writeBatch(descriptors: Uint32Array, n: number, status: Int32Array): number {
+    return this.#addon.writeBatch(this.#device, descriptors, n, status)
+  }
+
+  writev(arena: number, offset: number, length: number, body: Uint8Array): number {
+    return this.#addon.writev(this.#device, arena, offset, length, body)
+  }
+
+  getProperty(property: InterfaceProperty): number {
+    return this.#addon.getProperty(this.#device, property)
+  }
+
+  setProperty(property: InterfaceProperty, value: number): number {
+    return this.#addon.setProperty(this.#device, property, value)
+  }
+
+  ref(): void {
+    this.#addon.ref(this.#device)
+  }
+
+  unref(): void {
+    this.#addon.unref(this.#device)
+  }
+
+  close(): void {
+    this.#addon.close(this.#device)
+  }
+}

@@ -1,0 +1,5 @@
+/** `tunstack/tun`: Linux TUN devices for a stack. */
+export type { InterfaceProperty, TunDriver, TunHandle, TunOpenFailure, TunOpenRequest } from './driver.ts'
+export type { KernelInterface } from './kernel-interface.ts'
+export { openTun, openTunSync, type TunOptions } from './open-tun.ts'
+export { TunDevice } from './tun-device.ts'

@@ -1,0 +1,110 @@
+/**
+ * Opens a TUN device: a new one, or an existing persistent one by its name, and sets up the kernel's side of
+ * the link. What an option leaves out stays as it is, and what is already as wanted is not touched, so that a
+ * user without privileges can open an interface that was made for him.
+ */
+import { type Ipv4Prefix, parseIpv4, parseIpv4Prefix } from '../../address/ipv4-address.ts'
+import { invalidArgument } from '../../errors.ts'
+import { loadAddon } from './addon.ts'
+import type { TunDriver } from './driver.ts'
+import { invalidName, openError } from './errors.ts'
+import { TunDevice } from './tun-device.ts'
+
+export interface TunOptions {
+  /** Interface name; omitted, or with `%d` in it (`'vpn%d'`), the kernel chooses. An existing TUN is attached to. */
+  name?: string
+  /** Default `/dev/net/tun`. */
+  devicePath?: string
+  /** `true`: the interface stays when the device is closed; `false`: it goes. Omitted: as it was, or goes. */
+  persist?: boolean
+  /** User id that may open the persistent interface without privileges. */
+  owner?: number
+  /** IPv4 address of the **kernel's** side: `'10.9.0.1/24'`. The stack's own is `nic.addAddress()`. */
+  address?: string
+  /** The address at the other end, if the link is to be point-to-point. */
+  peer?: string
+  /** 68…65535 bytes. */
+  mtu?: number
+  /** Whether the kernel's side is brought up; default true. False leaves it as it is. */
+  up?: boolean
+  /** Packets that may wait in the kernel for this process; Linux's default is 500. */
+  txQueueLength?: number
+  /** The driver to use instead of the native addon. */
+  driver?: TunDriver
+}
+
+/**
+ * Opens a TUN device.
+ * @throws TunstackError `ERR_TUN_PERMISSION`, `ERR_TUN_NO_DEVICE_NODE`, `ERR_TUN_NO_ADDON`, `ERR_TUN_NO_COMPILER`,
+ *   `ERR_TUN_NAME_TAKEN`, `ERR_TUN_NAME_INVALID`, `ERR_TUN_NOT_A_TUN`, `ERR_TUN_UNSUPPORTED_PLATFORM`,
+ *   `ERR_INVALID_ARG_VALUE`, or the name of another errno of the system
+ */
+export async function openTun(options: TunOptions = {}): Promise<TunDevice> {
+  return openTunSync(options)
+}
+
+/** {@link openTun} without the promise, for constructors. It blocks for microseconds, unless the addon has to be compiled first. */
+export function openTunSync(options: TunOptions = {}): TunDevice {
+  const { name = '', devicePath = '/dev/net/tun', mtu, txQueueLength, owner, persist, up = true } = options
+  checkName(name)
+  checkPath(devicePath)
+  checkInteger('mtu', mtu, 68, 65535)
+  checkInteger('txQueueLength', txQueueLength, 0, 0x7fffffff)
+  checkInteger('owner', owner, 0, 0xfffffffe)
+  const address = options.address === undefined ? null : parseHostAddress(options.address)
+  const peer = options.peer === undefined ? null : parseIpv4(options.peer)
+
+  const driver = options.driver ?? loadAddon()
+  const handle = driver.open({ devicePath, name, vnetHeaderSize: 0, offload: 0 })
+  if ('errno' in handle) {
+    const exists = name !== '' && driver.interfaceIndex(name) > 0
+    throw openError(handle.errno, handle.syscall, { devicePath, name, exists })
+  }
+  try {
+    const device = new TunDevice(driver, handle)
+    const { kernel } = device
+    if (owner !== undefined) kernel.setOwner(owner)
+    if (persist !== undefined) kernel.setPersistent(persist)
+    if (mtu !== undefined) device.setMtu(mtu)
+    if (txQueueLength !== undefined) kernel.txQueueLength = txQueueLength
+    if (address !== null) kernel.setAddress(address, options.address!)
+    if (peer !== null) kernel.setPeer(peer, options.peer!)
+    if (up) kernel.up = true
+    return device
+  } catch (error) {
+    handle.close()
+    throw error
+  }
+}
+
+function checkName(name: unknown): void {
+  if (name === '') return
+  const valid =
+    typeof name === 'string' &&
+    /^[^/:\s\0]+$/.test(name) &&
+    name !== '.' &&
+    name !== '..' &&
+    !name.replace('%d', '').includes('%') &&
+    new TextEncoder().encode(name).length <= 15
+  if (!valid) throw invalidName(name)
+}
+
+function checkPath(path: unknown): void {
+  if (typeof path !== 'string' || path === '' || path.includes('\0') || path.length > 1000) {
+    throw invalidArgument('devicePath', path, 'the path of the TUN device node, such as /dev/net/tun')
+  }
+}
+
+function checkInteger(what: string, value: unknown, least: number, most: number): void {
+  if (value === undefined) return
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    throw invalidArgument(what, value, `an integer from ${least} to ${most}`)
+  }
+}
+
+function parseHostAddress(text: string): Ipv4Prefix {
+  const prefix = parseIpv4Prefix(text)
+  if (prefix.address === 0)
+    throw invalidArgument('address', text, "the address of the kernel's side, such as 10.9.0.1/24")
+  return prefix
+}

@@ -1,0 +1,465 @@
+/**
+ * A Linux TUN device as a {@link LinkDevice}. What programs on this machine send to the interface is read
+ * straight into packets of the stack's pool, up to {@link BURST_SIZE} per call from the event loop; what the
+ * stack sends is written in one native call per burst. Reading is level-triggered, so that nothing is lost by
+ * pausing: the kernel keeps `txqueuelen` packets and drops what comes after. Nothing here throws from the
+ * event loop: what ends the device is in {@link TunDevice.error}, and the stack is told by `changed()`.
+ */
+import { Errno, TunstackError } from '../../errors.ts'
+import { BURST_SIZE, Burst } from '../../packet/burst.ts'
+import { Checksum, type Packet } from '../../packet/packet.ts'
+import type { Arena } from '../../packet/slab.ts'
+import { MILLISECOND, type TimerHandle } from '../../time/clock.ts'
+import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from '../link-device.ts'
+import { LinkStat, LinkStats } from '../link-stats.ts'
+import { completeChecksum } from './complete-checksum.ts'
+import type { TunDriver, TunHandle } from './driver.ts'
+import { closedError, goneError, transferError } from './errors.ts'
+import { KernelInterface } from './kernel-interface.ts'
+
+/** How long reading rests when the packet pool is exhausted. */
+const POOL_RETRY = MILLISECOND
+
+/** Packets thrown away at most when the device comes up again: more than any sane `txqueuelen`. */
+const DISCARD_LIMIT = 16384
+
+export class TunDevice implements LinkDevice {
+  readonly name: string
+  readonly type = 'none'
+  readonly flags: number = LinkFlag.POINTOPOINT | LinkFlag.MULTICAST | LinkFlag.NOARP
+  readonly minMtu = 68
+  readonly maxMtu = 65535
+  readonly features = NO_FEATURES
+  readonly txQueueLength = 500
+  readonly qdisc = 'pfifo_fast'
+  readonly stats = new LinkStats()
+  /** The interface that other programs of this machine see. */
+  readonly kernel: KernelInterface
+
+  /** What ended the device; `null` while it works and after {@link close}. */
+  error: TunstackError | null = null
+  /** Told once when {@link error} is set, from the event loop. */
+  onError: ((error: TunstackError) => void) | null = null
+
+  readonly #driver: TunDriver
+  readonly #handle: TunHandle
+  #host: LinkHost | null = null
+  #mtu: number
+  #closed = false
+  #up = false
+  #wasUp = false
+  #paused = false
+  #started = false
+  #reading = false
+  #retry: TimerHandle = null
+
+  /** Packets that are being read into, at the place of their descriptor; `null` where the pool gave none. */
+  readonly #slots: (Packet | null)[] = new Array<Packet | null>(BURST_SIZE).fill(null)
+  readonly #slotDescriptors = new Uint32Array(3 * BURST_SIZE)
+  #empty = BURST_SIZE
+  /** Bytes a slot must hold: one more than the largest packet, so that a full slot means a cut packet. */
+  #slotSize = 0
+  readonly #received = new Burst()
+
+  readonly #sending: (Packet | null)[] = new Array<Packet | null>(BURST_SIZE).fill(null)
+  readonly #sendDescriptors = new Uint32Array(3 * BURST_SIZE)
+  readonly #sendStatus = new Int32Array(BURST_SIZE)
+  #queued = 0
+  #refusal = 0
+
+  /** @internal use `openTun()` */
+  constructor(driver: TunDriver, handle: TunHandle) {
+    this.#driver = driver
+    this.#handle = handle
+    this.name = handle.name
+    this.kernel = new KernelInterface(handle)
+    this.#mtu = this.kernel.mtu
+    this.#slotSize = this.#mtu + 1
+  }
+
+  get mtu(): number {
+    return this.#mtu
+  }
+
+  get carrier(): boolean {
+    return !this.gone && this.#host !== null
+  }
+
+  get gone(): boolean {
+    return this.#closed || this.error !== null
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** The file descriptor, for whoever hands it on to a program or a sandbox; it stays this device's. */
+  get fd(): number {
+    return this.#handle.fd
+  }
+
+  /** Why the kernel last refused a packet (`ERR_TUN_DOWN`, …), or `null`. Refused packets are in `stats`. */
+  get refusal(): TunstackError | null {
+    return this.#refusal === 0 ? null : transferError(this.#refusal, 'write', this.name)
+  }
+
+  /** @throws TunstackError `ERR_TUN_CLOSED`, `ERR_TUN_GONE`; `EBUSY` if it belongs to a stack already */
+  attach(host: LinkHost): void {
+    this.#checkUsable()
+    if (this.#host !== null) {
+      throw new TunstackError('EBUSY', `'${this.name}' belongs to a stack already: open another TUN`, {
+        value: this.name,
+      })
+    }
+    this.#host = host
+  }
+
+  setUp(up: boolean): void {
+    if (up === this.#up || this.gone) return
+    this.#up = up
+    if (!up) {
+      this.#update()
+      this.#releaseSlots()
+      return
+    }
+    // What arrived while the device was down is lost, as on any other device. Before the first time it waits.
+    if (this.#wasUp) {
+      const lost = this.#handle.discard(DISCARD_LIMIT)
+      if (lost > 0) this.stats.increment(LinkStat.rxDropped, lost)
+    }
+    this.#wasUp = true
+    this.#update()
+  }
+
+  /** Stops reading, for backpressure: packets wait in the kernel's queue. */
+  pause(): void {
+    this.#paused = true
+    this.#update()
+  }
+
+  /** Undoes {@link pause}. */
+  resume(): void {
+    this.#paused = false
+    this.#update()
+  }
+
+  /**
+   * The MTU of the link: of this side and of the kernel's.
+   * @throws TunstackError `EINVAL`; `ERR_TUN_PERMISSION` after privileges were dropped; `ERR_TUN_CLOSED`, `ERR_TUN_GONE`
+   */
+  setMtu(mtu: number): void {
+    this.#checkUsable()
+    if (!Number.isInteger(mtu) || mtu < this.minMtu || mtu > this.maxMtu) {
+      throw new TunstackError(
+        'EINVAL',
+        `the MTU of a TUN is ${this.minMtu} to ${this.maxMtu} bytes; got ${mtu}`,
+        {
+          value: mtu,
+        },
+      )
+    }
+    this.kernel.mtu = mtu
+    this.#mtu = mtu
+    this.#resizeSlots(mtu)
+  }
+
+  transmit(burst: Burst): number {
+    const n = burst.length
+    if (!this.#up || this.gone) {
+      for (let i = 0; i < n; i++) burst.packets[i]!.free()
+      this.stats.increment(LinkStat.txDropped, n)
+      return n
+    }
+    for (let i = 0; i < n; i++) {
+      const packet = burst.packets[i]!
+      if (packet.body !== null || packet.checksum === Checksum.PARTIAL) this.#sendSpecial(packet)
+      else this.#enqueue(packet)
+    }
+    this.#flush()
+    return n
+  }
+
+  /** Keeps the event loop alive while the device is open; so it is unless {@link unref} was called. */
+  ref(): this {
+    if (!this.#closed) this.#handle.ref()
+    return this
+  }
+
+  /** Lets the process end although the device is open. */
+  unref(): this {
+    if (!this.#closed) this.#handle.unref()
+    return this
+  }
+
+  /** Ends at once; unless it is persistent, the interface is gone when this returns. */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true
+      this.#up = false
+      this.#update()
+      this.#handle.close()
+      this.#releaseSlots()
+      this.#host?.clock.soon(() => this.#host?.changed())
+    }
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #checkUsable(): void {
+    if (this.#closed) throw closedError(this.name)
+    if (this.error !== null) throw this.error
+  }
+
+  // ---- receiving ----
+
+  /** Reads or not, as the state asks. */
+  #update(): void {
+    const wanted = this.#up && !this.#paused && !this.gone && this.#host !== null
+    if (this.#retry !== null && !wanted) {
+      this.#host!.clock.clearTimer(this.#retry)
+      this.#retry = null
+    }
+    if (wanted === this.#reading) return
+    this.#reading = wanted
+    if (!wanted) {
+      this.#handle.pause()
+    } else if (this.#fillSlots()) {
+      this.#read()
+    }
+  }
+
+  #read(): void {
+    if (this.#started) {
+      this.#handle.resume()
+    } else {
+      this.#started = true
+      this.#handle.start(this.#slotDescriptors, BURST_SIZE, this.#onReadable)
+    }
+  }
+
+  /** A batch has been read, or reading has ended: called by the driver, from the event loop. */
+  readonly #onReadable = (n: number, errno: number): void => {
+    const burst = this.#received
+    const descriptors = this.#slotDescriptors
+    const limit = this.#slotSize
+    let bytes = 0
+    let cut = 0
+    for (let i = 0; i < n; i++) {
+      const packet = this.#slots[i]!
+      const length = descriptors[3 * i + 2]!
+      this.#slots[i] = null
+      descriptors[3 * i + 2] = 0
+      if (length >= limit && length === packet.slab.end - packet.start) {
+        cut++
+        packet.free()
+        continue
+      }
+      packet.end = packet.start + length
+      packet.networkHeader = packet.start
+      bytes += length
+      burst.push(packet)
+    }
+    this.#empty += n
+    this.stats.received(burst.length, bytes)
+    try {
+      if (burst.length > 0) this.#host!.receive(burst)
+    } finally {
+      burst.clear()
+      if (cut > 0) this.#onCut(cut)
+      if (errno !== 0) this.#onReadError(errno)
+      // Read the state again: the stack may have closed, paused or downed the device meanwhile.
+      if (this.#reading) this.#fillSlots()
+    }
+  }
+
+  /** Packets filled their slots: the kernel's MTU was raised behind our back, so they have lost their end. */
+  #onCut(packets: number): void {
+    this.stats.increment(LinkStat.rxErrors, packets)
+    this.stats.increment(LinkStat.rxLengthErrors, packets)
+    if (this.gone) return
+    try {
+      this.#resizeSlots(this.kernel.mtu)
+    } catch {
+      // The interface vanished in between: the driver reports that by itself.
+    }
+  }
+
+  #onReadError(errno: number): void {
+    if (this.gone) return
+    // A slot's memory was transferred to another thread. It is lost; go on with other memory.
+    if (errno === EFAULT && this.#dropDetachedSlots()) return
+    this.#fail(
+      errno === Errno.EBADFD ? goneError(this.name, -errno) : transferError(-errno, 'read', this.name),
+    )
+  }
+
+  #fail(error: TunstackError): void {
+    this.error = error
+    this.#up = false
+    this.#update()
+    this.#releaseSlots()
+    this.#host?.changed()
+    this.onError?.(error)
+  }
+
+  /** Gives every slot a packet to read into; false if the pool had none at all: then it tries again soon. */
+  #fillSlots(): boolean {
+    const slots = this.#slots
+    const descriptors = this.#slotDescriptors
+    const pool = this.#host!.pool
+    for (let i = 0; this.#empty > 0; i++) {
+      if (slots[i] !== null) continue
+      const packet = pool.allocate(this.#slotSize)
+      if (packet === null) return this.#onExhausted(i)
+      slots[i] = packet
+      descriptors[3 * i] = this.#arenaId(packet.slab.arena)
+      descriptors[3 * i + 1] = packet.start
+      descriptors[3 * i + 2] = packet.slab.end - packet.start
+      this.#empty--
+    }
+    return true
+  }
+
+  /** No packet for slot `first`: the driver reads into leading slots only, so close the gaps. */
+  #onExhausted(first: number): boolean {
+    const descriptors = this.#slotDescriptors
+    let to = first
+    for (let from = first + 1; from < BURST_SIZE; from++) {
+      if (this.#slots[from] === null) continue
+      this.#slots[to] = this.#slots[from]!
+      this.#slots[from] = null
+      descriptors.copyWithin(3 * to, 3 * from, 3 * from + 3)
+      descriptors[3 * from + 2] = 0
+      to++
+    }
+    if (to > 0) return true
+    this.stats.increment(LinkStat.rxMissedErrors)
+    this.#retry ??= this.#host!.clock.setTimer(this.#onRetry, POOL_RETRY)
+    return false
+  }
+
+  readonly #onRetry = (): void => {
+    this.#retry = null
+    if (this.#reading && this.#fillSlots()) this.#read()
+  }
+
+  #resizeSlots(mtu: number): void {
+    const size = Math.max(mtu, this.#mtu) + 1
+    if (size === this.#slotSize) return
+    this.#slotSize = size
+    this.#releaseSlots()
+    if (this.#reading && this.#fillSlots()) this.#read()
+  }
+
+  #releaseSlots(): void {
+    for (let i = 0; i < BURST_SIZE; i++) {
+      const packet = this.#slots[i]!
+      if (packet === null) continue
+      this.#slots[i] = null
+      packet.free()
+    }
+    this.#slotDescriptors.fill(0)
+    this.#empty = BURST_SIZE
+  }
+
+  /** Their slabs must not go back to the pool, which would hand them out again. */
+  #dropDetachedSlots(): boolean {
+    let dropped = 0
+    for (let i = 0; i < BURST_SIZE; i++) {
+      if (this.#slots[i] === null || this.#slots[i]!.bytes.length > 0) continue
+      this.#slots[i] = null
+      this.#slotDescriptors[3 * i + 2] = 0
+      dropped++
+    }
+    this.#empty += dropped
+    this.stats.increment(LinkStat.rxErrors, dropped)
+    return dropped > 0
+  }
+
+  #arenaId(arena: Arena): number {
+    if (arena.driverHandle < 0) arena.driverHandle = this.#driver.registerArena(arena.bytes.buffer)
+    return arena.driverHandle
+  }
+
+  // ---- sending ----
+
+  #enqueue(packet: Packet): void {
+    const i = this.#queued++
+    const descriptors = this.#sendDescriptors
+    this.#sending[i] = packet
+    descriptors[3 * i] = this.#arenaId(packet.slab.arena)
+    descriptors[3 * i + 1] = packet.start
+    descriptors[3 * i + 2] = packet.end - packet.start
+  }
+
+  /** Writes what is queued, and frees it. */
+  #flush(): void {
+    const n = this.#queued
+    if (n === 0) return
+    this.#queued = 0
+    const status = this.#sendStatus
+    const written = this.#handle.writeBatch(this.#sendDescriptors, n, status)
+    let bytes = 0
+    for (let i = 0; i < n; i++) {
+      if (status[i]! >= 0) bytes += status[i]!
+      else this.#onRefused(status[i]!)
+    }
+    this.stats.sent(written, bytes)
+    for (let i = 0; i < n; i++) {
+      const packet = this.#sending[i]!
+      this.#sending[i] = null
+      packet.free()
+    }
+  }
+
+  /** A packet with a checksum to complete, or with a body that lies elsewhere; in its turn. */
+  #sendSpecial(packet: Packet): void {
+    if (packet.checksum !== Checksum.PARTIAL) {
+      this.#sendBody(packet)
+      return
+    }
+    const field = packet.checksumStart + packet.checksumOffset
+    const high = packet.bytes[field]!
+    const low = packet.bytes[field + 1]!
+    const shared = packet.slab.references > 1
+    const { bytes } = packet
+    // Whoever shares the bytes still takes the field for the pseudo-header sum: put it back after the write.
+    if (shared) this.#flush()
+    completeChecksum(packet)
+    if (packet.body !== null) {
+      this.#sendBody(packet)
+    } else {
+      this.#enqueue(packet)
+      if (shared) this.#flush()
+    }
+    if (shared) {
+      bytes[field] = high
+      bytes[field + 1] = low
+    }
+  }
+
+  #sendBody(packet: Packet): void {
+    this.#flush()
+    const arena = this.#arenaId(packet.slab.arena)
+    const result = this.#handle.writev(arena, packet.start, packet.end - packet.start, packet.body!)
+    if (result >= 0) this.stats.sent(1, result)
+    else this.#onRefused(result)
+    packet.free()
+  }
+
+  /** `errno` is negative. The interface being down or short of memory is a drop, anything else the packet's fault. */
+  #onRefused(errno: number): void {
+    this.#refusal = errno
+    this.stats.increment(isDrop(-errno) ? LinkStat.txDropped : LinkStat.txErrors)
+  }
+}
+
+const EFAULT = 14
+
+function isDrop(errno: number): boolean {
+  const { EIO, EBADFD, EAGAIN, ENOBUFS, ENOMEM } = Errno
+  return errno === EIO || errno === EBADFD || errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM
+}

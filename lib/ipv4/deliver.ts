@@ -1,0 +1,45 @@
+/**
+ * Local delivery: fragments are put together, and the datagram goes to the protocol that its header names; if
+ * there is none, the sender is told (RFC 1122 §3.2.2.1).
+ */
+import type { NetDevice } from '../device/net-device.ts'
+import { IpMib } from '../observe/mib.ts'
+import type { Packet } from '../packet/packet.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import { UnreachableCode, IcmpType } from '../wire/icmpv4.ts'
+import { IPV4_FLAGS_FRAGMENT, IPV4_MF, IPV4_OFFSET_MASK, IPV4_PROTOCOL } from '../wire/ipv4.ts'
+import type { Ipv4 } from './ipv4.ts'
+
+export class LocalDelivery {
+  readonly #ip: Ipv4
+
+  constructor(ip: Ipv4) {
+    this.#ip = ip
+  }
+
+  receive(fragment: Packet, device: NetDevice): void {
+    const { ctx, protocols, icmp } = this.#ip
+    const { bytes, networkHeader } = fragment
+    const flagsFragment =
+      (bytes[networkHeader + IPV4_FLAGS_FRAGMENT]! << 8) | bytes[networkHeader + IPV4_FLAGS_FRAGMENT + 1]!
+    let packet: Packet | null = fragment
+    if ((flagsFragment & (IPV4_MF | IPV4_OFFSET_MASK)) !== 0) {
+      packet = this.#ip.reassemble(fragment)
+      if (packet === null) return
+    }
+    const number = packet.bytes[packet.networkHeader + IPV4_PROTOCOL]!
+    const raw = this.#ip.rawDeliver === null ? false : this.#ip.rawDeliver(packet, number)
+    const protocol = protocols[number]
+    if (protocol === undefined || protocol === null) {
+      if (raw) {
+        ctx.mib.ip[IpMib.InDelivers]!++
+        return ctx.consume(packet)
+      }
+      ctx.mib.ip[IpMib.InUnknownProtos]!++
+      icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.PROTOCOL, 0)
+      return ctx.drop(packet, DropReason.IP_NOPROTO, device)
+    }
+    ctx.mib.ip[IpMib.InDelivers]!++
+    protocol.receive(packet)
+  }
+}

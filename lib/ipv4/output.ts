@@ -1,0 +1,127 @@
+/**
+ * IPv4 output: the last steps of every packet that leaves, whoever made it. A copy comes back to this host if
+ * it listens to what it broadcasts; what is larger than the MTU is cut up, or refused where it must not be; what
+ * the device can't do (checksums) is done in software, here and nowhere earlier.
+ */
+import { HEADROOM, Checksum, type Packet, PacketType } from '../packet/packet.ts'
+import type { Route } from '../route/route.ts'
+import { RouteFlag } from '../route/rtnetlink.ts'
+import { IpExtMib, IpMib } from '../observe/mib.ts'
+import { checksum } from '../wire/checksum.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import { UnreachableCode, IcmpType } from '../wire/icmpv4.ts'
+import {
+  IPV4_CHECKSUM,
+  IPV4_DF,
+  IPV4_FLAGS_FRAGMENT,
+  IPV4_TOTAL_LENGTH,
+  IPV4_TTL,
+} from '../wire/ipv4.ts'
+import { completeChecksum } from '../packet/complete-checksum.ts'
+import { Errno } from '../errors.ts'
+import { fragmentPacket, type FragmentSink } from './fragment.ts'
+import type { Ipv4 } from './ipv4.ts'
+
+export class Ipv4Output implements FragmentSink {
+  readonly #ip: Ipv4
+  /** Where the fragments of the packet in hand go. */
+  #route: Route | null = null
+
+  constructor(ip: Ipv4) {
+    this.#ip = ip
+  }
+
+  /**
+   * Sends a packet that this host made (`ip_local_out`). Its header is complete but for total length and
+   * checksum; the packet is taken over. 0, or a positive errno.
+   */
+  sendLocal(packet: Packet, route: Route): number {
+    const { bytes, networkHeader } = packet
+    const { mib } = this.#ip.ctx
+    mib.ip[IpMib.OutRequests]!++
+    const { length } = packet
+    bytes[networkHeader + IPV4_TOTAL_LENGTH] = length >>> 8
+    bytes[networkHeader + IPV4_TOTAL_LENGTH + 1] = length
+    bytes[networkHeader + IPV4_CHECKSUM] = 0
+    bytes[networkHeader + IPV4_CHECKSUM + 1] = 0
+    const headerLength = (bytes[networkHeader]! & 15) << 2
+    const sum = checksum(bytes, networkHeader, networkHeader + headerLength)
+    bytes[networkHeader + IPV4_CHECKSUM] = sum >>> 8
+    bytes[networkHeader + IPV4_CHECKSUM + 1] = sum
+    packet.destination = route
+    return this.send(packet, route, route.mtu)
+  }
+
+  /** Sends a packet along `route` in pieces of at most `mtu` bytes (`ip_output`). 0, or a positive errno. */
+  send(packet: Packet, route: Route, mtu: number): number {
+    const { ctx } = this.#ip
+    const { mib } = ctx
+    const { flags } = route
+    packet.destination = route
+    mib.ip[IpMib.OutTransmits]! += packet.gsoSegments
+    mib.ipExt[IpExtMib.OutOctets]! += packet.length
+    if ((flags & (RouteFlag.MULTICAST | RouteFlag.BROADCAST)) !== 0 && !route.isInput) {
+      if ((flags & RouteFlag.MULTICAST) !== 0) {
+        mib.ipExt[IpExtMib.OutMcastPkts]! += packet.gsoSegments
+        mib.ipExt[IpExtMib.OutMcastOctets]! += packet.length
+      } else {
+        mib.ipExt[IpExtMib.OutBcastPkts]! += packet.gsoSegments
+        mib.ipExt[IpExtMib.OutBcastOctets]! += packet.length
+      }
+      if ((flags & RouteFlag.LOCAL) !== 0 && !route.device.isLoopback) this.#loopBack(packet, route)
+      // A group datagram with TTL 0 stays on this host (RFC 1112 §6.1).
+      if ((flags & RouteFlag.MULTICAST) !== 0 && packet.bytes[packet.networkHeader + IPV4_TTL] === 0) {
+        ctx.consume(packet)
+        return 0
+      }
+    }
+    if (packet.length > mtu && packet.gsoSize === 0) return this.#fragment(packet, route, mtu)
+    return this.#transmit(packet, route)
+  }
+
+  /** @internal a piece of the packet in hand */
+  fragment(packet: Packet): void {
+    this.#transmit(packet, this.#route!)
+  }
+
+  #fragment(packet: Packet, route: Route, mtu: number): number {
+    const { ctx, icmp } = this.#ip
+    const { bytes, networkHeader } = packet
+    const dontFragment = (bytes[networkHeader + IPV4_FLAGS_FRAGMENT]! & (IPV4_DF >>> 8)) !== 0
+    if ((dontFragment && !packet.ignoreDf) || (packet.fragMaxSize !== 0 && packet.fragMaxSize > mtu)) {
+      ctx.mib.ip[IpMib.FragFails]!++
+      icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.FRAG_NEEDED, mtu)
+      ctx.drop(packet, DropReason.PKT_TOO_BIG, route.device)
+      return Errno.EMSGSIZE
+    }
+    // A checksum over the whole datagram can't be left to a device that sees only pieces.
+    if (packet.checksum === Checksum.PARTIAL) completeChecksum(packet)
+    this.#route = route
+    return fragmentPacket(packet, mtu, ctx, this)
+  }
+
+  #transmit(packet: Packet, route: Route): number {
+    const { device } = route
+    const { features } = device.link
+    if (packet.checksum === Checksum.PARTIAL && !features.checksum) completeChecksum(packet)
+    if (packet.gsoSize !== 0 && !(features.tso || features.uso)) {
+      this.#ip.ctx.drop(packet, DropReason.SKB_GSO_SEG, device)
+      return Errno.EIO
+    }
+    packet.type = PacketType.OUTGOING
+    return device.enqueue(packet) ? 0 : Errno.ENOBUFS
+  }
+
+  /** A copy for this host's own ears (`dev_loopback_xmit`): it comes in by the device that the original leaves by. */
+  #loopBack(packet: Packet, route: Route): void {
+    const copy = packet.pool.copy(packet, HEADROOM)
+    if (copy === null) {
+      this.#ip.ctx.mib.ip[IpMib.OutDiscards]!++
+      return
+    }
+    copy.destination = route
+    copy.type = PacketType.HOST
+    copy.checksum = Checksum.UNNECESSARY
+    this.#ip.backlog(copy, route.device)
+  }
+}

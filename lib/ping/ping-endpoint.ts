@@ -1,0 +1,278 @@
+/**
+ * Ping endpoints: what an ICMP echo socket (`SOCK_DGRAM`, `IPPROTO_ICMP`) is to Linux. An endpoint owns an echo
+ * identifier; requests go out under it, replies and errors that carry it come back to it. It keeps its route and
+ * asks again when the tables have changed.
+ */
+import { setUnspecified, setV4Mapped } from '../address/ip-address.ts'
+import { type Ipv4Address, readIpv4 } from '../address/ipv4-address.ts'
+import { EndpointTable } from '../demux/endpoint-table.ts'
+import { createFlowKey, FlowKey, setPorts } from '../demux/flow-key.ts'
+import { PortRange } from '../demux/ports.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import type { EventSource, Softirq } from '../device/softirq.ts'
+import { Errno, TunstackError } from '../errors.ts'
+import type { IcmpErrorInfo } from '../ipv4/context.ts'
+import { pushIpv4Header } from '../ipv4/header.ts'
+import type { EchoReplyReceiver } from '../ipv4/icmp.ts'
+import type { Ipv4 } from '../ipv4/ipv4.ts'
+import { IcmpMib, IpMib } from '../observe/mib.ts'
+import { HEADROOM, type Packet } from '../packet/packet.ts'
+import { Flow4 } from '../route/flow.ts'
+import type { Route } from '../route/route.ts'
+import { RouteFlag } from '../route/rtnetlink.ts'
+import { checksum } from '../wire/checksum.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import {
+  ICMP_CHECKSUM,
+  ICMP_CODE,
+  ICMP_HEADER,
+  ICMP_ID,
+  ICMP_SEQUENCE,
+  ICMP_TYPE,
+  IcmpType,
+} from '../wire/icmpv4.ts'
+import { IPV4_DESTINATION, IPV4_DF, IPV4_SOURCE, IPV4_TTL, IpProtocol } from '../wire/ipv4.ts'
+
+/** Identifiers are drawn from all that are not 0. */
+const IDENTIFIERS = new PortRange(1, 65535)
+
+/** `IP_MTU_DISCOVER`: `want` sets DF on what fits and fragments the rest, `do` refuses the rest, `dont` never sets DF. */
+export type PathMtuDiscovery = 'want' | 'do' | 'dont'
+
+export interface PingEndpointOptions {
+  destination: Ipv4Address
+  /** 0: chosen by the route. */
+  source: Ipv4Address
+  /** Index of the device to leave by; 0 for any. */
+  device: number
+  /** 0: the route's or the host's default. */
+  ttl: number
+  tos: number
+  mark: number
+  pathMtuDiscovery: PathMtuDiscovery
+  /** `SO_BROADCAST` */
+  broadcast: boolean
+}
+
+/** Who uses an endpoint. The first two are called during packet processing, the last one outside. */
+export interface PingReceiver {
+  /** A reply; `bytes[start…end)` is the data behind the ICMP header, valid during the call. */
+  received(
+    sequence: number,
+    from: Ipv4Address,
+    ttl: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void
+  failed(sequence: number, error: IcmpErrorInfo): void
+  deliverEvents(): void
+  /** The stack was closed. */
+  stopped(): void
+}
+
+export class PingEndpoint implements EventSource {
+  readonly options: PingEndpointOptions
+  readonly identifier: number
+  receiver: PingReceiver | null = null
+  readonly #protocol: PingProtocol
+  readonly #flow = new Flow4()
+  #route: Route | null = null
+  #closed = false
+
+  /** @internal use {@link PingProtocol.open} */
+  constructor(protocol: PingProtocol, identifier: number, options: PingEndpointOptions) {
+    this.#protocol = protocol
+    this.identifier = identifier
+    this.options = options
+  }
+
+  /** Sends one request. 0, or a positive errno: `ENETUNREACH`, `EMSGSIZE`, `EACCES` (broadcast), `ENOBUFS`. */
+  send(sequence: number, payload: Uint8Array): number {
+    const { softirq } = this.#protocol
+    softirq.enter()
+    try {
+      return this.#send(sequence, payload)
+    } finally {
+      softirq.leave()
+    }
+  }
+
+  /** Has {@link PingReceiver.deliverEvents} called when processing is over. */
+  announce(): void {
+    this.#protocol.softirq.eventPending(this)
+  }
+
+  deliverEvents(): void {
+    this.receiver?.deliverEvents()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#protocol.release(this)
+  }
+
+  #send(sequence: number, payload: Uint8Array): number {
+    const { ip } = this.#protocol
+    const { ctx } = ip
+    const { options } = this
+    const route = this.#validRoute()
+    if (route === null) {
+      ctx.mib.ip[IpMib.OutNoRoutes]!++
+      return ctx.routing.errno
+    }
+    if ((route.flags & RouteFlag.BROADCAST) !== 0 && !options.broadcast) return Errno.EACCES
+    const length = ICMP_HEADER + payload.length
+    const fits = length + 20 <= route.mtu
+    const discovery = options.pathMtuDiscovery
+    if (!fits && discovery === 'do') return Errno.EMSGSIZE
+    const packet = ctx.pool.allocate(length, HEADROOM)
+    if (packet === null) {
+      ctx.mib.ip[IpMib.OutDiscards]!++
+      return Errno.ENOBUFS
+    }
+    const at = packet.put(length)
+    const { bytes } = packet
+    bytes[at + ICMP_TYPE] = IcmpType.ECHO
+    bytes[at + ICMP_CODE] = 0
+    bytes[at + ICMP_CHECKSUM] = bytes[at + ICMP_CHECKSUM + 1] = 0
+    bytes[at + ICMP_ID] = this.identifier >>> 8
+    bytes[at + ICMP_ID + 1] = this.identifier
+    bytes[at + ICMP_SEQUENCE] = sequence >>> 8
+    bytes[at + ICMP_SEQUENCE + 1] = sequence
+    bytes.set(payload, at + ICMP_HEADER)
+    const check = checksum(bytes, at, packet.end)
+    bytes[at + ICMP_CHECKSUM] = check >>> 8
+    bytes[at + ICMP_CHECKSUM + 1] = check
+
+    const { saddr, daddr } = this.#flow
+    const dontFragment = discovery === 'do' || (discovery === 'want' && fits && !route.mtuLocked)
+    // An atomic datagram needs no identification (RFC 6864 §4.1).
+    const id = dontFragment ? 0 : ip.identification.next(saddr, daddr, IpProtocol.ICMP, ctx.now)
+    const multicast = (route.flags & RouteFlag.MULTICAST) !== 0
+    const ttl = options.ttl !== 0 ? options.ttl : multicast ? 1 : ip.defaultTtl(route)
+    pushIpv4Header(packet, saddr, daddr, IpProtocol.ICMP, options.tos, ttl, id, dontFragment ? IPV4_DF : 0)
+    packet.mark = options.mark
+    ctx.mib.icmp[IcmpMib.OutMsgs]!++
+    ctx.mib.icmpMsgOut[IcmpType.ECHO]!++
+    return ip.output.sendLocal(packet, route)
+  }
+
+  /** The route in use, asked for again when the tables, an address or a device have changed. */
+  #validRoute(): Route | null {
+    const { routing } = this.#protocol.ip.ctx
+    if (this.#route !== null && routing.isValid(this.#route)) return this.#route
+    const { destination, source, device, tos, mark } = this.options
+    const flow = this.#flow.reset()
+    flow.daddr = destination
+    flow.saddr = source
+    flow.oif = device
+    flow.tos = tos & 0xfc
+    flow.mark = mark
+    flow.protocol = IpProtocol.ICMP
+    this.#route = routing.output(flow)
+    return this.#route
+  }
+}
+
+/** The ping endpoints of one stack, by identifier. */
+export class PingProtocol implements EchoReplyReceiver {
+  readonly ip: Ipv4
+  readonly softirq: Softirq
+  readonly #endpoints: EndpointTable<PingEndpoint>
+  readonly #key = createFlowKey()
+
+  constructor(ip: Ipv4, softirq: Softirq) {
+    this.ip = ip
+    this.softirq = softirq
+    this.#endpoints = new EndpointTable(ip.ctx.hash, { limit: 65535 })
+    ip.icmp.echoReplies = this
+  }
+
+  /** @throws TunstackError `EAGAIN` if every identifier is in use */
+  open(options: PingEndpointOptions): PingEndpoint {
+    const key = this.#key
+    this.#setLocal(options.source)
+    setPorts(key, 0, 0)
+    const identifier = this.#endpoints.pickPort(key, IDENTIFIERS, this.ip.ctx.random)
+    const endpoint = new PingEndpoint(this, identifier, options)
+    if (identifier === 0 || !this.#endpoints.bind(key, endpoint)) {
+      throw new TunstackError('EAGAIN', 'every ICMP echo identifier is in use; wait for a ping to end')
+    }
+    return endpoint
+  }
+
+  /** The index of a device by its name. @throws TunstackError `ENODEV` */
+  deviceIndex(name: string): number {
+    const device = this.ip.ctx.devices.byName(name)
+    if (device === undefined) {
+      throw new TunstackError('ENODEV', `there is no device '${name}' in this stack`, { value: name })
+    }
+    return device.ifindex
+  }
+
+  /** Ends every series: the stack is closed. */
+  close(): void {
+    const open: PingEndpoint[] = []
+    this.#endpoints.forEach((endpoint) => open.push(endpoint))
+    for (const endpoint of open) endpoint.receiver?.stopped()
+  }
+
+  /** @internal */
+  release(endpoint: PingEndpoint): void {
+    this.#setLocal(endpoint.options.source)
+    setPorts(this.#key, endpoint.identifier, 0)
+    this.#endpoints.unbind(this.#key, endpoint)
+  }
+
+  /** An echo reply. */
+  receive(packet: Packet): void {
+    const { ctx } = this.ip
+    const { bytes, networkHeader, transportHeader: at, end } = packet
+    const identifier = (bytes[at + ICMP_ID]! << 8) | bytes[at + ICMP_ID + 1]!
+    const from = readIpv4(bytes, networkHeader + IPV4_SOURCE)
+    const endpoint = this.#find(readIpv4(bytes, networkHeader + IPV4_DESTINATION), from, identifier, packet.iif)
+    if (endpoint === null) return ctx.drop(packet, DropReason.NO_SOCKET, packet.device as NetDevice)
+    const sequence = (bytes[at + ICMP_SEQUENCE]! << 8) | bytes[at + ICMP_SEQUENCE + 1]!
+    endpoint.receiver?.received(sequence, from, bytes[networkHeader + IPV4_TTL]!, bytes, at + ICMP_HEADER, end)
+    ctx.consume(packet)
+  }
+
+  /** An error about an echo request: counted only if the request can be one of ours (RFC 5927 §4). */
+  receiveError(
+    bytes: Uint8Array,
+    quote: number,
+    headerLength: number,
+    _end: number,
+    error: IcmpErrorInfo,
+  ): void {
+    const at = quote + headerLength
+    const identifier = (bytes[at + ICMP_ID]! << 8) | bytes[at + ICMP_ID + 1]!
+    const source = readIpv4(bytes, quote + IPV4_SOURCE)
+    const destination = readIpv4(bytes, quote + IPV4_DESTINATION)
+    const endpoint = this.#find(source, destination, identifier, 0)
+    if (endpoint === null || endpoint.options.destination !== destination) return
+    this.ip.icmp.learnPathMtu(bytes, quote, error)
+    if (error.errno === 0 || (error.errno === Errno.EMSGSIZE && endpoint.options.pathMtuDiscovery === 'dont')) {
+      return
+    }
+    endpoint.receiver?.failed((bytes[at + ICMP_SEQUENCE]! << 8) | bytes[at + ICMP_SEQUENCE + 1]!, error)
+  }
+
+  #find(local: Ipv4Address, remote: Ipv4Address, identifier: number, device: number): PingEndpoint | null {
+    const key = this.#key
+    setV4Mapped(key, FlowKey.LOCAL, local)
+    setV4Mapped(key, FlowKey.REMOTE, remote)
+    setPorts(key, identifier, 0)
+    key[FlowKey.DEVICE] = device
+    return this.#endpoints.lookup(key)
+  }
+
+  #setLocal(source: Ipv4Address): void {
+    const key = this.#key
+    setV4Mapped(key, FlowKey.LOCAL, source) // source 0 is the wildcard
+    setUnspecified(key, FlowKey.REMOTE)
+    key[FlowKey.DEVICE] = 0
+  }
+}

@@ -1,0 +1,481 @@
+/**
+ * What a route means (Linux's `fib_semantics.c`): whether its next hops can be reached, of what scope they are,
+ * which routes share one {@link FibInfo}, and what becomes of them when a device or an address goes. A next hop
+ * must be nearer than the destination: its scope is larger, until it is a destination on the link.
+ */
+import { INADDR_ANY, type Ipv4Address } from '../address/ipv4-address.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
+import { metricsMatch, metricsOf, sameMetrics } from './fib-metrics.ts'
+import { FibInfo, FibNexthop, FibResult, type NexthopConfig, type RouteConfig } from './fib-types.ts'
+import { Flow4 } from './flow.ts'
+import { NetlinkError, NexthopFlag, RouteProtocol, RouteTable, RouteType, Scope } from './rtnetlink.ts'
+
+/** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
+const PROPERTIES: readonly { readonly error: number; readonly scope: number }[] = [
+  { error: 0, scope: Scope.NOWHERE }, // unspec
+  { error: 0, scope: Scope.UNIVERSE }, // unicast
+  { error: 0, scope: Scope.HOST }, // local
+  { error: 0, scope: Scope.LINK }, // broadcast
+  { error: 0, scope: Scope.LINK }, // anycast
+  { error: 0, scope: Scope.UNIVERSE }, // multicast
+  { error: -Errno.EINVAL, scope: Scope.UNIVERSE }, // blackhole
+  { error: -Errno.EHOSTUNREACH, scope: Scope.UNIVERSE }, // unreachable
+  { error: -Errno.EACCES, scope: Scope.UNIVERSE }, // prohibit
+  { error: -Errno.EAGAIN, scope: Scope.UNIVERSE }, // throw
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // nat
+]
+
+/** Errors by route type, for the inner loop of a lookup. */
+export const ROUTE_TYPE_ERRORS: Int32Array = Int32Array.from(PROPERTIES, ({ error }) => error)
+
+/** A hop as it is asked for, of a group or of a route of its own. */
+type HopRequest = { readonly [K in keyof NexthopConfig]: NexthopConfig[K] | undefined }
+
+/** A {@link RouteConfig} with every default filled in. */
+export interface CompleteRoute {
+  readonly prefix: Ipv4Address
+  readonly prefixLength: number
+  readonly tos: number
+  readonly type: number
+  readonly table: number
+  readonly scope: number
+  readonly protocol: number
+  readonly priority: number
+  readonly prefsrc: Ipv4Address
+  readonly gateway: Ipv4Address
+  readonly device: NetDevice | undefined
+  readonly weight: number
+  readonly onlink: boolean
+  readonly tclassid: number
+  readonly metrics: ReadonlyMap<number, number> | undefined
+  readonly nexthops: readonly NexthopConfig[] | undefined
+}
+
+/** Types whose routes go into table `local` unless told otherwise. */
+function isLocalType(type: number): boolean {
+  return type === RouteType.LOCAL || type === RouteType.BROADCAST || type === RouteType.ANYCAST
+}
+
+/** Fills in what `ip route add` fills in. */
+export function completeRoute(config: RouteConfig): CompleteRoute {
+  const type = config.type ?? RouteType.UNICAST
+  const gateway = config.gateway ?? INADDR_ANY
+  return {
+    ...destinationOf(config),
+    type,
+    table: config.table || (isLocalType(type) ? RouteTable.LOCAL : RouteTable.MAIN),
+    scope: config.scope ?? defaultScope(type, gateway !== INADDR_ANY || config.nexthops !== undefined),
+    protocol: config.protocol ?? RouteProtocol.BOOT,
+    gateway,
+  }
+}
+
+/** Fills in what `ip route del` fills in: what was not said matches anything. */
+export function completeDeletion(config: RouteConfig): CompleteRoute {
+  const type = config.type ?? RouteType.UNSPEC
+  return {
+    ...destinationOf(config),
+    type,
+    table: config.table || (isLocalType(type) ? RouteTable.LOCAL : RouteTable.MAIN),
+    scope: config.scope ?? Scope.NOWHERE,
+    protocol: config.protocol ?? RouteProtocol.UNSPEC,
+    gateway: config.gateway ?? INADDR_ANY,
+  }
+}
+
+function destinationOf(config: RouteConfig) {
+  return {
+    prefix: config.prefix | 0,
+    prefixLength: config.prefixLength,
+    tos: config.tos ?? 0,
+    priority: config.priority ?? 0,
+    prefsrc: config.prefsrc ?? INADDR_ANY,
+    device: config.device,
+    weight: 1,
+    onlink: config.onlink ?? false,
+    tclassid: config.tclassid ?? 0,
+    metrics: config.metrics,
+    nexthops: config.nexthops,
+  }
+}
+
+function defaultScope(type: number, hasGateway: boolean): number {
+  if (type === RouteType.LOCAL || type === RouteType.NAT) return Scope.HOST
+  if (type === RouteType.BROADCAST || type === RouteType.MULTICAST || type === RouteType.ANYCAST) {
+    return Scope.LINK
+  }
+  return type === RouteType.UNICAST && !hasGateway ? Scope.LINK : Scope.UNIVERSE
+}
+
+/** What {@link FibInfos} asks of the tables it belongs to. */
+export interface FibQuestions {
+  /** A lookup in one table, whatever the carrier; -EAGAIN if the table is not there. */
+  lookupTable(tableId: number, flow: Flow4, result: FibResult): number
+  /** A lookup through all rules, whatever the carrier. */
+  lookupAny(flow: Flow4, result: FibResult): number
+  addressType(address: Ipv4Address, device: NetDevice | null, tableId: number): number
+  /** IPv4 runs on the device at all (not with an MTU below 68). */
+  hasIpv4(device: NetDevice): boolean
+  /** Next hops over it count as dead while it has no carrier. */
+  ignoresLinkdown(device: NetDevice): boolean
+  /** The source that goes with a next hop, if the route names none. */
+  selectSource(device: NetDevice | null, gateway: Ipv4Address, scope: number): Ipv4Address
+  readonly sourceGeneration: number
+  readonly loopbackIndex: number
+}
+
+const invalid = (extack?: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'route')
+
+/** Every {@link FibInfo} of a stack, found by content, by device and by source. */
+export class FibInfos {
+  readonly #questions: FibQuestions
+  readonly #byContent = new Map<number, FibInfo[]>()
+  readonly #byDevice = new Map<NetDevice, Set<FibInfo>>()
+  readonly #bySource = new Map<Ipv4Address, Set<FibInfo>>()
+  readonly #flow = new Flow4()
+  readonly #result = new FibResult()
+  /** Next hops with a realm: source validation must look routes up as long as there are any. */
+  tclassidUsers = 0
+
+  constructor(questions: FibQuestions) {
+    this.#questions = questions
+  }
+
+  /**
+   * The info for a route: an existing one that is alike, or a new one; `references` counts the caller.
+   * @throws NetlinkError with the errno and sentence of Linux's `fib_create_info`
+   */
+  obtain(config: CompleteRoute): FibInfo {
+    const properties = PROPERTIES[config.type]
+    if (properties === undefined) throw invalid('Invalid route type')
+    if (properties.scope > config.scope) throw invalid('Invalid scope')
+    const info = new FibInfo()
+    info.metrics = metricsOf(config.metrics)
+    info.protocol = config.protocol
+    info.scope = config.scope
+    info.priority = config.priority
+    info.prefsrc = config.prefsrc
+    info.type = config.type
+    info.tableId = config.table
+    info.nexthops = (config.nexthops ?? [config]).map((hop) => nexthopOf(hop, info))
+    if (properties.error !== 0) {
+      if (config.gateway !== 0 || config.device !== undefined || config.nexthops !== undefined) {
+        throw invalid('Gateway, device and multipath can not be specified for this route type')
+      }
+    } else {
+      this.#check(config, info)
+    }
+    return this.#share(info)
+  }
+
+  /** A route that pointed here is gone. */
+  release(info: FibInfo): void {
+    if (--info.references > 0) return
+    info.dead = true
+    const key = contentKey(info)
+    const alike = this.#byContent.get(key)
+    if (alike !== undefined) {
+      const index = alike.indexOf(info)
+      if (index >= 0) alike.splice(index, 1)
+      if (alike.length === 0) this.#byContent.delete(key)
+    }
+    if (info.prefsrc !== INADDR_ANY) discard(this.#bySource, info.prefsrc, info)
+    for (const hop of info.nexthops) {
+      if (hop.tclassid !== 0) this.tclassidUsers--
+      if (hop.device !== null) discard(this.#byDevice, hop.device, info)
+    }
+  }
+
+  /** Infos with a hop over the device. */
+  ofDevice(device: NetDevice): Iterable<FibInfo> {
+    return this.#byDevice.get(device) ?? []
+  }
+
+  /** An address is gone: marks the routes of table main that have it as source. True if there were any. */
+  addressGone(address: Ipv4Address): boolean {
+    let any = false
+    for (const info of this.#bySource.get(address) ?? []) {
+      if (info.tableId !== RouteTable.MAIN) continue
+      info.flags |= NexthopFlag.DEAD
+      any = true
+    }
+    return any
+  }
+
+  /**
+   * Hops over the device die (`fib_sync_down_dev`). True if a route lost its last hop, so that the tables must
+   * be flushed.
+   * @param even scope-host hops, that is local routes: the last address or the device itself is gone
+   * @param gone the device itself: takes the whole group with it
+   */
+  deviceDown(device: NetDevice, even: boolean, gone: boolean): boolean {
+    return this.#mark(device, NexthopFlag.DEAD | NexthopFlag.LINKDOWN, even, gone)
+  }
+
+  /** Hops over the device have lost their carrier. */
+  carrierLost(device: NetDevice): void {
+    this.#mark(device, NexthopFlag.LINKDOWN, false, false)
+  }
+
+  #mark(device: NetDevice, flags: number, even: boolean, gone: boolean): boolean {
+    let any = false
+    for (const info of this.ofDevice(device)) {
+      let down = 0
+      for (const hop of info.nexthops) {
+        if ((hop.flags & NexthopFlag.DEAD) !== 0) down++
+        else if (hop.device === device && (even || hop.scope !== Scope.NOWHERE)) {
+          hop.flags |= flags
+          down++
+        }
+        if (gone && hop.device === device) {
+          down = info.nexthops.length
+          break
+        }
+      }
+      if (down === info.nexthops.length) {
+        info.flags |= flags
+        any = true
+      }
+      this.rebalance(info)
+    }
+    return any
+  }
+
+  /** Hops over the device live again: `flags` (`RTNH_F_*`) go from them (`fib_sync_up`). */
+  deviceUp(device: NetDevice, flags: number): void {
+    if (!device.up) return
+    if ((flags & NexthopFlag.DEAD) !== 0 && device.carrier) flags |= NexthopFlag.LINKDOWN
+    for (const info of this.ofDevice(device)) {
+      let alive = 0
+      for (const hop of info.nexthops) {
+        if ((hop.flags & flags) === 0) alive++
+        else if (hop.device === device) {
+          hop.flags &= ~flags
+          alive++
+        }
+      }
+      if (alive > 0) info.flags &= ~flags
+      this.rebalance(info)
+    }
+  }
+
+  /** Deals the 31-bit hash space out to the living hops by weight (hash-threshold, RFC 2992 §2). */
+  rebalance(info: FibInfo): void {
+    if (info.nexthops.length < 2) return
+    let total = 0
+    for (const hop of info.nexthops) if (this.#takesTraffic(hop)) total += hop.weight
+    let weight = 0
+    for (const hop of info.nexthops) {
+      if (!this.#takesTraffic(hop)) {
+        hop.upperBound = -1
+        continue
+      }
+      weight += hop.weight
+      hop.upperBound = Math.floor((weight * 0x80000000 + Math.floor(total / 2)) / total) - 1
+    }
+  }
+
+  /** After a change of `ignore_routes_with_linkdown`. */
+  rebalanceAll(): void {
+    for (const infos of this.#byDevice.values()) for (const info of infos) this.rebalance(info)
+  }
+
+  #takesTraffic(hop: FibNexthop): boolean {
+    if ((hop.flags & NexthopFlag.DEAD) !== 0) return false
+    if ((hop.flags & NexthopFlag.LINKDOWN) === 0 || hop.device === null) return true
+    return !this.#questions.ignoresLinkdown(hop.device)
+  }
+
+  #check(config: CompleteRoute, info: FibInfo): void {
+    if (config.type === RouteType.UNSPEC) throw invalid('Invalid route type')
+    if (config.scope > Scope.HOST) throw invalid('Invalid scope')
+    if (config.scope === Scope.HOST) {
+      const hop = info.nexthops[0]!
+      if (info.nexthops.length !== 1) throw invalid('Route with host scope can not have multiple nexthops')
+      if (hop.gateway !== INADDR_ANY) throw invalid('Route with host scope can not have a gateway')
+      if (hop.device === null) throw new NetlinkError(Errno.ENODEV, undefined, 'route')
+      hop.scope = Scope.NOWHERE
+    } else {
+      let linkdown = 0
+      for (const hop of info.nexthops) {
+        if (hop.gateway !== INADDR_ANY) this.#checkGateway(hop, config)
+        else this.#checkLink(hop)
+        if ((hop.flags & NexthopFlag.LINKDOWN) !== 0) linkdown++
+      }
+      if (linkdown === info.nexthops.length) info.flags |= NexthopFlag.LINKDOWN
+    }
+    if (info.prefsrc !== INADDR_ANY && !this.#validSource(config)) throw invalid('Invalid prefsrc address')
+    for (const hop of info.nexthops) {
+      hop.source = this.#questions.selectSource(hop.device, hop.gateway, info.scope)
+      hop.sourceGeneration = this.#questions.sourceGeneration
+    }
+    this.rebalance(info)
+  }
+
+  #checkLink(hop: FibNexthop): void {
+    if ((hop.flags & NexthopFlag.ONLINK) !== 0) {
+      throw invalid('Invalid flags for nexthop - PERVASIVE and ONLINK can not be set')
+    }
+    if (hop.device === null || !this.#questions.hasIpv4(hop.device)) {
+      throw new NetlinkError(Errno.ENODEV, undefined, 'route')
+    }
+    if (!hop.device.up) throw new NetlinkError(Errno.ENETDOWN, 'Device for nexthop is not up', 'route')
+    hop.scope = Scope.HOST
+    if (!hop.device.carrier) hop.flags |= NexthopFlag.LINKDOWN
+  }
+
+  #checkGateway(hop: FibNexthop, config: CompleteRoute): void {
+    if ((hop.flags & NexthopFlag.ONLINK) !== 0) {
+      if (config.scope >= Scope.LINK) throw invalid('Nexthop has invalid scope')
+      if (hop.device === null) {
+        throw new NetlinkError(Errno.ENODEV, 'Nexthop device required for onlink', 'route')
+      }
+      if (!hop.device.up) throw new NetlinkError(Errno.ENETDOWN, 'Nexthop device is not up', 'route')
+      if (this.#questions.addressType(hop.gateway, null, RouteTable.LOCAL) !== RouteType.UNICAST) {
+        throw invalid('Nexthop has invalid gateway')
+      }
+      hop.scope = Scope.LINK
+    } else {
+      const result = this.#reach(hop, config)
+      if (result.type !== RouteType.UNICAST && result.type !== RouteType.LOCAL) {
+        throw invalid('Nexthop has invalid gateway')
+      }
+      hop.scope = result.scope
+      hop.device = result.nexthop!.device
+      if (hop.device === null) throw invalid('No egress device for nexthop gateway')
+      if (!hop.device.up) throw new NetlinkError(Errno.ENETDOWN, undefined, 'route')
+    }
+    if (!hop.device.carrier) hop.flags |= NexthopFlag.LINKDOWN
+  }
+
+  /** How the gateway itself is reached: through something nearer than the route that uses it. */
+  #reach(hop: FibNexthop, config: CompleteRoute): FibResult {
+    const flow = this.#flow.reset()
+    flow.daddr = hop.gateway
+    flow.scope = Math.max(config.scope + 1, Scope.LINK)
+    flow.oif = hop.device === null ? 0 : hop.device.ifindex
+    flow.iif = this.#questions.loopbackIndex
+    const result = this.#result
+    result.reset()
+    let error = -Errno.EAGAIN
+    if (config.table !== RouteTable.MAIN) error = this.#questions.lookupTable(config.table, flow, result)
+    if (error !== 0) error = this.#questions.lookupAny(flow, result)
+    if (error !== 0) throw new NetlinkError(-error, 'Nexthop has invalid gateway', 'route')
+    return result
+  }
+
+  #validSource(config: CompleteRoute): boolean {
+    const { prefsrc } = config
+    if (config.type === RouteType.LOCAL && config.prefix !== 0 && prefsrc === config.prefix) return true
+    const table = config.table === RouteTable.MAIN ? RouteTable.LOCAL : config.table
+    if (this.#questions.addressType(prefsrc, null, table) === RouteType.LOCAL) return true
+    return this.#questions.addressType(prefsrc, null, RouteTable.LOCAL) === RouteType.LOCAL
+  }
+
+  #share(info: FibInfo): FibInfo {
+    const key = contentKey(info)
+    const alike = this.#byContent.get(key)
+    const same = alike?.find((other) => sameInfo(info, other))
+    if (same !== undefined) {
+      same.references++
+      return same
+    }
+    if (alike === undefined) this.#byContent.set(key, [info])
+    else alike.push(info)
+    if (info.prefsrc !== INADDR_ANY) collect(this.#bySource, info.prefsrc, info)
+    for (const hop of info.nexthops) {
+      if (hop.tclassid !== 0) this.tclassidUsers++
+      if (hop.device !== null) collect(this.#byDevice, hop.device, info)
+    }
+    info.references = 1
+    return info
+  }
+}
+
+/** Whether a deletion means this route (`fib_nh_match` and its callers). */
+export function deletionMatches(config: CompleteRoute, info: FibInfo, type: number): boolean {
+  if (config.type !== RouteType.UNSPEC && type !== config.type) return false
+  if (config.scope !== Scope.NOWHERE && info.scope !== config.scope) return false
+  if (config.prefsrc !== INADDR_ANY && info.prefsrc !== config.prefsrc) return false
+  if (config.protocol !== RouteProtocol.UNSPEC && info.protocol !== config.protocol) return false
+  if (config.priority !== 0 && info.priority !== config.priority) return false
+  return hopsMatch(config, info) && metricsMatch(config.metrics, info.metrics)
+}
+
+function hopsMatch(config: CompleteRoute, info: FibInfo): boolean {
+  if (config.device !== undefined || config.gateway !== INADDR_ANY) return hopMatches(config, info.nexthops[0]!)
+  if (config.nexthops === undefined) return true
+  if (config.nexthops.length < info.nexthops.length) return false
+  return info.nexthops.every((hop, index) => hopMatches(config.nexthops![index]!, hop))
+}
+
+function hopMatches(config: HopRequest, hop: FibNexthop): boolean {
+  if (config.tclassid && config.tclassid !== hop.tclassid) return false
+  if (config.device !== undefined && config.device !== hop.device) return false
+  return !config.gateway || config.gateway === hop.gateway
+}
+
+function nexthopOf(config: HopRequest, info: FibInfo): FibNexthop {
+  const hop = new FibNexthop()
+  hop.device = config.device ?? null
+  hop.gateway = config.gateway ?? INADDR_ANY
+  hop.flags = config.onlink === true ? NexthopFlag.ONLINK : 0
+  hop.weight = config.weight ?? 1
+  hop.tclassid = config.tclassid ?? 0
+  hop.info = info
+  return hop
+}
+
+/** Flags that say how a hop is, not what it was asked to be. */
+const STATE_FLAGS = NexthopFlag.DEAD | NexthopFlag.LINKDOWN
+
+function sameInfo(a: FibInfo, b: FibInfo): boolean {
+  return (
+    a.nexthops.length === b.nexthops.length &&
+    a.protocol === b.protocol &&
+    a.scope === b.scope &&
+    a.prefsrc === b.prefsrc &&
+    a.priority === b.priority &&
+    a.type === b.type &&
+    a.tableId === b.tableId &&
+    ((a.flags ^ b.flags) & ~STATE_FLAGS) === 0 &&
+    sameMetrics(a.metrics, b.metrics) &&
+    a.nexthops.every((hop, index) => sameHop(hop, b.nexthops[index]!))
+  )
+}
+
+function sameHop(a: FibNexthop, b: FibNexthop): boolean {
+  return (
+    a.device === b.device &&
+    a.gateway === b.gateway &&
+    a.scope === b.scope &&
+    a.weight === b.weight &&
+    a.tclassid === b.tclassid &&
+    ((a.flags ^ b.flags) & ~STATE_FLAGS) === 0
+  )
+}
+
+/** A number that alike infos have in common. */
+function contentKey(info: FibInfo): number {
+  let key = (info.protocol << 8) ^ info.scope ^ (info.type << 16) ^ (info.tableId << 20)
+  key = Math.imul(key ^ info.prefsrc, 0x9e3779b1) ^ info.priority
+  for (const hop of info.nexthops) {
+    key = Math.imul(key ^ hop.gateway ^ (hop.device === null ? 0 : hop.device.ifindex << 4), 0x85ebca6b)
+    key ^= key >>> 15
+  }
+  return key
+}
+
+function collect<K>(index: Map<K, Set<FibInfo>>, key: K, info: FibInfo): void {
+  const set = index.get(key)
+  if (set === undefined) index.set(key, new Set([info]))
+  else set.add(info)
+}
+
+function discard<K>(index: Map<K, Set<FibInfo>>, key: K, info: FibInfo): void {
+  const set = index.get(key)
+  if (set === undefined) return
+  set.delete(info)
+  if (set.size === 0) index.delete(key)
+}

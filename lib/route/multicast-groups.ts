@@ -1,0 +1,40 @@
+/**
+ * Which multicast groups a host listens to, per device (RFC 1112 §7). Every device that is up is in 224.0.0.1;
+ * programs join others. What is not joined is not delivered, whatever the routes say.
+ */
+import { INADDR_ALLHOSTS_GROUP, type Ipv4Address, isMulticast } from '../address/ipv4-address.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import { invalidArgument, TunstackError } from '../errors.ts'
+
+export class MulticastGroups {
+  readonly #joined = new Map<number, Map<Ipv4Address, number>>()
+
+  /** @throws TunstackError `ERR_INVALID_ARG_VALUE` if `group` is no multicast address */
+  join(device: NetDevice, group: Ipv4Address): void {
+    if (!isMulticast(group)) throw invalidArgument('group', group >>> 0, 'an address in 224.0.0.0/4')
+    let groups = this.#joined.get(device.ifindex)
+    if (groups === undefined) this.#joined.set(device.ifindex, (groups = new Map()))
+    groups.set(group, (groups.get(group) ?? 0) + 1)
+  }
+
+  /** @throws TunstackError `EADDRNOTAVAIL` if it was not joined */
+  leave(device: NetDevice, group: Ipv4Address): void {
+    const groups = this.#joined.get(device.ifindex)
+    const users = groups?.get(group)
+    if (groups === undefined || users === undefined) {
+      throw new TunstackError('EADDRNOTAVAIL', `${device.name} is not a member of that group`, { value: group >>> 0 })
+    }
+    if (users > 1) groups.set(group, users - 1)
+    else groups.delete(group)
+  }
+
+  /** True if a packet for `group` that arrives on `device` is for this host (`ip_check_mc`). */
+  isMember(device: NetDevice, group: Ipv4Address): boolean {
+    if (group === INADDR_ALLHOSTS_GROUP) return device.up
+    return this.#joined.get(device.ifindex)?.has(group) ?? false
+  }
+
+  removeDevice(device: NetDevice): void {
+    this.#joined.delete(device.ifindex)
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Would an answer to this packet leave by the device that it came in by? (`fib_validate_source`.) With
+ * `rp_filter` 1 it must (RFC 3704 §2.2, strict), with 2 it must leave by some device (§2.4, loose); without,
+ * only a source that is an address of this host is refused. The answer also says whether the sender is a
+ * direct neighbour, which is what a redirect needs to know.
+ */
+import type { Ipv4Address } from '../address/ipv4-address.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
+import { Flow4 } from './flow.ts'
+import type { Routing } from './routing.ts'
+import { RouteType, Scope } from './rtnetlink.ts'
+
+const back = new Flow4()
+
+/**
+ * 1: the source is directly reachable through `device`; 0: acceptable; negative errno: `EXDEV` if the
+ * reverse-path filter refuses it, `EINVAL` if it claims to be this host.
+ */
+export function reversePathCheck(
+  routing: Routing,
+  flow: Flow4,
+  device: NetDevice,
+  oif: number,
+  destination: Ipv4Address = flow.daddr,
+): number {
+  const { sysctl, addresses, fib, reverse } = routing
+  const ifindex = device.ifindex
+  const rpFilter = sysctl.conf(ifindex).rpFilter
+  if (rpFilter === 0 && (ifindex !== oif || !sysctl.conf(ifindex).sendRedirects)) {
+    if (sysctl.conf(ifindex).acceptLocal) return 0
+    if (!fib.hasCustomLocalRoutes && !fib.hasCustomRules) {
+      return addresses.isOwn(flow.saddr) ? -Errno.EINVAL : 0
+    }
+  }
+
+  back.reset()
+  back.daddr = flow.saddr
+  back.saddr = destination
+  back.tos = flow.tos
+  back.iif = oif !== 0 ? oif : routing.loopback.ifindex
+  back.mark = sysctl.conf(ifindex).srcValidMark ? flow.mark : 0
+  const lastResort = rpFilter !== 0 ? -Errno.EXDEV : 0
+  if (fib.lookup(back, reverse) !== 0) return lastResort
+  if (reverse.type !== RouteType.UNICAST && (reverse.type !== RouteType.LOCAL || !sysctl.conf(ifindex).acceptLocal)) {
+    return -Errno.EINVAL
+  }
+  let uses = reverse.type === RouteType.LOCAL && device === routing.loopback
+  const hops = reverse.info!.nexthops
+  for (let i = 0; i < hops.length && !uses; i++) uses = hops[i]!.device === device
+  if (uses) return reverse.nexthop!.scope >= Scope.HOST ? 1 : 0
+  if (!addresses.hasAddresses(device)) return lastResort
+  if (rpFilter === 1) return -Errno.EXDEV
+  back.oif = ifindex
+  if (fib.lookup(back, reverse) === 0 && reverse.type === RouteType.UNICAST) {
+    return reverse.nexthop!.scope >= Scope.HOST ? 1 : 0
+  }
+  return 0
+}

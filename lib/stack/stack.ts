@@ -1,0 +1,332 @@
+/**
+ * One host: the equivalent of a Linux network namespace. It has devices, addresses, routes, rules, settings,
+ * counters, and the protocols above them; and a loopback device from the start. Several can live in one process.
+ */
+import { parseIpv4 } from '../address/ipv4-address.ts'
+import type { LinkDevice } from '../device/link-device.ts'
+import { Loopback } from '../device/loopback.ts'
+import { DeviceTable, NetDevice, type NetDeviceOwner } from '../device/net-device.ts'
+import { Softirq } from '../device/softirq.ts'
+import { TunstackError } from '../errors.ts'
+import type { Ipv4Context } from '../ipv4/context.ts'
+import { Ipv4 } from '../ipv4/ipv4.ts'
+import { type Capture, type CaptureOptions, Captures } from '../observe/capture.ts'
+import { Mib } from '../observe/mib.ts'
+import type { Burst } from '../packet/burst.ts'
+import type { Packet } from '../packet/packet.ts'
+import { PacketPool } from '../packet/packet-pool.ts'
+import { type PingOptions, ping } from '../ping/ping.ts'
+import { PingProtocol } from '../ping/ping-endpoint.ts'
+import type { PingResult } from '../ping/ping-result.ts'
+import { Random, type RandomSource, systemRandom } from '../random/random.ts'
+import { HalfSipHash } from '../random/siphash.ts'
+import { Fib } from '../route/fib.ts'
+import { InetAddresses } from '../route/inet-addresses.ts'
+import { MulticastGroups } from '../route/multicast-groups.ts'
+import { Routing } from '../route/routing.ts'
+import { Sysctl } from '../sysctl/sysctl.ts'
+import type { Clock } from '../time/clock.ts'
+import { systemClock } from '../time/system-clock.ts'
+import { Timer, TimerWheel } from '../time/timer-wheel.ts'
+import { Udp } from '../udp/udp.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import { DeviceHost } from './device-host.ts'
+import { Interface } from './interface.ts'
+import { Routes } from './routes.ts'
+
+export interface StackOptions {
+  /** The machine's clock unless given; a `VirtualClock` for tests and simulations. */
+  clock?: Clock
+  /** The runtime's cryptographic generator unless given. */
+  random?: RandomSource
+  /** Bytes of packet memory at most; 64 MiB by default. Memory is taken when first needed. */
+  packetMemory?: number
+  /** Whether the loopback device starts up, with 127.0.0.1/8; `true` by default (in Linux it starts down). */
+  loopbackUp?: boolean
+}
+
+export interface AddDeviceOptions {
+  /** Interface name; the device's own unless given. */
+  name?: string
+  /** Bring it up at once; `true` by default. */
+  up?: boolean
+}
+
+const MILLISECONDS_PER_DAY = 86_400_000
+
+export class Stack implements Ipv4Context, NetDeviceOwner {
+  readonly clock: Clock
+  readonly pool: PacketPool
+  readonly random: Random
+  readonly hash: HalfSipHash
+  readonly sysctl: Sysctl = new Sysctl()
+  /** Counters under the names of `nstat`: `stack.mib.get('IcmpInEchos')`. */
+  readonly mib: Mib = new Mib()
+  readonly devices: DeviceTable = new DeviceTable()
+  /** @internal tables, addresses and decisions */
+  readonly routing: Routing
+  readonly routes: Routes
+  readonly loopback: Interface
+  /** @internal */
+  readonly ipv4: Ipv4
+  /** @internal */
+  readonly softirq: Softirq
+  /** @internal */
+  readonly timers: TimerWheel
+  /** @internal */
+  readonly pings: PingProtocol
+  readonly #captures: Captures
+  readonly #interfaces = new Map<NetDevice, Interface>()
+  readonly #epochMillisecondsOfDay: number
+  readonly #reassemblyTimer = new Timer(() => this.#expireReassembly())
+  readonly #addressTimer = new Timer(() => this.#expireAddresses())
+  #closing: Promise<void> | null = null
+
+  /** @throws TunstackError `ERR_NO_CLOCK`, `ERR_NO_RANDOM` where the runtime has none and none is given */
+  constructor(options: StackOptions = {}) {
+    this.clock = options.clock ?? systemClock()
+    this.random = new Random(options.random ?? systemRandom())
+    this.hash = new HalfSipHash(this.random.int32(), this.random.int32())
+    this.pool = new PacketPool(options.packetMemory === undefined ? {} : { limit: options.packetMemory })
+    this.#epochMillisecondsOfDay = Number((this.clock.epoch / 1_000_000n) % BigInt(MILLISECONDS_PER_DAY))
+    this.timers = new TimerWheel(this.clock)
+    this.softirq = new Softirq(this.clock, (burst, device) => this.burstReceived(burst, device))
+    this.#captures = new Captures(this.clock)
+
+    const { devices, sysctl, hash } = this
+    const fib = new Fib({ devices, sysctl })
+    const addresses = new InetAddresses({ fib, devices, sysctl })
+    this.routing = new Routing({ fib, addresses, groups: new MulticastGroups(), devices, sysctl, hash })
+    this.routes = new Routes(this)
+    this.ipv4 = new Ipv4(this)
+    this.ipv4.backlog = (packet, device) => this.#receiveLater(packet, device)
+    this.ipv4.reassemblyPending = () => this.#armReassembly()
+    this.pings = new PingProtocol(this.ipv4, this.softirq)
+    this.udp = new Udp(this.ipv4, this.softirq)
+
+    const loopback = new Loopback()
+    this.loopback = this.#add(loopback, loopback.name)
+    this.routing.loopback = this.loopback.device
+    if (options.loopbackUp ?? true) this.loopback.up()
+  }
+
+  /** @internal */
+  readonly udp: Udp
+
+  /** Stack time in nanoseconds at the beginning of the present burst. */
+  get now(): number {
+    return this.softirq.now
+  }
+
+  millisecondsOfDay(): number {
+    return Math.floor(this.#epochMillisecondsOfDay + this.clock.now() / 1e6) % MILLISECONDS_PER_DAY
+  }
+
+  /**
+   * Attaches a device and brings it up. The stack owns it from then on and closes it with itself.
+   * @throws TunstackError `EEXIST`, `EINVAL` for its name; `ERR_STACK_CLOSED`
+   */
+  addDevice(link: LinkDevice, options: AddDeviceOptions = {}): Interface {
+    if (this.#closing !== null) {
+      throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
+    }
+    const added = this.#add(link, options.name ?? link.name)
+    if (options.up ?? true) added.up()
+    return added
+  }
+
+  /** The interface of that name. @throws TunstackError `ENODEV` */
+  interface(name: string): Interface {
+    const device = this.devices.byName(name)
+    const found = device === undefined ? undefined : this.#interfaces.get(device)
+    if (found === undefined) {
+      throw new TunstackError('ENODEV', `there is no device '${name}' in this stack`, { value: name })
+    }
+    return found
+  }
+
+  /** All interfaces in order of their index. */
+  get interfaces(): Interface[] {
+    return [...this.#interfaces.values()]
+  }
+
+  /**
+   * Sends echo requests to an address and waits for the replies.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`; the reason of `signal` if it is aborted before the start
+   */
+  ping(address: string, options: PingOptions = {}): Promise<PingResult> {
+    return ping(this.pings, this.timers, this.clock, parseIpv4(address), options)
+  }
+
+  /**
+   * Captures packets: `stack.capture({ device: 'any', sink })` writes pcapng, `listener` gets each packet. Ends
+   * with `capture.close()`, at a limit, or with the stack.
+   */
+  capture(options: CaptureOptions): Capture {
+    return this.#captures.start(options, this.devices)
+  }
+
+  /** Reads a setting: `sysctlGet('net.ipv4.ip_forward')`. @throws TunstackError `ENOENT` */
+  sysctlGet(name: string): string {
+    return this.sysctl.get(name)
+  }
+
+  /** Writes a setting, as `sysctl -w` does. @throws TunstackError `ENOENT`, `EINVAL` */
+  sysctlSet(name: string, value: string | number): this {
+    this.sysctl.set(name, value)
+    return this
+  }
+
+  /** Closes every device and endpoint. Calls that wait for something end. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** @internal */
+  drop(packet: Packet, reason: number, device: NetDevice | null): void {
+    this.mib.drops[reason]!++
+    if (this.#captures.wantDrops) this.#captures.dropped(packet, reason, device)
+    packet.free()
+  }
+
+  /** @internal */
+  consume(packet: Packet): void {
+    packet.free()
+  }
+
+  /** @internal */
+  transmitPending(device: NetDevice): void {
+    this.softirq.transmitPending(device)
+  }
+
+  /** @internal a burst from a device, within softirq */
+  burstReceived(burst: Burst, device: NetDevice): void {
+    this.routing.now = this.softirq.now
+    const { packets, length } = burst
+    const { taps } = device
+    const { input } = this.ipv4
+    for (let i = 0; i < length; i++) {
+      const packet = packets[i]!
+      packets[i] = null
+      packet.device = device
+      for (let t = 0; t < taps.length; t++) taps[t]!(packet, device, false)
+      // TUN has no ethertype: the version nibble tells the family.
+      const version = packet.end > packet.start ? packet.bytes[packet.start]! >>> 4 : 0
+      if (version === 6) this.drop(packet, DropReason.UNHANDLED_PROTO, device)
+      else input.receive(packet, device)
+    }
+    burst.length = 0
+  }
+
+  /** @internal carrier, MTU, or the end of a device */
+  deviceChanged(device: NetDevice): void {
+    if (!this.#interfaces.has(device)) return
+    const { addresses } = this.routing
+    addresses.mtuChanged(device)
+    this.routing.flush()
+    if (device.link.gone && device.up) this.setDeviceUp(device, false)
+    else addresses.deviceCarrier(device)
+  }
+
+  /** @internal `ip link set up|down` */
+  setDeviceUp(device: NetDevice, up: boolean): void {
+    if (device.up === up) return
+    const { addresses } = this.routing
+    this.softirq.enter()
+    try {
+      device.up = up
+      if (up) {
+        device.qdisc = device.link.qdisc
+        device.link.setUp(true)
+        addresses.deviceUp(device, this.clock.now())
+      } else {
+        device.link.setUp(false)
+        device.purge()
+        addresses.deviceDown(device)
+      }
+      this.routing.flush()
+    } finally {
+      this.softirq.leave()
+    }
+  }
+
+  /** @internal a lifetime may have to be watched */
+  addressesChanged(): void {
+    this.#expireAddresses()
+  }
+
+  /** @internal */
+  async removeDevice(removed: Interface): Promise<void> {
+    const { device } = removed
+    if (!this.#interfaces.has(device)) return
+    this.setDeviceUp(device, false)
+    this.routing.addresses.deviceRemoved(device)
+    this.routing.groups.removeDevice(device)
+    this.#captures.deviceRemoved(device)
+    this.softirq.forget(device)
+    this.#interfaces.delete(device)
+    this.devices.remove(device)
+    this.sysctl.removeDevice(device.ifindex)
+    await device.link.close()
+  }
+
+  #add(link: LinkDevice, name: string): Interface {
+    const host = new DeviceHost(this.pool, this.clock, this.softirq, this)
+    const device = new NetDevice(link, this.devices.takeIndex(), name, this)
+    host.device = device
+    this.devices.add(device)
+    try {
+      link.attach(host)
+    } catch (error) {
+      this.devices.remove(device)
+      throw error
+    }
+    this.sysctl.addDevice(device.ifindex, name)
+    this.routing.addresses.deviceAdded(device)
+    this.#captures.deviceAdded(device)
+    const added = new Interface(this, device)
+    this.#interfaces.set(device, added)
+    return added
+  }
+
+  async #close(): Promise<void> {
+    const closing = [...this.#interfaces.values()].reverse().map((each) => this.removeDevice(each))
+    this.timers.cancel(this.#reassemblyTimer)
+    this.timers.cancel(this.#addressTimer)
+    this.ipv4.reassembly.clear()
+    this.pings.close()
+    this.udp.close()
+    this.#captures.close()
+    await Promise.all(closing)
+    this.softirq.stop()
+  }
+
+  /** A copy of what this host broadcasts comes in once the present packet is done with. */
+  #receiveLater(packet: Packet, device: NetDevice): void {
+    this.softirq.receiveLater(packet, device)
+  }
+
+  #armReassembly(): void {
+    if (this.#reassemblyTimer.armed) return
+    this.timers.schedule(this.#reassemblyTimer, this.softirq.now + this.sysctl.ipv4.ipfrag_time * 1e9)
+  }
+
+  #expireReassembly(): void {
+    this.softirq.enter()
+    this.routing.now = this.softirq.now
+    const next = this.ipv4.reassembly.expire(this.softirq.now)
+    this.softirq.leave()
+    if (next !== Number.POSITIVE_INFINITY) this.timers.schedule(this.#reassemblyTimer, next)
+  }
+
+  #expireAddresses(): void {
+    const next = this.routing.addresses.expire(this.clock.now())
+    if (next === Number.POSITIVE_INFINITY) this.timers.cancel(this.#addressTimer)
+    else this.timers.schedule(this.#addressTimer, next)
+  }
+}

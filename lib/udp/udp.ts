@@ -1,0 +1,172 @@
+/**
+ * UDP (RFC 768) for IPv4: datagrams are checked, matched to an endpoint, and queued for it; what nobody wants is
+ * answered with Port Unreachable (RFC 1122 §4.1.3.1), unless it was a broadcast or its checksum is wrong.
+ * Endpoints here are unconnected ones: bound to an address and a port, sending to anybody.
+ */
+import { setUnspecified, setV4Mapped } from '../address/ip-address.ts'
+import { type Ipv4Address, readIpv4 } from '../address/ipv4-address.ts'
+import { EndpointTable } from '../demux/endpoint-table.ts'
+import { createFlowKey, FlowKey, setPorts } from '../demux/flow-key.ts'
+import { PortRange } from '../demux/ports.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import type { Softirq } from '../device/softirq.ts'
+import { TunstackError } from '../errors.ts'
+import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
+import type { Ipv4 } from '../ipv4/ipv4.ts'
+import { UdpMib } from '../observe/mib.ts'
+import { completeChecksum } from '../packet/complete-checksum.ts'
+import { Checksum, type Packet } from '../packet/packet.ts'
+import type { Route } from '../route/route.ts'
+import { RouteFlag } from '../route/rtnetlink.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
+import { IPV4_DESTINATION, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
+import {
+  checkUdpHeader,
+  UDP_DESTINATION_PORT,
+  UDP_LENGTH,
+  UDP_SOURCE_PORT,
+  verifyUdpChecksum,
+} from '../wire/udp.ts'
+import { UdpEndpoint, type UdpMessage } from './udp-endpoint.ts'
+
+export interface UdpBindOptions {
+  /** An address of this host; any if absent. */
+  address?: Ipv4Address
+  /** 0 or absent: an unused one is picked (RFC 6056). */
+  port?: number
+  /** Called for each datagram, outside of packet processing. */
+  onMessage: (message: UdpMessage) => void
+  /** Bytes that may wait for `onMessage`; 212992 by default. */
+  receiveBuffer?: number
+}
+
+export class Udp implements TransportProtocol {
+  readonly ip: Ipv4
+  readonly softirq: Softirq
+  readonly #endpoints: EndpointTable<UdpEndpoint>
+  readonly #key = createFlowKey()
+
+  constructor(ip: Ipv4, softirq: Softirq) {
+    this.ip = ip
+    this.softirq = softirq
+    this.#endpoints = new EndpointTable(ip.ctx.hash)
+    ip.protocols[IpProtocol.UDP] = this
+  }
+
+  /** @throws TunstackError `EADDRNOTAVAIL` (no address of this host), `EADDRINUSE`, `EAGAIN` (no port left) */
+  bind(options: UdpBindOptions): UdpEndpoint {
+    const { sysctl, random, routing } = this.ip.ctx
+    const address = options.address ?? 0
+    if (address !== 0 && sysctl.ipv4.ip_nonlocal_bind === 0 && routing.addresses.deviceOf(address) === null) {
+      throw new TunstackError('EADDRNOTAVAIL', 'that is no address of this host', { syscall: 'bind' })
+    }
+    const key = this.#key
+    this.#setLocal(address, options.port ?? 0)
+    let port = options.port ?? 0
+    if (port === 0) {
+      const { ip_local_port_range_low: low, ip_local_port_range_high: high } = sysctl.ipv4
+      port = this.#endpoints.pickPort(key, new PortRange(low, high), random)
+      if (port === 0) throw new TunstackError('EAGAIN', 'no local port is left', { syscall: 'bind' })
+    }
+    const endpoint = new UdpEndpoint(
+      this,
+      address,
+      port,
+      options.onMessage,
+      options.receiveBuffer ?? sysctl.core.rmem_default,
+    )
+    if (!this.#endpoints.bind(key, endpoint)) {
+      throw new TunstackError('EADDRINUSE', `port ${port} is in use`, { value: port, syscall: 'bind' })
+    }
+    return endpoint
+  }
+
+  /** @internal */
+  release(endpoint: UdpEndpoint): void {
+    this.#setLocal(endpoint.address, endpoint.port)
+    this.#endpoints.unbind(this.#key, endpoint)
+  }
+
+  /** Closes every endpoint. */
+  close(): void {
+    const open: UdpEndpoint[] = []
+    this.#endpoints.forEach((endpoint) => open.push(endpoint))
+    for (const endpoint of open) endpoint.close()
+  }
+
+  receive(packet: Packet): void {
+    const { ctx, icmp } = this.ip
+    const { mib } = ctx
+    const device = packet.device as NetDevice
+    const { bytes, networkHeader, transportHeader: at } = packet
+    if (checkUdpHeader(bytes, at, packet.end) !== DropReason.NONE) {
+      return this.#error(packet, DropReason.PKT_TOO_SMALL, device)
+    }
+    const length = (bytes[at + UDP_LENGTH]! << 8) | bytes[at + UDP_LENGTH + 1]!
+    const source = readIpv4(bytes, networkHeader + IPV4_SOURCE)
+    const destination = readIpv4(bytes, networkHeader + IPV4_DESTINATION)
+    const sourcePort = (bytes[at + UDP_SOURCE_PORT]! << 8) | bytes[at + UDP_SOURCE_PORT + 1]!
+    const port = (bytes[at + UDP_DESTINATION_PORT]! << 8) | bytes[at + UDP_DESTINATION_PORT + 1]!
+    if (packet.checksum === Checksum.PARTIAL) completeChecksum(packet)
+    else if (packet.checksum === Checksum.NONE && !verifyUdpChecksum(bytes, at, source, destination)) {
+      mib.udp[UdpMib.InCsumErrors]!++
+      return this.#error(packet, DropReason.UDP_CSUM, device)
+    }
+
+    const key = this.#key
+    setV4Mapped(key, FlowKey.LOCAL, destination)
+    setV4Mapped(key, FlowKey.REMOTE, source)
+    setPorts(key, port, sourcePort)
+    key[FlowKey.DEVICE] = packet.iif
+    const endpoint = this.#endpoints.lookup(key)
+    const { flags } = packet.destination as Route
+    const group = (flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0
+    if (endpoint === null) {
+      if (group) {
+        mib.udp[UdpMib.IgnoredMulti]!++
+        return ctx.consume(packet)
+      }
+      mib.udp[UdpMib.NoPorts]!++
+      icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.PORT, 0)
+      return ctx.drop(packet, DropReason.NO_SOCKET, device)
+    }
+    if (!endpoint.deliver(source, sourcePort, destination, bytes, at + 8, at + length)) {
+      mib.udp[UdpMib.RcvbufErrors]!++
+      return this.#error(packet, DropReason.SOCKET_RCVBUFF, device)
+    }
+    mib.udp[UdpMib.InDatagrams]!++
+    ctx.consume(packet)
+  }
+
+  /** An unconnected endpoint hears of no error, but the path MTU is learnt if the datagram can have been its own. */
+  receiveError(
+    bytes: Uint8Array,
+    quote: number,
+    headerLength: number,
+    _end: number,
+    error: IcmpErrorInfo,
+  ): void {
+    const at = quote + headerLength
+    const key = this.#key
+    setV4Mapped(key, FlowKey.LOCAL, readIpv4(bytes, quote + IPV4_SOURCE))
+    setV4Mapped(key, FlowKey.REMOTE, readIpv4(bytes, quote + IPV4_DESTINATION))
+    const port = (bytes[at + UDP_SOURCE_PORT]! << 8) | bytes[at + UDP_SOURCE_PORT + 1]!
+    setPorts(key, port, 0)
+    key[FlowKey.DEVICE] = 0
+    if (this.#endpoints.lookup(key) !== null) this.ip.icmp.learnPathMtu(bytes, quote, error)
+  }
+
+  #setLocal(address: Ipv4Address, port: number): void {
+    const key = this.#key
+    setV4Mapped(key, FlowKey.LOCAL, address)
+    setUnspecified(key, FlowKey.REMOTE)
+    setPorts(key, port, 0)
+    key[FlowKey.DEVICE] = 0
+  }
+
+  #error(packet: Packet, reason: number, device: NetDevice): void {
+    this.ip.ctx.mib.udp[UdpMib.InErrors]!++
+    this.ip.ctx.drop(packet, reason, device)
+  }
+}

@@ -1,0 +1,273 @@
+/*
+ * The addon's surface: what JavaScript calls (lib/device/tun/addon.ts has the types). Failures of the system
+ * come back as negative errno numbers; only a call with wrong arguments throws. No state is shared between
+ * environments, so that it runs in any number of worker threads.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena.h"
+#include "device.h"
+#include "interface.h"
+
+/* Changes whenever a function below does; addon.ts asks for the same number. */
+#define TUNSTACK_ADDON_VERSION 1
+
+#define ARGUMENTS(env, info, n, values)                                     \
+  napi_value values[n];                                                     \
+  size_t values##_given = n;                                                \
+  if (napi_get_cb_info(env, info, &values##_given, values, NULL, NULL) != napi_ok || values##_given < n) \
+  return bad_arguments(env)
+
+static napi_value bad_arguments(napi_env env) {
+  napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "wrong arguments for a function of the TUN addon");
+  return NULL;
+}
+
+static napi_value number(napi_env env, double value) {
+  napi_value result = NULL;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+static napi_value integer(napi_env env, int32_t value) {
+  napi_value result = NULL;
+  napi_create_int32(env, value, &result);
+  return result;
+}
+
+static ArenaTable *arenas_of(napi_env env) {
+  void *data = NULL;
+  napi_get_instance_data(env, &data);
+  return data;
+}
+
+static Device *device_of(napi_env env, napi_value value) {
+  void *data = NULL;
+  if (napi_get_value_external(env, value, &data) != napi_ok) return NULL;
+  return data;
+}
+
+/* Elements and address of a typed array of 32-bit numbers, or NULL. A detached one has no elements. */
+static void *words_of(napi_env env, napi_value value, size_t *length) {
+  napi_typedarray_type type;
+  void *data = NULL;
+  *length = 0;
+  if (napi_get_typedarray_info(env, value, &type, length, &data, NULL, NULL) != napi_ok) return NULL;
+  if (type != napi_uint32_array && type != napi_int32_array) return NULL;
+  return data;
+}
+
+static void finalize_device(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  device_release(data);
+}
+
+/* open(path, name, vnetHeaderSize, offload) -> { handle, fd, name } or { errno, syscall } */
+static napi_value tun_open(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 4, values);
+  char path[4096];
+  size_t path_length, name_length;
+  char name[IFNAMSIZ + 1];
+  OpenRequest request;
+  memset(&request, 0, sizeof request);
+  if (napi_get_value_string_utf8(env, values[0], path, sizeof path, &path_length) != napi_ok ||
+      napi_get_value_string_utf8(env, values[1], name, sizeof name, &name_length) != napi_ok ||
+      napi_get_value_uint32(env, values[2], &request.vnet_header_size) != napi_ok ||
+      napi_get_value_uint32(env, values[3], &request.offload) != napi_ok)
+    return bad_arguments(env);
+  int error = 0;
+  Device *device = NULL;
+  request.path = path;
+  request.failed = "open";
+  /* Refused, never cut: a cut name is another interface's name. */
+  if (name_length >= IFNAMSIZ || strlen(name) != name_length || strlen(path) != path_length ||
+      path_length >= sizeof path - 1) {
+    error = -EINVAL;
+  } else {
+    memcpy(request.name, name, name_length);
+    device = device_open(env, arenas_of(env), &request, &error);
+  }
+  napi_value result, value;
+  napi_create_object(env, &result);
+  if (device == NULL) {
+    napi_set_named_property(env, result, "errno", integer(env, error));
+    napi_create_string_utf8(env, request.failed, NAPI_AUTO_LENGTH, &value);
+    napi_set_named_property(env, result, "syscall", value);
+    return result;
+  }
+  if (napi_create_external(env, device, finalize_device, NULL, &value) != napi_ok) {
+    device_release(device);
+    return bad_arguments(env);
+  }
+  napi_set_named_property(env, result, "handle", value);
+  napi_set_named_property(env, result, "fd", integer(env, device->fd));
+  napi_create_string_utf8(env, request.name, NAPI_AUTO_LENGTH, &value);
+  napi_set_named_property(env, result, "name", value);
+  return result;
+}
+
+/* registerArena(buffer: ArrayBuffer) -> id */
+static napi_value tun_register_arena(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 1, values);
+  bool is_buffer = false;
+  if (napi_is_arraybuffer(env, values[0], &is_buffer) != napi_ok || !is_buffer) return bad_arguments(env);
+  return number(env, (double)arena_register(env, arenas_of(env), values[0]));
+}
+
+/* start(handle, descriptors, maxBatch, callback(n, errno)) -> 0 or errno */
+static napi_value tun_start(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 4, values);
+  Device *device = device_of(env, values[0]);
+  size_t length;
+  uint32_t max_batch;
+  napi_valuetype type;
+  if (device == NULL || words_of(env, values[1], &length) == NULL ||
+      napi_get_value_uint32(env, values[2], &max_batch) != napi_ok ||
+      napi_typeof(env, values[3], &type) != napi_ok || type != napi_function)
+    return bad_arguments(env);
+  if (device->closing) return integer(env, -EBADF);
+  return integer(env, device_start(device, values[1], max_batch, values[3]));
+}
+
+#define ON_OPEN_DEVICE(function, expression)                          \
+  static napi_value function(napi_env env, napi_callback_info info) { \
+    ARGUMENTS(env, info, 1, values);                                  \
+    Device *device = device_of(env, values[0]);                       \
+    if (device == NULL) return bad_arguments(env);                    \
+    if (device->closing) return integer(env, -EBADF);                 \
+    return integer(env, expression);                                  \
+  }
+
+ON_OPEN_DEVICE(tun_resume, device_resume(device))
+ON_OPEN_DEVICE(tun_pause, device_pause(device))
+ON_OPEN_DEVICE(tun_close, (device_close(device), 0))
+ON_OPEN_DEVICE(tun_ref, (uv_ref((uv_handle_t *)device->poll), 0))
+ON_OPEN_DEVICE(tun_unref, (uv_unref((uv_handle_t *)device->poll), 0))
+
+/* discard(handle, limit) -> packets or errno */
+static napi_value tun_discard(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 2, values);
+  Device *device = device_of(env, values[0]);
+  uint32_t limit;
+  if (device == NULL || napi_get_value_uint32(env, values[1], &limit) != napi_ok) return bad_arguments(env);
+  if (device->closing) return integer(env, -EBADF);
+  return integer(env, device_discard(device, limit));
+}
+
+/* writeBatch(handle, descriptors, n, status: Int32Array) -> packets taken, or errno if none was tried */
+static napi_value tun_write_batch(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 4, values);
+  Device *device = device_of(env, values[0]);
+  size_t descriptor_words, status_words;
+  uint32_t n;
+  const uint32_t *descriptors = words_of(env, values[1], &descriptor_words);
+  int32_t *status = words_of(env, values[3], &status_words);
+  if (device == NULL || descriptors == NULL || status == NULL ||
+      napi_get_value_uint32(env, values[2], &n) != napi_ok || n > status_words || n > descriptor_words / 3)
+    return bad_arguments(env);
+  if (device->closing) return integer(env, -EBADF);
+  ArenaView view;
+  arena_view_init(&view, env, arenas_of(env));
+  return integer(env, (int32_t)device_write(device, &view, descriptors, n, status));
+}
+
+/* writev(handle, arena, offset, length, body: Uint8Array) -> bytes or errno */
+static napi_value tun_writev(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 5, values);
+  Device *device = device_of(env, values[0]);
+  uint32_t arena, offset, length;
+  napi_typedarray_type type;
+  size_t body_length = 0;
+  void *body = NULL;
+  if (device == NULL || napi_get_value_uint32(env, values[1], &arena) != napi_ok ||
+      napi_get_value_uint32(env, values[2], &offset) != napi_ok ||
+      napi_get_value_uint32(env, values[3], &length) != napi_ok ||
+      napi_get_typedarray_info(env, values[4], &type, &body_length, &body, NULL, NULL) != napi_ok ||
+      type != napi_uint8_array)
+    return bad_arguments(env);
+  if (device->closing) return integer(env, -EBADF);
+  ArenaView view;
+  arena_view_init(&view, env, arenas_of(env));
+  const uint8_t *head = arena_piece(&view, arena, offset, length);
+  if (head == NULL) return integer(env, -EFAULT);
+  return integer(env, device_write_body(device, head, length, body, body_length));
+}
+
+/* getProperty(handle, property) -> value or errno */
+static napi_value tun_get_property(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 2, values);
+  Device *device = device_of(env, values[0]);
+  int32_t property;
+  if (device == NULL || napi_get_value_int32(env, values[1], &property) != napi_ok) return bad_arguments(env);
+  if (device->closing) return integer(env, -EBADF);
+  return number(env, (double)interface_get(device->fd, device->config_fd, property));
+}
+
+/* setProperty(handle, property, value) -> 0 or errno */
+static napi_value tun_set_property(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 3, values);
+  Device *device = device_of(env, values[0]);
+  int32_t property;
+  uint32_t value;
+  if (device == NULL || napi_get_value_int32(env, values[1], &property) != napi_ok ||
+      napi_get_value_uint32(env, values[2], &value) != napi_ok)
+    return bad_arguments(env);
+  if (device->closing) return integer(env, -EBADF);
+  return integer(env, interface_set(device->fd, device->config_fd, property, value));
+}
+
+/* interfaceIndex(name) -> index or errno */
+static napi_value tun_interface_index(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 1, values);
+  char name[IFNAMSIZ + 1];
+  size_t length;
+  if (napi_get_value_string_utf8(env, values[0], name, sizeof name, &length) != napi_ok)
+    return bad_arguments(env);
+  return integer(env, interface_index(name));
+}
+
+static void finalize_arenas(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  ArenaTable *arenas = data;
+  free(arenas->references);
+  free(arenas);
+}
+
+NAPI_MODULE_INIT() {
+  ArenaTable *arenas = calloc(1, sizeof *arenas);
+  if (arenas == NULL || napi_set_instance_data(env, arenas, finalize_arenas, NULL) != napi_ok) {
+    free(arenas);
+    return NULL;
+  }
+  static const struct {
+    const char *name;
+    napi_callback call;
+  } functions[] = {
+      {"open", tun_open},
+      {"registerArena", tun_register_arena},
+      {"start", tun_start},
+      {"pause", tun_pause},
+      {"resume", tun_resume},
+      {"close", tun_close},
+      {"ref", tun_ref},
+      {"unref", tun_unref},
+      {"discard", tun_discard},
+      {"writeBatch", tun_write_batch},
+      {"writev", tun_writev},
+      {"getProperty", tun_get_property},
+      {"setProperty", tun_set_property},
+      {"interfaceIndex", tun_interface_index},
+  };
+  for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+    napi_value function;
+    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &function);
+    napi_set_named_property(env, exports, functions[i].name, function);
+  }
+  napi_set_named_property(env, exports, "version", integer(env, TUNSTACK_ADDON_VERSION));
+  return exports;
+}

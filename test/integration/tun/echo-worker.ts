@@ -1,0 +1,10 @@
+/** A worker with two open devices, that is terminated or ends by itself. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { openTun } from '../../../lib/device/tun/index.ts'
+import { attach, echo, KERNEL } from './bench.ts'
+
+const tun = await openTun({ address: `${KERNEL}/24` })
+attach(tun, echo(tun))
+await openTun()
+if (workerData === 'exit') process.exit(0)
+parentPort!.postMessage('open')

@@ -1,0 +1,252 @@
+/**
+ * The npm package as its users get it: packed, installed without install scripts into an empty project, imported
+ * from JavaScript and from TypeScript, and run on each Node that it says it supports.
+ */
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect } from 'chai'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
+const NODE_VERSIONS = ['20', '22', '24']
+
+/** Two hosts joined by a pipe; one pings the other and prints what came of it. */
+const ECHO = `
+import { createPipe, Stack } from 'tunstack'
+const [here, there] = createPipe()
+const a = new Stack()
+const b = new Stack()
+for (const [stack, end, address] of [[a, here, '10.9.0.1/24'], [b, there, '10.9.0.2/24']]) {
+  const nic = stack.addDevice(end)
+  nic.up()
+  nic.addAddress(address)
+}
+const { transmitted, received } = await a.ping('10.9.0.2', { count: 2, interval: 10 })
+await a.close()
+await b.close()
+console.log(JSON.stringify({ transmitted, received }))
+`
+
+/** As strict as a TypeScript project gets, and with our declarations checked as if they were its own. */
+const TSCONFIG = {
+  compilerOptions: {
+    target: 'ES2022',
+    module: 'NodeNext',
+    lib: ['ES2023', 'ESNext.Disposable'],
+    types: [],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+  },
+  include: ['*.ts'],
+}
+
+interface Manifest {
+  exports: Record<string, string | { types: string; default: string }>
+  bin?: Record<string, string>
+  dependencies: Record<string, string>
+}
+
+interface Outcome {
+  status: number
+  stdout: string
+  stderr: string
+}
+
+async function run(file: string, args: readonly string[], cwd: string): Promise<Outcome> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(file, args, { cwd, timeout: 110_000 })
+    return { status: 0, stdout, stderr }
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
+    return { status: code, stdout, stderr }
+  }
+}
+
+async function succeed(file: string, args: readonly string[], cwd: string): Promise<string> {
+  const { status, stdout, stderr } = await run(file, args, cwd)
+  expect(status, `${file} ${args.join(' ')}\n${stdout}\n${stderr}`).to.equal(0)
+  return stdout.trim()
+}
+
+/** The node of that major version: the running one, or the binary that npm has as a package. */
+async function nodeOf(major: string, cwd: string): Promise<string> {
+  if (process.versions.node.split('.')[0] === major) return process.execPath
+  const binary = `node-${process.platform}-${process.arch}@${major}`
+  return await succeed('npx', ['--yes', '--package', binary, 'node', '-p', 'process.execPath'], cwd)
+}
+
+describe('npm package', () => {
+  let folder: string
+  let installed: string
+  let files: string[]
+  let manifest: Manifest
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tunstack-package-'))
+    await succeed('npm', ['pack', '--pack-destination', folder], ROOT)
+    const [tarball] = readdirSync(folder)
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+    await succeed('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', `./${tarball}`], folder)
+    installed = join(folder, 'node_modules/tunstack')
+    files = readdirSync(installed, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1))
+    manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Manifest
+  })
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  /** Writes an ES module into the project and runs it there. */
+  async function script(node: string, text: string): Promise<string> {
+    writeFileSync(join(folder, 'script.mjs'), text)
+    return await succeed(node, ['script.mjs'], folder)
+  }
+
+  describe('what is in it', () => {
+    it('has the built library, the driver and what npm always adds, nothing else', () => {
+      const allowed =
+        /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(js|d\.ts)|native\/[\w-]+\.(c|h|cjs)|prebuilds\/[\w-]+\/tun\.node)$/
+      expect(files.filter((file) => !allowed.test(file))).to.deep.equal([])
+      expect(files.filter((file) => /test|bench|example/.test(file))).to.deep.equal([])
+      expect(files).to.include.members([
+        'package.json',
+        'LICENSE',
+        'dist/index.js',
+        'dist/index.d.ts',
+        'native/tun.c',
+      ])
+    })
+
+    if (process.platform === 'linux') {
+      it('has the driver compiled for this machine', () => {
+        expect(files.filter((file) => file.startsWith(`prebuilds/linux-${process.arch}-`))).to.have.length(1)
+      })
+    }
+
+    it('imports no source: every relative import ends in .js and is there', () => {
+      const broken: string[] = []
+      for (const file of files.filter((name) => name.startsWith('dist/') && name.endsWith('.js'))) {
+        const text = readFileSync(join(installed, file), 'utf8')
+        for (const [, specifier] of text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'(\.[^']+)'/g)) {
+          const target = join(installed, file, '..', specifier!)
+          if (!specifier!.endsWith('.js') || !existsSync(target)) broken.push(`${file}: ${specifier}`)
+        }
+      }
+      expect(broken).to.deep.equal([])
+    })
+
+    it('depends on ip-num and buffer-layout alone', () => {
+      expect(Object.keys(manifest.dependencies).sort()).to.deep.equal(['buffer-layout', 'ip-num'])
+      const others = readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.'))
+      expect(others.sort()).to.deep.equal(['buffer-layout', 'ip-num', 'tunstack'])
+    })
+
+    it('has the files that its exports and bin name', () => {
+      const named = Object.values(manifest.exports).flatMap((entry) =>
+        typeof entry === 'string' ? [entry] : Object.values(entry),
+      )
+      const missing = [...named, ...Object.values(manifest.bin ?? {})].filter(
+        (path) => !files.includes(path.replace(/^\.\//, '')),
+      )
+      expect(missing).to.deep.equal([])
+    })
+  })
+
+  describe('in TypeScript', () => {
+    const compile = async (text: string): Promise<Outcome> => {
+      writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TSCONFIG))
+      writeFileSync(join(folder, 'program.ts'), text)
+      return await run(process.execPath, [TSC, '-p', '.'], folder)
+    }
+
+    it('type-checks a program without Node types, declarations included', async () => {
+      const { status, stdout } = await compile(`
+        import { createPipe, Stack } from 'tunstack'
+        const stack: Stack = new Stack()
+        const [end] = createPipe()
+        stack.addDevice(end).addAddress('10.9.0.2/24')
+        export const received: Promise<number> = stack.ping('10.9.0.2', { count: 1 }).then((result) => result.received)
+      `)
+      expect(stdout).to.equal('')
+      expect(status).to.equal(0)
+    })
+
+    it('rejects a wrong call, so that the types are really there', async () => {
+      const { status, stdout } = await compile(`
+        import { Stack } from 'tunstack'
+        new Stack().ping(42)
+        new Stack().noSuchMethod()
+      `)
+      expect(status).not.to.equal(0)
+      expect(stdout).to.match(/program\.ts\(3,26\): error TS2345/)
+      expect(stdout).to.match(/program\.ts\(4,21\): error TS2339/)
+    })
+
+    it('type-checks every entry for a program with Node types', async () => {
+      mkdirSync(join(folder, 'with-node'), { recursive: true })
+      const compilerOptions = {
+        ...TSCONFIG.compilerOptions,
+        types: ['node'],
+        typeRoots: [join(ROOT, 'node_modules/@types')],
+      }
+      writeFileSync(join(folder, 'with-node/tsconfig.json'), JSON.stringify({ ...TSCONFIG, compilerOptions }))
+      const names = Object.keys(manifest.exports).filter((name) => name !== './package.json')
+      const imports = names
+        .map((name, i) => `export * as entry${i} from 'tunstack${name.slice(1)}'`)
+        .join('\n')
+      writeFileSync(join(folder, 'with-node/program.ts'), imports)
+      const { status, stdout } = await run(process.execPath, [TSC, '-p', 'with-node'], folder)
+      expect(stdout).to.equal('')
+      expect(status).to.equal(0)
+    })
+  })
+
+  for (const major of NODE_VERSIONS) {
+    describe(`on Node ${major}`, () => {
+      let node: string
+
+      before(async () => {
+        node = await nodeOf(major, folder)
+        expect(await succeed(node, ['-v'], folder)).to.match(new RegExp(`^v${major}\\.`))
+      })
+
+      it('answers a ping in the process', async () => {
+        expect(JSON.parse(await script(node, ECHO))).to.deep.equal({ transmitted: 2, received: 2 })
+      })
+
+      it('resolves every entry of its exports', async () => {
+        for (const name of Object.keys(manifest.exports)) {
+          if (name === './package.json') continue
+          const text = `console.log(Object.keys(await import('tunstack${name.slice(1)}')).length > 0)`
+          expect(await script(node, text), name).to.equal('true')
+        }
+      })
+
+      it('refuses what is not an entry', async () => {
+        for (const path of ['dist/index.js', 'dist/stack.js', 'lib/index.ts', 'native/tun.c']) {
+          const text = `console.log(await import('tunstack/${path}').then(() => 'imported', (error) => error.code))`
+          expect(await script(node, text), path).to.equal('ERR_PACKAGE_PATH_NOT_EXPORTED')
+        }
+      })
+
+      if (process.platform === 'linux') {
+        it('loads the driver that came compiled', async () => {
+          // nothing is made: a device of that name exists everywhere and is no TUN
+          const text = `
+            import { openTun } from 'tunstack/tun'
+            console.log(await openTun({ name: 'lo' }).then(() => 'opened', (error) => error.code))`
+          const code = await script(node, text)
+          expect(code).to.match(/^ERR_TUN_/)
+          expect(code).not.to.match(/ADDON|COMPILER|PLATFORM/)
+          expect(existsSync(join(installed, 'native/build'))).to.equal(false)
+        })
+      }
+    })
+  }
+})
