@@ -62,6 +62,7 @@ function noIntegration() {
   if (spawnSync('unshare', ['--net', 'true']).status !== 0) {
     return 'this container may not make network namespaces (it needs CAP_SYS_ADMIN and CAP_NET_ADMIN)'
   }
+  if (!existsSync('/dev/net/tun')) return 'this container has no /dev/net/tun'
   return undefined
 }
 

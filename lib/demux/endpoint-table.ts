@@ -8,7 +8,14 @@
 import { setUnspecified, setV4Mapped } from '../address/ip-address.ts'
 import type { Random } from '../random/random.ts'
 import type { HalfSipHash } from '../random/siphash.ts'
-import { createFlowKey, FLOW_KEY_WORDS, FlowKey, isIpv4Local, isWildcardLocal, localPort } from './flow-key.ts'
+import {
+  createFlowKey,
+  FLOW_KEY_WORDS,
+  FlowKey,
+  isIpv4Local,
+  isWildcardLocal,
+  localPort,
+} from './flow-key.ts'
 import { FlowTable } from './flow-table.ts'
 import { type PortRange, pickPort } from './ports.ts'
 

@@ -41,6 +41,15 @@ export function isIpv4Local(key: Int32Array): boolean {
   return key[0] === 0 && key[1] === 0 && key[2] === V4_MAPPED_WORD
 }
 
+/** True if the local address is one of IPv4 and the remote one is, too, or is not given. */
+export function isIpv4Flow(key: Int32Array): boolean {
+  return (
+    (key[0]! | key[1]! | key[4]! | key[5]!) === 0 &&
+    key[2] === V4_MAPPED_WORD &&
+    (key[6] === V4_MAPPED_WORD || (key[6]! | key[7]!) === 0)
+  )
+}
+
 /** True for `::`, any address of either family, and for `::ffff:0.0.0.0`, any address of IPv4. */
 export function isWildcardLocal(key: Int32Array): boolean {
   return (key[0]! | key[1]! | key[3]!) === 0 && (key[2] === 0 || key[2] === V4_MAPPED_WORD)

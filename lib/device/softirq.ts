@@ -5,11 +5,12 @@
  * are polled until they are dry or the budget is spent, and only then is the application told: so it can call
  * back in, and nothing is ever re-entered.
  */
-import type { LinkDevice } from './link-device.ts'
-import type { NetDevice } from './net-device.ts'
+
 import { Burst, PacketQueue } from '../packet/burst.ts'
 import type { Packet } from '../packet/packet.ts'
 import type { Clock } from '../time/clock.ts'
+import type { LinkDevice } from './link-device.ts'
+import type { NetDevice } from './net-device.ts'
 
 /** Something that has news for the application. */
 export interface EventSource {

@@ -4,8 +4,8 @@
  */
 import type { DeviceTable, NetDevice } from '../device/net-device.ts'
 import type { Mib } from '../observe/mib.ts'
-import type { PacketPool } from '../packet/packet-pool.ts'
 import type { Packet } from '../packet/packet.ts'
+import type { PacketPool } from '../packet/packet-pool.ts'
 import type { Random } from '../random/random.ts'
 import type { HalfSipHash } from '../random/siphash.ts'
 import type { Routing } from '../route/routing.ts'
@@ -51,5 +51,11 @@ export interface TransportProtocol {
    * An ICMP error about a packet of this protocol. `bytes[quote…end)` is the quoted datagram: an IPv4 header of
    * `headerLength` bytes and at least 8 bytes after it. Nothing else of it can be trusted.
    */
-  receiveError(bytes: Uint8Array, quote: number, headerLength: number, end: number, error: IcmpErrorInfo): void
+  receiveError(
+    bytes: Uint8Array,
+    quote: number,
+    headerLength: number,
+    end: number,
+    error: IcmpErrorInfo,
+  ): void
 }

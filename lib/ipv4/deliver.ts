@@ -6,7 +6,7 @@ import type { NetDevice } from '../device/net-device.ts'
 import { IpMib } from '../observe/mib.ts'
 import type { Packet } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import { UnreachableCode, IcmpType } from '../wire/icmpv4.ts'
+import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
 import { IPV4_FLAGS_FRAGMENT, IPV4_MF, IPV4_OFFSET_MASK, IPV4_PROTOCOL } from '../wire/ipv4.ts'
 import type { Ipv4 } from './ipv4.ts'
 

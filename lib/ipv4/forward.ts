@@ -10,7 +10,7 @@ import { HEADROOM, type Packet, PacketType } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
 import { updateChecksum16 } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import { UnreachableCode, IcmpType, TimeExceededCode } from '../wire/icmpv4.ts'
+import { IcmpType, TimeExceededCode, UnreachableCode } from '../wire/icmpv4.ts'
 import {
   IPV4_CHECKSUM,
   IPV4_DF,

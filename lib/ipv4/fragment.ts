@@ -41,7 +41,12 @@ export interface FragmentContext {
  * be fragmented at all (DF) is the caller's question. 0, or a positive errno: `EMSGSIZE` if not even 8 bytes fit
  * behind the header, `ENOBUFS` if the pool ran out, when the pieces made so far are on their way.
  */
-export function fragmentPacket(packet: Packet, mtu: number, context: FragmentContext, sink: FragmentSink): number {
+export function fragmentPacket(
+  packet: Packet,
+  mtu: number,
+  context: FragmentContext,
+  sink: FragmentSink,
+): number {
   const { pool, mib } = context
   const header = packet.networkHeader
   const headerLength = (packet.bytes[header + IPV4_VERSION_IHL]! & 15) * 4

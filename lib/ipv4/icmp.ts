@@ -4,10 +4,10 @@
  */
 import type { NetDevice } from '../device/net-device.ts'
 import { IcmpMib } from '../observe/mib.ts'
+import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, type Packet } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
-import { completeChecksum } from '../packet/complete-checksum.ts'
 import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { ICMP_CODE, ICMP_HEADER, ICMP_TYPE, IcmpType } from '../wire/icmpv4.ts'
@@ -23,7 +23,13 @@ const LAST_TYPE = 18
 /** Takes echo replies, and errors about echo requests: the ping endpoints. */
 export interface EchoReplyReceiver {
   receive(packet: Packet): void
-  receiveError(bytes: Uint8Array, quote: number, headerLength: number, end: number, error: IcmpErrorInfo): void
+  receiveError(
+    bytes: Uint8Array,
+    quote: number,
+    headerLength: number,
+    end: number,
+    error: IcmpErrorInfo,
+  ): void
 }
 
 export class Icmp implements TransportProtocol {
@@ -96,7 +102,13 @@ export class Icmp implements TransportProtocol {
   }
 
   /** An error about an ICMP message of ours: a ping endpoint's request, or a reply that this host sent. */
-  receiveError(bytes: Uint8Array, quote: number, headerLength: number, end: number, error: IcmpErrorInfo): void {
+  receiveError(
+    bytes: Uint8Array,
+    quote: number,
+    headerLength: number,
+    end: number,
+    error: IcmpErrorInfo,
+  ): void {
     const at = quote + headerLength
     if (bytes[at + ICMP_TYPE] === IcmpType.ECHO_REPLY) {
       this.#reports.learn(bytes, quote, error)

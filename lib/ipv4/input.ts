@@ -2,6 +2,8 @@
  * IPv4 input: a packet from a device is checked, routed, and handed to local delivery or to forwarding. The
  * order of the checks, and what each counts, is that of Linux's `ip_rcv`.
  */
+
+import { readIpv4 } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { IpExtMib, IpMib, TcpExtMib } from '../observe/mib.ts'
@@ -23,11 +25,15 @@ import {
   IPV4_TOTAL_LENGTH,
   IpProtocol,
 } from '../wire/ipv4.ts'
-import { readIpv4 } from '../address/ipv4-address.ts'
 import type { Ipv4 } from './ipv4.ts'
 
 /** Names of the ECN counters by the two bits of the codepoint (RFC 3168 §5). */
-const ECN_COUNTER = [IpExtMib.InNoECTPkts, IpExtMib.InECT1Pkts, IpExtMib.InECT0Pkts, IpExtMib.InCEPkts] as const
+const ECN_COUNTER = [
+  IpExtMib.InNoECTPkts,
+  IpExtMib.InECT1Pkts,
+  IpExtMib.InECT0Pkts,
+  IpExtMib.InCEPkts,
+] as const
 
 export class Ipv4Input {
   readonly #ip: Ipv4

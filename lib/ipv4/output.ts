@@ -3,23 +3,18 @@
  * it listens to what it broadcasts; what is larger than the MTU is cut up, or refused where it must not be; what
  * the device can't do (checksums) is done in software, here and nowhere earlier.
  */
-import { HEADROOM, Checksum, type Packet, PacketType } from '../packet/packet.ts'
+
+import { Errno } from '../errors.ts'
+import { IpExtMib, IpMib } from '../observe/mib.ts'
+import { completeChecksum } from '../packet/complete-checksum.ts'
+import { Checksum, HEADROOM, type Packet, PacketType } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
-import { IpExtMib, IpMib } from '../observe/mib.ts'
 import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import { UnreachableCode, IcmpType } from '../wire/icmpv4.ts'
-import {
-  IPV4_CHECKSUM,
-  IPV4_DF,
-  IPV4_FLAGS_FRAGMENT,
-  IPV4_TOTAL_LENGTH,
-  IPV4_TTL,
-} from '../wire/ipv4.ts'
-import { completeChecksum } from '../packet/complete-checksum.ts'
-import { Errno } from '../errors.ts'
-import { fragmentPacket, type FragmentSink } from './fragment.ts'
+import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
+import { IPV4_CHECKSUM, IPV4_DF, IPV4_FLAGS_FRAGMENT, IPV4_TOTAL_LENGTH, IPV4_TTL } from '../wire/ipv4.ts'
+import { type FragmentSink, fragmentPacket } from './fragment.ts'
 import type { Ipv4 } from './ipv4.ts'
 
 export class Ipv4Output implements FragmentSink {

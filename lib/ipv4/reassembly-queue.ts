@@ -39,7 +39,7 @@ export const Queued = {
 } as const
 export type Queued = (typeof Queued)[keyof typeof Queued]
 
-/** Whatever happens, no length beyond this fits the total length field. */
+/** What the total length field can say. */
 export const MAX_DATAGRAM = 65535
 
 class Run {
@@ -49,7 +49,7 @@ class Run {
   tail: Packet | null = null
 }
 
-/** All queues and sources of one cache take their runs from here. */
+/** All queues of one cache take their runs from here. */
 export class RunPool {
   readonly #free: Run[] = []
 
@@ -107,7 +107,7 @@ export class FragmentQueue {
   ecn = 0
   maxSize = 0
   maxDfSize = 0
-  /** Every fragment came with this in `packet.checksum`, or -1 if they differ. */
+  /** What all fragments had in `packet.checksum`; `NONE` if they differ. */
   checksum = 0
   readonly #runs: Run[] = []
   readonly #pool: RunPool
@@ -116,12 +116,14 @@ export class FragmentQueue {
     this.#pool = pool
   }
 
-  get runs(): number {
-    return this.#runs.length
-  }
-
   get complete(): boolean {
     return this.hasFirst && this.hasLast && this.received === this.length
+  }
+
+  /** Bytes of the first fragment's header, which becomes the datagram's. */
+  get headerLength(): number {
+    const first = this.#runs[0]!.head!
+    return (first.bytes[first.networkHeader + IPV4_VERSION_IHL]! & 15) * 4
   }
 
   /** Forgets what was said of the datagram; the packets must be gone. */
@@ -208,7 +210,7 @@ export class FragmentQueue {
    */
   assemble(pool: PacketPool, congestion: number): Packet | null {
     const first = this.#runs[0]!.head!
-    const headerLength = (first.bytes[first.networkHeader + IPV4_VERSION_IHL]! & 15) * 4
+    const headerLength = this.headerLength
     const total = headerLength + this.length
     let result = first
     let rest = first.next

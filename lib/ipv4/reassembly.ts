@@ -23,9 +23,17 @@ import {
   IPV4_PROTOCOL,
   IPV4_SOURCE,
   IPV4_TOS,
+  IPV4_TOTAL_LENGTH,
   IPV4_VERSION_IHL,
 } from '../wire/ipv4.ts'
-import { FragmentQueue, FragmentSource, MAX_DATAGRAM, QUEUE_COST, Queued, RunPool } from './reassembly-queue.ts'
+import {
+  FragmentQueue,
+  FragmentSource,
+  MAX_DATAGRAM,
+  QUEUE_COST,
+  Queued,
+  RunPool,
+} from './reassembly-queue.ts'
 
 /** The sysctls under `net.ipv4` that matter here; read whenever they are needed. */
 export interface ReassemblySysctl {
@@ -199,7 +207,8 @@ export class Reassembly {
 
   /** Drops everything: the stack closes. */
   clear(): void {
-    for (let queue = this.#oldest; queue !== null; queue = this.#oldest) this.#remove(queue, DropReason.QUEUE_PURGE)
+    for (let queue = this.#oldest; queue !== null; queue = this.#oldest)
+      this.#remove(queue, DropReason.QUEUE_PURGE)
   }
 
   #timeout(queue: FragmentQueue): void {
@@ -218,7 +227,7 @@ export class Reassembly {
     const rest = first.next
     first.next = null
     const at = first.networkHeader
-    const total = (first.bytes[at + 2]! << 8) | first.bytes[at + 3]!
+    const total = (first.bytes[at + IPV4_TOTAL_LENGTH]! << 8) | first.bytes[at + IPV4_TOTAL_LENGTH + 1]!
     first.start = at
     first.end = Math.min(first.end, at + total)
     this.#remove(queue, DropReason.FRAG_REASM_TIMEOUT)
@@ -228,16 +237,18 @@ export class Reassembly {
 
   #assemble(queue: FragmentQueue): Packet | null {
     const congestion = ECN_OF[queue.ecn]!
-    const first = congestion === INVALID ? null : queue.assemble(this.#pool, congestion)
-    if (first === null) {
+    // The first fragment's header may be longer than that of the one which brought the end.
+    const valid = congestion !== INVALID && queue.headerLength + queue.length <= MAX_DATAGRAM
+    const result = valid ? queue.assemble(this.#pool, congestion) : null
+    if (result === null) {
       this.#mib.ip[IpMib.ReasmFails]!++
-      this.#remove(queue, congestion === INVALID ? DropReason.NOT_SPECIFIED : DropReason.NOMEM)
+      this.#remove(queue, valid ? DropReason.NOMEM : DropReason.IP_INHDR)
       return null
     }
-    first.checksum = queue.checksum === Checksum.UNNECESSARY ? Checksum.UNNECESSARY : Checksum.NONE
+    result.checksum = queue.checksum === Checksum.UNNECESSARY ? Checksum.UNNECESSARY : Checksum.NONE
     this.#mib.ip[IpMib.ReasmOKs]!++
     this.#remove(queue, DropReason.CONSUMED)
-    return first
+    return result
   }
 
   /** The queue of the datagram, made if there is none; `null` if the cache is switched off. */

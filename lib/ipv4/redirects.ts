@@ -47,7 +47,12 @@ export class Redirects {
     peer.last = now
     peer.sent++
     const destination = readIpv4(packet.bytes, packet.networkHeader + IPV4_DESTINATION)
-    icmp.sendError(packet, IcmpType.REDIRECT, RedirectCode.HOST, route.gateway !== 0 ? route.gateway : destination)
+    icmp.sendError(
+      packet,
+      IcmpType.REDIRECT,
+      RedirectCode.HOST,
+      route.gateway !== 0 ? route.gateway : destination,
+    )
   }
 
   #peer(address: number): Peer {

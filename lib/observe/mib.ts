@@ -59,7 +59,6 @@ export class Mib {
   readonly ipExt: Float64Array = table(IpExtMib)
   /** Packets dropped, by {@link DropReason}. */
   readonly drops: Float64Array = new Float64Array(DROP_REASONS)
-  readonly #places = new Map<string, readonly [Float64Array, number]>()
   readonly #tables: readonly Table[] = [
     ['Ip', Object.keys(IpMib), this.ip],
     ['Tcp', Object.keys(TcpMib), this.tcp],
@@ -69,33 +68,16 @@ export class Mib {
     ['IpExt', Object.keys(IpExtMib), this.ipExt],
   ]
 
-  constructor() {
-    for (const [prefix, names, values] of this.#tables) {
-      names.forEach((name, i) => {
-        this.#places.set(prefix + name, [values, i])
-      })
-    }
-    for (const [name, index] of Object.entries(IcmpMib)) this.#places.set(`Icmp${name}`, [this.icmp, index])
-    for (const [name, type] of ICMP_TYPES) {
-      this.#places.set(`IcmpIn${name}`, [this.icmpMsgIn, type])
-      this.#places.set(`IcmpOut${name}`, [this.icmpMsgOut, type])
-    }
-    for (let type = 0; type < 256; type++) {
-      this.#places.set(`IcmpMsgInType${type}`, [this.icmpMsgIn, type])
-      this.#places.set(`IcmpMsgOutType${type}`, [this.icmpMsgOut, type])
-    }
-  }
-
   /**
    * One counter by the name that `nstat` gives it: `'IcmpInEchos'`, `'IpExtInOctets'`, `'IcmpMsgInType8'`.
    * @throws TunstackError `ERR_INVALID_ARG_VALUE` if there is none of that name
    */
   get(name: string): number {
-    const place = this.#places.get(name)
+    const place = placeOf(name)
     if (place === undefined) {
       throw invalidArgument('counter', name, "a name that nstat() lists, such as 'IpInReceives'")
     }
-    return place[0][place[1]]!
+    return this[place[0]][place[1]]!
   }
 
   /** Counts one packet dropped for `reason`. */
@@ -199,6 +181,35 @@ export class Mib {
     }
     return result
   }
+}
+
+type TableName = 'ip' | 'icmp' | 'icmpMsgIn' | 'icmpMsgOut' | 'tcp' | 'udp' | 'udpLite' | 'tcpExt' | 'ipExt'
+
+/** Where each name is kept: the same for all stacks, and put together when the first name is asked for. */
+const places = new Map<string, readonly [TableName, number]>()
+
+function placeOf(name: string): readonly [TableName, number] | undefined {
+  if (places.size === 0) {
+    const add = (prefix: string, names: object, tableName: TableName): void => {
+      for (const [key, index] of Object.entries(names)) places.set(prefix + key, [tableName, index])
+    }
+    add('Ip', IpMib, 'ip')
+    add('Icmp', IcmpMib, 'icmp')
+    add('Tcp', TcpMib, 'tcp')
+    add('Udp', UdpMib, 'udp')
+    add('UdpLite', UdpMib, 'udpLite')
+    add('TcpExt', TcpExtMib, 'tcpExt')
+    add('IpExt', IpExtMib, 'ipExt')
+    for (const [column, type] of ICMP_TYPES) {
+      places.set(`IcmpIn${column}`, ['icmpMsgIn', type])
+      places.set(`IcmpOut${column}`, ['icmpMsgOut', type])
+    }
+    for (let type = 0; type < 256; type++) {
+      places.set(`IcmpMsgInType${type}`, ['icmpMsgIn', type])
+      places.set(`IcmpMsgOutType${type}`, ['icmpMsgOut', type])
+    }
+  }
+  return places.get(name)
 }
 
 function table(names: object): Float64Array {

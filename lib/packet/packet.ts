@@ -161,4 +161,3 @@ export class Packet {
     this.pool.free(this)
   }
 }
-

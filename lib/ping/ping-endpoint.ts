@@ -215,7 +215,9 @@ export class PingProtocol implements EchoReplyReceiver {
   /** Ends every series: the stack is closed. */
   close(): void {
     const open: PingEndpoint[] = []
-    this.#endpoints.forEach((endpoint) => open.push(endpoint))
+    this.#endpoints.forEach((endpoint) => {
+      open.push(endpoint)
+    })
     for (const endpoint of open) endpoint.receiver?.stopped()
   }
 
@@ -232,10 +234,22 @@ export class PingProtocol implements EchoReplyReceiver {
     const { bytes, networkHeader, transportHeader: at, end } = packet
     const identifier = (bytes[at + ICMP_ID]! << 8) | bytes[at + ICMP_ID + 1]!
     const from = readIpv4(bytes, networkHeader + IPV4_SOURCE)
-    const endpoint = this.#find(readIpv4(bytes, networkHeader + IPV4_DESTINATION), from, identifier, packet.iif)
+    const endpoint = this.#find(
+      readIpv4(bytes, networkHeader + IPV4_DESTINATION),
+      from,
+      identifier,
+      packet.iif,
+    )
     if (endpoint === null) return ctx.drop(packet, DropReason.NO_SOCKET, packet.device as NetDevice)
     const sequence = (bytes[at + ICMP_SEQUENCE]! << 8) | bytes[at + ICMP_SEQUENCE + 1]!
-    endpoint.receiver?.received(sequence, from, bytes[networkHeader + IPV4_TTL]!, bytes, at + ICMP_HEADER, end)
+    endpoint.receiver?.received(
+      sequence,
+      from,
+      bytes[networkHeader + IPV4_TTL]!,
+      bytes,
+      at + ICMP_HEADER,
+      end,
+    )
     ctx.consume(packet)
   }
 
@@ -254,7 +268,10 @@ export class PingProtocol implements EchoReplyReceiver {
     const endpoint = this.#find(source, destination, identifier, 0)
     if (endpoint === null || endpoint.options.destination !== destination) return
     this.ip.icmp.learnPathMtu(bytes, quote, error)
-    if (error.errno === 0 || (error.errno === Errno.EMSGSIZE && endpoint.options.pathMtuDiscovery === 'dont')) {
+    if (
+      error.errno === 0 ||
+      (error.errno === Errno.EMSGSIZE && endpoint.options.pathMtuDiscovery === 'dont')
+    ) {
       return
     }
     endpoint.receiver?.failed((bytes[at + ICMP_SEQUENCE]! << 8) | bytes[at + ICMP_SEQUENCE + 1]!, error)

@@ -45,7 +45,12 @@ export interface PingResult {
 }
 
 /** Adds the probes up. @param time milliseconds from the first request to the last event */
-export function summarize(address: string, probes: PingProbe[], transmitted: number, time: number): PingResult {
+export function summarize(
+  address: string,
+  probes: PingProbe[],
+  transmitted: number,
+  time: number,
+): PingResult {
   let received = 0
   let duplicates = 0
   let errors = 0
@@ -93,7 +98,7 @@ function formatSummary(result: PingResult): string {
   if (result.damaged > 0) parts.push(`+${result.damaged} corrupted`)
   if (result.errors > 0) parts.push(`+${result.errors} errors`)
   if (result.transmitted > 0) {
-    parts.push(`${formatPercent((result.loss * 100))}% packet loss`)
+    parts.push(`${formatPercent(result.loss * 100)}% packet loss`)
     parts.push(`time ${Math.floor(result.time)}ms`)
   }
   const lines = [`--- ${result.address} ping statistics ---`, parts.join(', ')]

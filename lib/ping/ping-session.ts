@@ -85,7 +85,14 @@ export class PingSession implements PingReceiver {
     this.#done(summarize(formatIpv4(this.#destination), this.#probes, this.#sent, time))
   }
 
-  received(sequence: number, from: Ipv4Address, ttl: number, bytes: Uint8Array, start: number, end: number): void {
+  received(
+    sequence: number,
+    from: Ipv4Address,
+    ttl: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
     const waiting = this.#waiting.get(sequence)
     if (waiting === undefined) {
       const answered = this.#answered.get(sequence)
@@ -171,7 +178,8 @@ export class PingSession implements PingReceiver {
   }
 
   #tell(): void {
-    for (let probe = this.#news.shift(); probe !== undefined; probe = this.#news.shift()) this.#onProbe?.(probe)
+    for (let probe = this.#news.shift(); probe !== undefined; probe = this.#news.shift())
+      this.#onProbe?.(probe)
   }
 }
 

@@ -1,11 +1,20 @@
 /**
  * Longest-prefix match for a million routes. A path-compressed binary trie (a node per prefix that is held, and
- * per place where two of them part) lives in typed arrays, 21 bytes a node, so that the garbage collector never
- * walks it. As a table grows, an index over the first 8, 12 or 16 bits of the address lets a lookup skip the top
+ * per place where two of them part) lives in typed arrays, 20 bytes a node, so that the garbage collector never
+ * walks it and a step of a lookup touches one cache line. As a table grows, an index over the first 8, 12 or 16 bits of the address lets a lookup skip the top
  * levels. Nodes know their parent, so backtracking to the next shorter prefix needs no second walk.
  */
 import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import type { FibAlias } from './fib-types.ts'
+
+// What a node holds, in four words.
+const PREFIX = 0
+/** Where the bit after the prefix is 0; the next word is where it is 1. */
+const CHILD = 1
+/** Length of the prefix, and {@link HAS_ALIASES}. */
+const META = 3
+const HAS_ALIASES = 64
+const LENGTH = 63
 
 /** No node. */
 const NONE = 0
@@ -26,11 +35,8 @@ export class FibTrie {
   size = 0
   // Node 0 stands for "none", node 1 is the top: 0.0.0.0/0, always there, with or without aliases.
   #capacity = 16
-  #prefix = new Int32Array(this.#capacity)
-  #length = new Uint8Array(this.#capacity)
+  #nodes = new Int32Array(4 * this.#capacity)
   #parent = new Int32Array(this.#capacity)
-  /** Two per node: where the bit after the prefix is 0, and 1. */
-  #child = new Int32Array(2 * this.#capacity)
   readonly #head: (FibAlias | null)[] = [null, null]
   #used = 2
   /** Freed nodes, linked by `#parent`. */
@@ -43,18 +49,18 @@ export class FibTrie {
    * Go on with {@link shorter} if none of its aliases will do.
    */
   find(address: Ipv4Address): number {
-    const prefix = this.#prefix
-    const length = this.#length
-    const child = this.#child
+    const nodes = this.#nodes
     const entry = this.#index[this.#indexBits === 0 ? 0 : address >>> (32 - this.#indexBits)]!
     let node = entry
     let best = NONE
     while (node !== NONE) {
-      const bits = length[node]!
-      if (((address ^ prefix[node]!) & MASKS[bits]!) !== 0) break
-      if (this.#head[node] !== null) best = node
+      const at = 4 * node
+      const meta = nodes[at + META]!
+      const bits = meta & LENGTH
+      if (((address ^ nodes[at + PREFIX]!) & MASKS[bits]!) !== 0) break
+      if (meta > LENGTH) best = node
       if (bits === 32) break
-      node = child[2 * node + ((address >>> (31 - bits)) & 1)]!
+      node = nodes[at + CHILD + ((address >>> (31 - bits)) & 1)]!
     }
     if (best !== NONE) return best
     return this.shorter(entry)
@@ -64,7 +70,7 @@ export class FibTrie {
   shorter(node: number): number {
     const parent = this.#parent
     for (let up = parent[node]!; up !== NONE; up = parent[up]!) {
-      if (this.#head[up] !== null) return up
+      if (this.#nodes[4 * up + META]! > LENGTH) return up
     }
     return NONE
   }
@@ -83,13 +89,13 @@ export class FibTrie {
   exact(address: Ipv4Address, bits: number): number {
     let node: number = TOP
     while (node !== NONE) {
-      const length = this.#length[node]!
+      const length = this.#bits(node)
       if (length >= bits) {
-        const same = length === bits && this.#prefix[node] === address
+        const same = length === bits && this.#nodes[4 * node + PREFIX] === address
         return same && this.#head[node] !== null ? node : NONE
       }
-      if (((address ^ this.#prefix[node]!) & MASKS[length]!) !== 0) return NONE
-      node = this.#child[2 * node + bit(address, length)]!
+      if (((address ^ this.#nodes[4 * node + PREFIX]!) & MASKS[length]!) !== 0) return NONE
+      node = this.#below(node, address)
     }
     return NONE
   }
@@ -100,32 +106,33 @@ export class FibTrie {
     this.#widen()
     let above: number = TOP
     for (;;) {
-      if (this.#length[above] === bits) {
+      if (this.#bits(above) === bits) {
         this.#head[above] = alias // a fork that becomes a prefix of its own
+        this.#nodes[4 * above + META] = bits | HAS_ALIASES
         return above
       }
-      const slot = 2 * above + bit(address, this.#length[above]!)
-      const below = this.#child[slot]!
+      const slot = this.#slot(above, address)
+      const below = this.#nodes[slot]!
       if (below === NONE) {
         const node = this.#allocate(address, bits, above, alias)
-        this.#child[slot] = node
+        this.#nodes[slot] = node
         this.#reindex(above, address)
         return node
       }
-      const common = commonBits(address, this.#prefix[below]!, Math.min(bits, this.#length[below]!))
-      if (common === this.#length[below]) {
+      const common = commonBits(address, this.#nodes[4 * below + PREFIX]!, Math.min(bits, this.#bits(below)))
+      if (common === this.#bits(below)) {
         above = below
         continue
       }
       // They part before `below` begins: a new node goes between, the prefix itself or a fork above both.
       const between = this.#allocate(address & MASKS[common]!, common, above, common === bits ? alias : null)
-      this.#child[slot] = between
-      this.#child[2 * between + bit(this.#prefix[below]!, common)] = below
+      this.#nodes[slot] = between
+      this.#nodes[this.#slot(between, this.#nodes[4 * below + PREFIX]!)] = below
       this.#parent[below] = between
       let node = between
       if (common !== bits) {
         node = this.#allocate(address, bits, between, alias)
-        this.#child[2 * between + bit(address, common)] = node
+        this.#nodes[this.#slot(between, address)] = node
       }
       this.#reindex(above, address)
       return node
@@ -136,16 +143,17 @@ export class FibTrie {
   remove(node: number): void {
     this.size--
     this.#head[node] = null
-    const address = this.#prefix[node]!
+    this.#nodes[4 * node + META]! &= LENGTH
+    const address = this.#nodes[4 * node + PREFIX]!
     let top = node
     // A node without aliases stays only as a fork of two; its parent may have been one because of it.
     for (let at = node; at !== TOP && at !== NONE; ) {
-      const left = this.#child[2 * at]!
-      const right = this.#child[2 * at + 1]!
+      const left = this.#nodes[4 * at + CHILD]!
+      const right = this.#nodes[4 * at + CHILD + 1]!
       if (this.#head[at] !== null || (left !== NONE && right !== NONE)) break
       const below = left !== NONE ? left : right
       const above = this.#parent[at]!
-      this.#child[2 * above + bit(this.#prefix[at]!, this.#length[above]!)] = below
+      this.#nodes[this.#slot(above, this.#nodes[4 * at + PREFIX]!)] = below
       if (below !== NONE) this.#parent[below] = above
       this.#release(at)
       top = above
@@ -158,7 +166,7 @@ export class FibTrie {
   *nodes(): Generator<number, void, undefined> {
     const run: number[] = []
     for (const node of this.#preorder()) {
-      if (run.length > 0 && this.#prefix[run[0]!] !== this.#prefix[node]) {
+      if (run.length > 0 && this.#nodes[4 * run[0]! + PREFIX] !== this.#nodes[4 * node + PREFIX]) {
         while (run.length > 0) yield run.pop()!
       }
       if (this.#head[node] !== null) run.push(node)
@@ -168,14 +176,27 @@ export class FibTrie {
 
   /** Bytes held by the arrays of the trie, without the aliases. */
   get bytes(): number {
-    return this.#capacity * 21 + this.#index.byteLength + this.#head.length * 8
+    return this.#capacity * 20 + this.#index.byteLength + this.#head.length * 8
+  }
+
+  #bits(node: number): number {
+    return this.#nodes[4 * node + META]! & LENGTH
+  }
+
+  /** Index of the word that says what is below a node in the direction of an address. */
+  #slot(node: number, address: Ipv4Address): number {
+    return 4 * node + CHILD + ((address >>> (31 - this.#bits(node))) & 1)
+  }
+
+  #below(node: number, address: Ipv4Address): number {
+    return this.#nodes[this.#slot(node, address)]!
   }
 
   *#preorder(): Generator<number, void, undefined> {
     const stack: number[] = [TOP]
     for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-      const left = this.#child[2 * node]!
-      const right = this.#child[2 * node + 1]!
+      const left = this.#nodes[4 * node + CHILD]!
+      const right = this.#nodes[4 * node + CHILD + 1]!
       if (right !== NONE) stack.push(right)
       if (left !== NONE) stack.push(left)
       yield node
@@ -189,11 +210,12 @@ export class FibTrie {
       if (this.#used === this.#capacity) this.#grow()
       node = this.#used++
     }
-    this.#prefix[node] = address
-    this.#length[node] = bits
+    const at = 4 * node
+    this.#nodes[at + PREFIX] = address
+    this.#nodes[at + CHILD] = NONE
+    this.#nodes[at + CHILD + 1] = NONE
+    this.#nodes[at + META] = head === null ? bits : bits | HAS_ALIASES
     this.#parent[node] = parent
-    this.#child[2 * node] = NONE
-    this.#child[2 * node + 1] = NONE
     this.#head[node] = head
     return node
   }
@@ -206,10 +228,12 @@ export class FibTrie {
 
   #grow(): void {
     const capacity = this.#capacity * 2
-    this.#prefix = enlarged(this.#prefix, new Int32Array(capacity))
-    this.#parent = enlarged(this.#parent, new Int32Array(capacity))
-    this.#child = enlarged(this.#child, new Int32Array(2 * capacity))
-    this.#length = enlarged(this.#length, new Uint8Array(capacity))
+    const nodes = new Int32Array(4 * capacity)
+    nodes.set(this.#nodes)
+    this.#nodes = nodes
+    const parent = new Int32Array(capacity)
+    parent.set(this.#parent)
+    this.#parent = parent
     this.#capacity = capacity
   }
 
@@ -225,13 +249,13 @@ export class FibTrie {
   #reindex(above: number, address: Ipv4Address): void {
     const width = this.#indexBits
     if (width === 0) return
-    const bits = Math.min(this.#length[above]! + 1, width)
+    const bits = Math.min(this.#bits(above) + 1, width)
     const first = (address & MASKS[bits]!) >>> (32 - width)
     const count = 1 << (width - bits)
     // Where nothing is below, a walk begins at the last node above that the index can tell apart.
     let from = above
-    while (this.#length[from]! >= width) from = this.#parent[from]!
-    this.#fill(this.#child[2 * from + bit(address, this.#length[from]!)]!, from, first, count)
+    while (this.#bits(from) >= width) from = this.#parent[from]!
+    this.#fill(this.#below(from, address), from, first, count)
   }
 
   /** Entries `first…first+count-1` begin at `node`, or deeper where the index tells more bits; `above` if none. */
@@ -243,12 +267,12 @@ export class FibTrie {
     }
     // A walk that begins at a node which does not match goes on with that node's parent: so this is right
     // for entries beside the node's own prefix as well.
-    const bits = this.#length[node]!
+    const bits = this.#bits(node)
     if (bits >= width) {
       this.#index.fill(node, first, first + count)
       return
     }
-    const start = this.#prefix[node]! >>> (32 - width)
+    const start = this.#nodes[4 * node + PREFIX]! >>> (32 - width)
     const span = 1 << (width - bits)
     if (start > first) this.#index.fill(node, first, Math.min(start, first + count))
     if (start + span < first + count) {
@@ -262,19 +286,10 @@ export class FibTrie {
   #fillHalf(node: number, side: number, start: number, half: number, first: number, count: number): void {
     const from = Math.max(start, first)
     const to = Math.min(start + half, first + count)
-    if (from < to) this.#fill(this.#child[2 * node + side]!, node, from, to - from)
+    if (from < to) this.#fill(this.#nodes[4 * node + CHILD + side]!, node, from, to - from)
   }
-}
-
-function bit(address: Ipv4Address, position: number): number {
-  return (address >>> (31 - position)) & 1
 }
 
 function commonBits(a: Ipv4Address, b: Ipv4Address, most: number): number {
   return Math.min(Math.clz32(a ^ b), most)
-}
-
-function enlarged<T extends Int32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>>(from: T, to: T): T {
-  to.set(from)
-  return to
 }

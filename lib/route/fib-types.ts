@@ -74,7 +74,14 @@ export class FibAlias {
   /** @internal the next alias of the same prefix, in the order in which a lookup tries them */
   next: FibAlias | null = null
   /** `RTM_F_*` / offload state is not modelled. */
-  constructor(prefix: Ipv4Address, prefixLength: number, tos: number, type: number, tableId: number, info: FibInfo) {
+  constructor(
+    prefix: Ipv4Address,
+    prefixLength: number,
+    tos: number,
+    type: number,
+    tableId: number,
+    info: FibInfo,
+  ) {
     this.prefix = prefix
     this.prefixLength = prefixLength
     this.tos = tos

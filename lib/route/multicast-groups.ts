@@ -22,7 +22,9 @@ export class MulticastGroups {
     const groups = this.#joined.get(device.ifindex)
     const users = groups?.get(group)
     if (groups === undefined || users === undefined) {
-      throw new TunstackError('EADDRNOTAVAIL', `${device.name} is not a member of that group`, { value: group >>> 0 })
+      throw new TunstackError('EADDRNOTAVAIL', `${device.name} is not a member of that group`, {
+        value: group >>> 0,
+      })
     }
     if (users > 1) groups.set(group, users - 1)
     else groups.delete(group)

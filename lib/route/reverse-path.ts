@@ -42,7 +42,10 @@ export function reversePathCheck(
   back.mark = sysctl.conf(ifindex).srcValidMark ? flow.mark : 0
   const lastResort = rpFilter !== 0 ? -Errno.EXDEV : 0
   if (fib.lookup(back, reverse) !== 0) return lastResort
-  if (reverse.type !== RouteType.UNICAST && (reverse.type !== RouteType.LOCAL || !sysctl.conf(ifindex).acceptLocal)) {
+  if (
+    reverse.type !== RouteType.UNICAST &&
+    (reverse.type !== RouteType.LOCAL || !sysctl.conf(ifindex).acceptLocal)
+  ) {
     return -Errno.EINVAL
   }
   let uses = reverse.type === RouteType.LOCAL && device === routing.loopback

@@ -29,8 +29,10 @@ export function routeInput(routing: Routing, flow: Flow4, device: NetDevice): Ro
     if (!groups.isMember(device, daddr)) return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
     return routeInputMulticast(routing, flow, device)
   }
-  if (isMulticast(saddr) || isLimitedBroadcast(saddr)) return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
-  if (isLimitedBroadcast(daddr) || (saddr === 0 && daddr === 0)) return routeInputBroadcast(routing, flow, device)
+  if (isMulticast(saddr) || isLimitedBroadcast(saddr))
+    return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
+  if (isLimitedBroadcast(daddr) || (saddr === 0 && daddr === 0))
+    return routeInputBroadcast(routing, flow, device)
   // RFC 1122 §3.2.1.3(a): 0.0.0.0/8 is no source but while a host learns its address.
   if (isZeronet(saddr)) return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
   if (isZeronet(daddr)) return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
@@ -74,7 +76,8 @@ function martianSource(routing: Routing, check: number): null {
 
 function routeInputMulticast(routing: Routing, flow: Flow4, device: NetDevice): Route | null {
   const { saddr, daddr } = flow
-  if (isMulticast(saddr) || isLimitedBroadcast(saddr)) return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
+  if (isMulticast(saddr) || isLimitedBroadcast(saddr))
+    return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
   if (isLoopback(saddr) && !routing.sysctl.conf(device.ifindex).routeLocalnet) {
     return drop(routing, DropReason.IP_LOCALNET, Errno.EINVAL)
   }
@@ -157,7 +160,8 @@ function routeForward(routing: Routing, flow: Flow4, device: NetDevice): Route |
   route.nexthop = nexthop
   route.tableId = result.tableId
   route.generation = generation
-  if ((nexthop.flags & NexthopFlag.ONLINK) !== 0 || nexthop.scope === Scope.LINK) route.gateway = nexthop.gateway
+  if ((nexthop.flags & NexthopFlag.ONLINK) !== 0 || nexthop.scope === Scope.LINK)
+    route.gateway = nexthop.gateway
   if (exception !== null) {
     if (exception.gateway !== 0) route.gateway = exception.gateway
     route.pathMtu = exception.pathMtu

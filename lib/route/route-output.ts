@@ -135,12 +135,18 @@ function makeOutputRoute(
   }
 
   // A local route that has to name another device than it was asked through is made for this packet only.
-  const cacheable = via !== null && (type !== RouteType.LOCAL || originalOif === 0 || originalOif === via.device?.ifindex)
+  const cacheable =
+    via !== null && (type !== RouteType.LOCAL || originalOif === 0 || originalOif === via.device?.ifindex)
   const exception = findException(via, flow.daddr, routing.now)
   const generation = routing.generation
   if (cacheable) {
     const cached = exception === null ? via!.outputRoute : exception.outputRoute
-    if (cached !== null && cached.generation === generation && cached.flags === flags && cached.device === device) {
+    if (
+      cached !== null &&
+      cached.generation === generation &&
+      cached.flags === flags &&
+      cached.device === device
+    ) {
       return cached
     }
   }

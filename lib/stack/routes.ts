@@ -38,7 +38,11 @@ const TYPES = {
   blackhole: RouteType.BLACKHOLE,
 } as const
 const TABLES = { main: RouteTable.MAIN, local: RouteTable.LOCAL, default: RouteTable.DEFAULT } as const
-const PROTOCOLS = { kernel: RouteProtocol.KERNEL, boot: RouteProtocol.BOOT, static: RouteProtocol.STATIC } as const
+const PROTOCOLS = {
+  kernel: RouteProtocol.KERNEL,
+  boot: RouteProtocol.BOOT,
+  static: RouteProtocol.STATIC,
+} as const
 const SCOPES = { global: Scope.UNIVERSE, site: Scope.SITE, link: Scope.LINK, host: Scope.HOST } as const
 
 /** The routes of a stack. */
@@ -73,8 +77,7 @@ export class Routes {
 
   #config(route: string | RouteOptions): RouteConfig {
     const options = typeof route === 'string' ? parseWords(route) : route
-    const prefix =
-      options.to === 'default' ? { address: 0, length: 0 } : parseIpv4Prefix(options.to)
+    const prefix = options.to === 'default' ? { address: 0, length: 0 } : parseIpv4Prefix(options.to)
     const config: RouteConfig = { prefix: prefix.address, prefixLength: prefix.length }
     if (options.type !== undefined) config.type = named(TYPES, options.type, 'type')
     if (options.via !== undefined) config.gateway = parseIpv4(options.via)
@@ -115,7 +118,8 @@ function parseWords(text: string): RouteOptions {
     options['type'] = first
     first = words.shift()
   }
-  if (first === undefined || first === '') throw invalidArgument('route', text, "a prefix or 'default', then words")
+  if (first === undefined || first === '')
+    throw invalidArgument('route', text, "a prefix or 'default', then words")
   options['to'] = first
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
     if (word === 'onlink') {
@@ -142,5 +146,9 @@ const OPTION_OF: Readonly<Record<string, keyof RouteOptions>> = {
 }
 
 function unknownWord(word: string, text: string): never {
-  throw invalidArgument('route', text, `made of via, dev, table, metric, src, proto, scope, tos, mtu, onlink; not '${word}'`)
+  throw invalidArgument(
+    'route',
+    text,
+    `made of via, dev, table, metric, src, proto, scope, tos, mtu, onlink; not '${word}'`,
+  )
 }

@@ -31,6 +31,7 @@ import { Timer, TimerWheel } from '../time/timer-wheel.ts'
 import { Udp } from '../udp/udp.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { DeviceHost } from './device-host.ts'
+import { type ExplainOptions, type Explanation, explain } from './explain.ts'
 import { Interface } from './interface.ts'
 import { Routes } from './routes.ts'
 
@@ -75,6 +76,8 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
   readonly timers: TimerWheel
   /** @internal */
   readonly pings: PingProtocol
+  /** @internal */
+  readonly udp: Udp
   readonly #captures: Captures
   readonly #interfaces = new Map<NetDevice, Interface>()
   readonly #epochMillisecondsOfDay: number
@@ -109,9 +112,6 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     this.routing.loopback = this.loopback.device
     if (options.loopbackUp ?? true) this.loopback.up()
   }
-
-  /** @internal */
-  readonly udp: Udp
 
   /** Stack time in nanoseconds at the beginning of the present burst. */
   get now(): number {
@@ -164,6 +164,15 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
    */
   capture(options: CaptureOptions): Capture {
     return this.#captures.start(options, this.devices)
+  }
+
+  /**
+   * Shows the path of a packet step by step, without sending one: for a destination, of what this host would send
+   * there; for the bytes of a packet, of what arrives on `options.device`.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`
+   */
+  explain(target: string | Uint8Array, options: ExplainOptions = {}): Explanation {
+    return explain(this, target, options)
   }
 
   /** Reads a setting: `sysctlGet('net.ipv4.ip_forward')`. @throws TunstackError `ENOENT` */

@@ -20,9 +20,12 @@ export type SysctlListener = (name: string, ifindex: number) => void
 
 interface Knob {
   read(): string
-  /** Takes the text, or throws the plain reason why not. */
+  /** Takes the text. @throws Refusal */
   write(text: string): void
 }
+
+/** Why a value was not taken: what it must be. */
+class Refusal extends Error {}
 
 const INT_RANGE: SettingRange = { min: -2147483648, max: 2147483647 }
 
@@ -108,8 +111,7 @@ export class Sysctl {
     try {
       knob.write(text)
     } catch (reason) {
-      if (typeof reason === 'string') throw invalid(name, value, reason)
-      throw reason
+      throw reason instanceof Refusal ? invalid(name, value, reason.message) : reason
     }
   }
 
@@ -150,14 +152,14 @@ export class Sysctl {
         write: (text) => {
           const number = parseNumber(text, range)
           if (field === 'ip_unprivileged_port_start' && number > this.ipv4.ip_local_port_range_low) {
-            throw 'no larger than the first port of ip_local_port_range'
+            throw new Refusal('no larger than the first port of ip_local_port_range')
           }
           // A pair of thresholds that crosses would let reassembly free for ever.
           if (field === 'ipfrag_high_thresh' && number < this.ipv4.ipfrag_low_thresh) {
-            throw 'no smaller than ipfrag_low_thresh'
+            throw new Refusal('no smaller than ipfrag_low_thresh')
           }
           if (field === 'ipfrag_low_thresh' && number > this.ipv4.ipfrag_high_thresh) {
-            throw 'no larger than ipfrag_high_thresh'
+            throw new Refusal('no larger than ipfrag_high_thresh')
           }
           if (fields[field] === number) return
           fields[field] = number
@@ -177,8 +179,8 @@ export class Sysctl {
       read: () => `${ipv4.ip_local_port_range_low}\t${ipv4.ip_local_port_range_high}`,
       write: (text) => {
         const [low, high] = parsePair(text, { min: 1, max: 65535 })
-        if (high < low) throw 'two ports, the smaller first'
-        if (low < ipv4.ip_unprivileged_port_start) throw 'no smaller than ip_unprivileged_port_start'
+        if (high < low) throw new Refusal('two ports, the smaller first')
+        if (low < ipv4.ip_unprivileged_port_start) throw new Refusal('no smaller than ip_unprivileged_port_start')
         ipv4.ip_local_port_range_low = low
         ipv4.ip_local_port_range_high = high
         this.#changed('net.ipv4.ip_local_port_range')
@@ -265,18 +267,18 @@ function slashesToDots(name: string): string {
 
 function parseNumber(text: string, range: SettingRange): number {
   const match = /^(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$/.exec(text)
-  if (match === null) throw 'a number'
+  if (match === null) throw new Refusal('a number')
   const digits = match[2]!
   const octal = digits.length > 1 && digits[0] === '0' && digits[1] !== 'x' && digits[1] !== 'X'
   const magnitude = octal ? Number.parseInt(digits, 8) : Number(digits)
   const number = match[1] === '-' ? -magnitude : magnitude
-  if (number < range.min || number > range.max) throw `between ${range.min} and ${range.max}`
+  if (number < range.min || number > range.max) throw new Refusal(`between ${range.min} and ${range.max}`)
   return number === 0 ? 0 : number
 }
 
 function parsePair(text: string, range: SettingRange): [number, number] {
   const words = text.split(/\s+/)
-  if (words.length !== 2) throw 'two numbers'
+  if (words.length !== 2) throw new Refusal('two numbers')
   return [parseNumber(words[0]!, range), parseNumber(words[1]!, range)]
 }
 

@@ -7,19 +7,13 @@ import type { EventSource } from '../device/softirq.ts'
 import { Errno } from '../errors.ts'
 import { pushIpv4Header } from '../ipv4/header.ts'
 import { IpMib, UdpMib } from '../observe/mib.ts'
+import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
 import { fold, pseudoHeaderSum } from '../wire/checksum.ts'
-import { completeChecksum } from '../packet/complete-checksum.ts'
 import { IPV4_DF, IpProtocol } from '../wire/ipv4.ts'
-import {
-  UDP_CHECKSUM,
-  UDP_DESTINATION_PORT,
-  UDP_HEADER,
-  UDP_LENGTH,
-  UDP_SOURCE_PORT,
-} from '../wire/udp.ts'
+import { UDP_CHECKSUM, UDP_DESTINATION_PORT, UDP_HEADER, UDP_LENGTH, UDP_SOURCE_PORT } from '../wire/udp.ts'
 import type { Udp } from './udp.ts'
 
 /** A datagram that arrived. */

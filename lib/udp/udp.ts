@@ -91,7 +91,9 @@ export class Udp implements TransportProtocol {
   /** Closes every endpoint. */
   close(): void {
     const open: UdpEndpoint[] = []
-    this.#endpoints.forEach((endpoint) => open.push(endpoint))
+    this.#endpoints.forEach((endpoint) => {
+      open.push(endpoint)
+    })
     for (const endpoint of open) endpoint.close()
   }
 

@@ -12,8 +12,8 @@ const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 /** From here on, words are added as doubles (2^53 holds 2^21 of them) and folded once; below, as two integer halves. */
 const LONG = 512
-/** Below this a pair of bytes at a time is as fast, and needs no view. */
-const SHORT = 16
+/** Below this, as for a header without options, a pair of bytes at a time is as fast, and needs no view. */
+const SHORT = 24
 
 /** The arrays of the last calls, each with 32-bit words over the same buffer. Two, since a path alternates at most so. */
 let bytes0: Uint8Array | null = null

@@ -15,7 +15,16 @@ const MF = 0x2000
 function datagram(payload: Uint8Array, fragment = 0, options: number[] = []): Uint8Array {
   const length = 20 + options.length
   const bytes = new Uint8Array(length + payload.length)
-  bytes.set([0x40 | (length / 4), 0, bytes.length >> 8, bytes.length & 255, 0x12, 0x34, fragment >> 8, fragment & 255])
+  bytes.set([
+    0x40 | (length / 4),
+    0,
+    bytes.length >> 8,
+    bytes.length & 255,
+    0x12,
+    0x34,
+    fragment >> 8,
+    fragment & 255,
+  ])
   bytes.set([64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2], 8)
   bytes.set(options, 20)
   bytes.set(payload, length)
@@ -73,7 +82,12 @@ describe('fragmentPacket', () => {
       offset += bytes.length - 20
       expect(piece.networkHeader).to.equal(piece.start)
       expect(piece.transportHeader).to.equal(piece.start + 20)
-      expect([piece.mark, piece.iif, piece.device, piece.destination]).to.deep.equal([7, 3, device, destination])
+      expect([piece.mark, piece.iif, piece.device, piece.destination]).to.deep.equal([
+        7,
+        3,
+        device,
+        destination,
+      ])
     })
     expect(offset).to.equal(4980)
     expect(pieces.map((piece) => piece.length)).to.deep.equal([1500, 1500, 1500, 560])

@@ -183,6 +183,42 @@ describe('ipv4/options', () => {
       expect(headerSum(bytes)).to.equal(0)
     })
 
+    // Captured like kernel-options.ts, with accept_source_route = 1 on the router and on 10.0.3.2.
+    for (const [name, sent, forwarded, reply] of [
+      ['loose', '8307040a00030200', '8307080a00030900', '8307040a00000100'],
+      ['strict', '8907040a00030200', '8907080a00030900', '8907040a00000100'],
+      ['over an own hop', '830b040a0003090a00030200', '830b0c0a0003090a00030900', '830b040a0003090a00000100'],
+      ['second hop', '830b080a0000010a00030200', '830b0c0a0000010a00030900', '8307040a00000100'],
+      [
+        'with record route and timestamps',
+        `070b0400000000000000008307040a0003024414050100000000${'00'.repeat(14)}`,
+        `070b080a000309000000008307080a0003094414 0d010a00030900b70000${'00'.repeat(10)}`.replace(' ', ''),
+        '070b0c0a0003090a000302441415010a00030900b700000a00030200b700008307040a0000010000',
+      ],
+    ] as const) {
+      it(`as Linux does: ${name}`, () => {
+        const { bytes, options } = compiled(sent)
+        const own = parseIpv4('10.0.3.9')
+        const route = (hop: Ipv4Address) => (hop === own ? SourceRouteHop.LOCAL : SourceRouteHop.UNICAST)
+        expect(followSourceRoute(options, bytes, START, SourceRouteHop.LOCAL, route)).to.equal(0)
+        forwardOptions(options, bytes, START, own)
+        expect(optionsOf(bytes)).to.equal(forwarded)
+        expect(readIpv4(bytes, START + IPV4_DESTINATION)).to.equal(parseIpv4('10.0.3.2'))
+        expect(headerSum(bytes)).to.equal(0)
+
+        const received = new IpOptions()
+        const answer = new IpOptions()
+        expect(compileOptions(received, bytes, START, headerLength(bytes), farHost())).to.equal(0)
+        expect(followSourceRoute(received, bytes, START, SourceRouteHop.LOCAL, route)).to.equal(0)
+        expect(received.sourceRouteHit).to.equal(false)
+        expect(echoOptions(answer, received, bytes, START, farHost())).to.equal(true)
+        expect(answer.firstHop).to.equal(own)
+        const built = header('00'.repeat(answer.length), '10.0.3.2', '10.0.3.9')
+        buildOptions(answer, built, START, parseIpv4('10.0.3.2'), parseIpv4(sender), farHost())
+        expect(optionsOf(built)).to.equal(reply)
+      })
+    }
+
     it('passes hops that are its own', () => {
       const { bytes, options } = compiled(`830b04${hops('10.0.3.9', '10.0.3.2')}00`)
       const own = parseIpv4('10.0.3.9')
@@ -257,7 +293,10 @@ describe('ipv4/options', () => {
     })
   })
 
-  it('keeps in later fragments only what is copied', () => {
+  it('keeps in later fragments only what is copied, as Linux does', () => {
+    const linux = header('940400000707080a00030901', sender, '10.0.3.2')
+    fragmentOptions(linux, START, headerLength(linux))
+    expect(optionsOf(linux)).to.equal('940400000101010101010101')
     const bytes = header('94040000070704000000000144080500000000009e03ff00', sender, '10.0.3.2')
     fragmentOptions(bytes, START, headerLength(bytes))
     expect(optionsOf(bytes)).to.equal('9404000001010101010101010101010101010101' + '9e03ff00')

@@ -35,8 +35,9 @@ describe('check-imports', () => {
   it('finds nothing wrong with imports that point down', () => {
     expect(
       check({
-        'lib/index.ts': "export { Stack } from './stack.ts'\n",
-        'lib/stack.ts': "import { Fib } from './route/fib.ts'\nimport { Layout } from 'buffer-layout'\n",
+        'lib/index.ts': "export { Stack } from './stack/stack.ts'\n",
+        'lib/stack/stack.ts':
+          "import { Fib } from '../route/fib.ts'\nimport { Layout } from 'buffer-layout'\n",
         'lib/route/fib.ts': "import type { Route } from './route.ts'\nimport { E } from '../errors.ts'\n",
         'lib/route/route.ts': 'export interface Route { process?: string }\n',
         'lib/device/tun/tun.ts':
@@ -51,22 +52,22 @@ describe('check-imports', () => {
   })
 
   const upward: [string, string][] = [
-    ['an import', "import { Stack } from '../stack.ts'"],
-    ['a type import', "import type { Stack } from '../stack.ts'"],
-    ['a type within an import', "import { type Stack } from '../stack.ts'"],
-    ['a re-export', "export * from '../stack.ts'"],
-    ['a re-export of types', "export type { Stack } from '../stack.ts'"],
-    ['a dynamic import', "const stack = await import('../stack.ts')"],
-    ['an import type', "let stack: import('../stack.ts').Stack"],
-    ['an import for its effects', "import '../stack.ts'"],
-    ['an import over several lines', "import {\n  type Stack,\n} from '../stack.ts'"],
+    ['an import', "import { Stack } from '../stack/stack.ts'"],
+    ['a type import', "import type { Stack } from '../stack/stack.ts'"],
+    ['a type within an import', "import { type Stack } from '../stack/stack.ts'"],
+    ['a re-export', "export * from '../stack/stack.ts'"],
+    ['a re-export of types', "export type { Stack } from '../stack/stack.ts'"],
+    ['a dynamic import', "const stack = await import('../stack/stack.ts')"],
+    ['an import type', "let stack: import('../stack/stack.ts').Stack"],
+    ['an import for its effects', "import '../stack/stack.ts'"],
+    ['an import over several lines', "import {\n  type Stack,\n} from '../stack/stack.ts'"],
   ]
   for (const [what, text] of upward) {
     it(`finds ${what} that points up`, () => {
-      const problems = check({ 'lib/route/fib.ts': `${text}\n`, 'lib/stack.ts': '' })
+      const problems = check({ 'lib/route/fib.ts': `${text}\n`, 'lib/stack/stack.ts': '' })
       expect(problems).to.have.length(1)
       expect(problems[0]).to.match(
-        /^lib\/route\/fib\.ts:\d: route imports '\.\.\/stack\.ts', but stack\.ts is above it$/,
+        /^lib\/route\/fib\.ts:\d: route imports '\.\.\/stack\/stack\.ts', but stack is above it$/,
       )
     })
   }

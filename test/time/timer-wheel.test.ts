@@ -47,7 +47,18 @@ class CountingClock implements Clock {
 
 describe('TimerWheel', () => {
   it('fires at the deadline, not before, over every level and beyond the wheel', () => {
-    for (const delay of [0, 1, TICK - 1, TICK, 255 * TICK, 256 * TICK, 65_536 * TICK, 20e6 * TICK, 49 * DAY, 100 * DAY]) {
+    for (const delay of [
+      0,
+      1,
+      TICK - 1,
+      TICK,
+      255 * TICK,
+      256 * TICK,
+      65_536 * TICK,
+      20e6 * TICK,
+      49 * DAY,
+      100 * DAY,
+    ]) {
       const clock = new VirtualClock()
       clock.advance(123_456_789)
       const wheel = new TimerWheel(clock)
@@ -71,7 +82,8 @@ describe('TimerWheel', () => {
     const clock = new VirtualClock()
     const wheel = new TimerWheel(clock)
     const order: string[] = []
-    const arm = (name: string, deadline: number) => wheel.schedule(new Timer(() => order.push(name)), deadline)
+    const arm = (name: string, deadline: number) =>
+      wheel.schedule(new Timer(() => order.push(name)), deadline)
     arm('c', 900_000)
     arm('a', 100_000)
     arm('b', 500_000)
@@ -87,7 +99,7 @@ describe('TimerWheel', () => {
     const wheel = new TimerWheel(clock)
     expect(clock.calls).to.equal(0)
     const timers = Array.from({ length: 100 }, () => new Timer(() => {}))
-    timers.forEach((timer, i) => wheel.schedule(timer, (i + 1) * SECOND))
+    for (const [i, timer] of timers.entries()) wheel.schedule(timer, (i + 1) * SECOND)
     expect(clock.armed).to.equal(1)
     expect(clock.calls).to.equal(1) // none of the later ones moved it
     for (const timer of timers) wheel.cancel(timer)

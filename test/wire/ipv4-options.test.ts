@@ -47,7 +47,7 @@ const anyOption: fc.Arbitrary<Ipv4Option> = fc.oneof(
 
 describe('wire/ipv4-options', () => {
   it('parses what ping -R and ping -T of Linux bring back', () => {
-    expect(parse('01072708' + '0a000001' + '00'.repeat(32))).to.deep.equal([
+    expect(parse(`010727080a000001${'00'.repeat(32)}`)).to.deep.equal([
       { option: 'nop' },
       { option: 'record-route', pointer: 8, route: [parseIpv4('10.0.0.1'), ...Array(8).fill(0)] },
     ])
