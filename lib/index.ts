@@ -2,15 +2,39 @@
  * The public surface of tunstack that runs anywhere: in Node, a worker, a browser. What needs Node or Linux is
  * behind entries of its own: `tunstack/tun`, `tunstack/tuntap2`.
  */
-
-export type { LinkDevice } from './device/link-device.ts'
-export { createPipe, type PipeOptions } from './device/pipe.ts'
+export { formatIpv4, parseIpv4 } from './address/ipv4-address.ts'
+export { captureDevice } from './device/capture.ts'
+export {
+  type LinkDevice,
+  type LinkFeatures,
+  LinkFlag,
+  type LinkHost,
+  type LinkType,
+  NO_FEATURES,
+} from './device/link-device.ts'
+export { LinkStat, type LinkStatName, LinkStats } from './device/link-stats.ts'
+export { Loopback, type LoopbackOptions } from './device/loopback.ts'
+export { fromPacketStream } from './device/packet-stream.ts'
+export { createPipe } from './device/pipe.ts'
 export { TunstackError } from './errors.ts'
 export type { Capture, CaptureOptions, CaptureRecord } from './observe/capture.ts'
-export type { PingOptions } from './ping/ping.ts'
+export type { Mib, MibSnapshot } from './observe/mib.ts'
+export { PcapngWriter } from './observe/pcapng.ts'
+export { BURST_SIZE, Burst } from './packet/burst.ts'
+export { Checksum, Gso, type Packet, PacketType } from './packet/packet.ts'
+export { PacketPool, type PacketPoolOptions } from './packet/packet-pool.ts'
+export type { AbortSignalLike, PingOptions } from './ping/ping.ts'
 export type { PingProbe, PingResult } from './ping/ping-result.ts'
-export type { ExplainOptions, ExplainStep, Explanation, Verdict } from './stack/explain.ts'
+export { type RandomSource, systemRandom } from './random/random.ts'
+export { seededRandom } from './random/seeded.ts'
+export { NetlinkError } from './route/rtnetlink.ts'
+export type { ExplainOptions, Explanation, ExplainStep, Verdict } from './stack/explain.ts'
 export { type AddAddressOptions, Interface } from './stack/interface.ts'
 export { type RouteOptions, Routes } from './stack/routes.ts'
 export { type AddDeviceOptions, Stack, type StackOptions } from './stack/stack.ts'
+export type { Sysctl } from './sysctl/sysctl.ts'
+export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
+export { systemClock } from './time/system-clock.ts'
+export { VirtualClock } from './time/virtual-clock.ts'
+export { DropReason, dropReasonName } from './wire/drop-reason.ts'
 export { formatIpv4Packet } from './wire/ipv4.ts'

@@ -40,9 +40,9 @@ export class Forwarding {
       return ctx.drop(received, DropReason.IP_TTL, device)
     }
     const mtu = this.#mtu(route)
-    if (received.length > mtu && received.gsoSize === 0 && !received.ignoreDf) {
+    if (received.length > mtu && received.gsoSize === 0) {
       const dontFragment = (bytes[networkHeader + IPV4_FLAGS_FRAGMENT]! & (IPV4_DF >>> 8)) !== 0
-      if (dontFragment || (received.fragMaxSize !== 0 && received.fragMaxSize > mtu)) {
+      if (dontFragment && (!received.ignoreDf || received.fragMaxSize > mtu)) {
         ctx.mib.ip[IpMib.FragFails]!++
         icmp.sendError(received, IcmpType.DEST_UNREACH, UnreachableCode.FRAG_NEEDED, mtu)
         return ctx.drop(received, DropReason.PKT_TOO_BIG, device)

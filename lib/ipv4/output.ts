@@ -83,7 +83,7 @@ export class Ipv4Output implements FragmentSink {
     const { ctx, icmp } = this.#ip
     const { bytes, networkHeader } = packet
     const dontFragment = (bytes[networkHeader + IPV4_FLAGS_FRAGMENT]! & (IPV4_DF >>> 8)) !== 0
-    if ((dontFragment && !packet.ignoreDf) || (packet.fragMaxSize !== 0 && packet.fragMaxSize > mtu)) {
+    if (dontFragment && (!packet.ignoreDf || packet.fragMaxSize > mtu)) {
       ctx.mib.ip[IpMib.FragFails]!++
       icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.FRAG_NEEDED, mtu)
       ctx.drop(packet, DropReason.PKT_TOO_BIG, route.device)

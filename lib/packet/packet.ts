@@ -86,7 +86,7 @@ export class Packet {
   mark = 0
   /** Flow hash, 0 if not computed. */
   hash = 0
-  /** Set when the sending endpoint asked for no fragmentation whatever the MTU cache says. */
+  /** It may be fragmented although it has DF: it was put together from fragments here (`ignore_df`). */
   ignoreDf = false
   /** Largest original fragment of a reassembled datagram, 0 otherwise (`frag_max_size`). */
   fragMaxSize = 0

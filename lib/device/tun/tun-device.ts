@@ -7,15 +7,15 @@
  */
 import { Errno, TunstackError } from '../../errors.ts'
 import { BURST_SIZE, Burst } from '../../packet/burst.ts'
-import { Checksum, type Packet } from '../../packet/packet.ts'
-import type { Arena } from '../../packet/slab.ts'
+import type { Packet } from '../../packet/packet.ts'
 import { MILLISECOND, type TimerHandle } from '../../time/clock.ts'
 import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from '../link-device.ts'
 import { LinkStat, LinkStats } from '../link-stats.ts'
-import { completeChecksum } from './complete-checksum.ts'
+import { arenaId } from './arena-id.ts'
 import type { TunDriver, TunHandle } from './driver.ts'
 import { closedError, goneError, transferError } from './errors.ts'
 import { KernelInterface } from './kernel-interface.ts'
+import { TunWriter } from './tun-writer.ts'
 
 /** How long reading rests when the packet pool is exhausted. */
 const POOL_RETRY = MILLISECOND
@@ -60,12 +60,7 @@ export class TunDevice implements LinkDevice {
   /** Bytes a slot must hold: one more than the largest packet, so that a full slot means a cut packet. */
   #slotSize = 0
   readonly #received = new Burst()
-
-  readonly #sending: (Packet | null)[] = new Array<Packet | null>(BURST_SIZE).fill(null)
-  readonly #sendDescriptors = new Uint32Array(3 * BURST_SIZE)
-  readonly #sendStatus = new Int32Array(BURST_SIZE)
-  #queued = 0
-  #refusal = 0
+  readonly #writer: TunWriter
 
   /** @internal use `openTun()` */
   constructor(driver: TunDriver, handle: TunHandle) {
@@ -73,6 +68,7 @@ export class TunDevice implements LinkDevice {
     this.#handle = handle
     this.name = handle.name
     this.kernel = new KernelInterface(handle)
+    this.#writer = new TunWriter(driver, handle, this.stats)
     this.#mtu = this.kernel.mtu
     this.#slotSize = this.#mtu + 1
   }
@@ -100,7 +96,8 @@ export class TunDevice implements LinkDevice {
 
   /** Why the kernel last refused a packet (`ERR_TUN_DOWN`, …), or `null`. Refused packets are in `stats`. */
   get refusal(): TunstackError | null {
-    return this.#refusal === 0 ? null : transferError(this.#refusal, 'write', this.name)
+    const { refusal } = this.#writer
+    return refusal === 0 ? null : transferError(refusal, 'write', this.name)
   }
 
   /** @throws TunstackError `ERR_TUN_CLOSED`, `ERR_TUN_GONE`; `EBUSY` if it belongs to a stack already */
@@ -170,12 +167,7 @@ export class TunDevice implements LinkDevice {
       this.stats.increment(LinkStat.txDropped, n)
       return n
     }
-    for (let i = 0; i < n; i++) {
-      const packet = burst.packets[i]!
-      if (packet.body !== null || packet.checksum === Checksum.PARTIAL) this.#sendSpecial(packet)
-      else this.#enqueue(packet)
-    }
-    this.#flush()
+    this.#writer.write(burst)
     return n
   }
 
@@ -212,8 +204,6 @@ export class TunDevice implements LinkDevice {
     if (this.#closed) throw closedError(this.name)
     if (this.error !== null) throw this.error
   }
-
-  // ---- receiving ----
 
   /** Reads or not, as the state asks. */
   #update(): void {
@@ -315,7 +305,7 @@ export class TunDevice implements LinkDevice {
       const packet = pool.allocate(this.#slotSize)
       if (packet === null) return this.#onExhausted(i)
       slots[i] = packet
-      descriptors[3 * i] = this.#arenaId(packet.slab.arena)
+      descriptors[3 * i] = arenaId(this.#driver, packet.slab.arena)
       descriptors[3 * i + 1] = packet.start
       descriptors[3 * i + 2] = packet.slab.end - packet.start
       this.#empty--
@@ -378,88 +368,6 @@ export class TunDevice implements LinkDevice {
     this.stats.increment(LinkStat.rxErrors, dropped)
     return dropped > 0
   }
-
-  #arenaId(arena: Arena): number {
-    if (arena.driverHandle < 0) arena.driverHandle = this.#driver.registerArena(arena.bytes.buffer)
-    return arena.driverHandle
-  }
-
-  // ---- sending ----
-
-  #enqueue(packet: Packet): void {
-    const i = this.#queued++
-    const descriptors = this.#sendDescriptors
-    this.#sending[i] = packet
-    descriptors[3 * i] = this.#arenaId(packet.slab.arena)
-    descriptors[3 * i + 1] = packet.start
-    descriptors[3 * i + 2] = packet.end - packet.start
-  }
-
-  /** Writes what is queued, and frees it. */
-  #flush(): void {
-    const n = this.#queued
-    if (n === 0) return
-    this.#queued = 0
-    const status = this.#sendStatus
-    const written = this.#handle.writeBatch(this.#sendDescriptors, n, status)
-    let bytes = 0
-    for (let i = 0; i < n; i++) {
-      if (status[i]! >= 0) bytes += status[i]!
-      else this.#onRefused(status[i]!)
-    }
-    this.stats.sent(written, bytes)
-    for (let i = 0; i < n; i++) {
-      const packet = this.#sending[i]!
-      this.#sending[i] = null
-      packet.free()
-    }
-  }
-
-  /** A packet with a checksum to complete, or with a body that lies elsewhere; in its turn. */
-  #sendSpecial(packet: Packet): void {
-    if (packet.checksum !== Checksum.PARTIAL) {
-      this.#sendBody(packet)
-      return
-    }
-    const field = packet.checksumStart + packet.checksumOffset
-    const high = packet.bytes[field]!
-    const low = packet.bytes[field + 1]!
-    const shared = packet.slab.references > 1
-    const { bytes } = packet
-    // Whoever shares the bytes still takes the field for the pseudo-header sum: put it back after the write.
-    if (shared) this.#flush()
-    completeChecksum(packet)
-    if (packet.body !== null) {
-      this.#sendBody(packet)
-    } else {
-      this.#enqueue(packet)
-      if (shared) this.#flush()
-    }
-    if (shared) {
-      bytes[field] = high
-      bytes[field + 1] = low
-    }
-  }
-
-  #sendBody(packet: Packet): void {
-    this.#flush()
-    const arena = this.#arenaId(packet.slab.arena)
-    const result = this.#handle.writev(arena, packet.start, packet.end - packet.start, packet.body!)
-    if (result >= 0) this.stats.sent(1, result)
-    else this.#onRefused(result)
-    packet.free()
-  }
-
-  /** `errno` is negative. The interface being down or short of memory is a drop, anything else the packet's fault. */
-  #onRefused(errno: number): void {
-    this.#refusal = errno
-    this.stats.increment(isDrop(-errno) ? LinkStat.txDropped : LinkStat.txErrors)
-  }
 }
 
 const EFAULT = 14
-
-function isDrop(errno: number): boolean {
-  const { EIO, EBADFD, EAGAIN, ENOBUFS, ENOMEM } = Errno
-  return errno === EIO || errno === EBADFD || errno === EAGAIN || errno === ENOBUFS || errno === ENOMEM
-}
