@@ -296,7 +296,8 @@ function sameRule(rule: FibRule, there: FibRule): boolean {
 }
 
 function deletionMeans(config: RuleConfig, rule: FibRule): boolean {
-  const sameOrAbsent = <T>(wanted: T | undefined, there: T): boolean => wanted === undefined || wanted === there
+  const sameOrAbsent = <T>(wanted: T | undefined, there: T): boolean =>
+    wanted === undefined || wanted === there
   return (
     sameOrAbsent(config.action, rule.action) &&
     (!config.table || config.table === rule.table) &&

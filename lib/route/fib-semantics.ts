@@ -396,7 +396,8 @@ export function deletionMatches(config: CompleteRoute, info: FibInfo, type: numb
 }
 
 function hopsMatch(config: CompleteRoute, info: FibInfo): boolean {
-  if (config.device !== undefined || config.gateway !== INADDR_ANY) return hopMatches(config, info.nexthops[0]!)
+  if (config.device !== undefined || config.gateway !== INADDR_ANY)
+    return hopMatches(config, info.nexthops[0]!)
   if (config.nexthops === undefined) return true
   if (config.nexthops.length < info.nexthops.length) return false
   return info.nexthops.every((hop, index) => hopMatches(config.nexthops![index]!, hop))

@@ -12,7 +12,13 @@ import { type FibRule, FibRules, type RuleConfig } from './fib-rules.ts'
 import { completeDeletion, completeRoute, FibInfos, type FibQuestions } from './fib-semantics.ts'
 import { FibTable } from './fib-table.ts'
 import { FibTrie } from './fib-trie.ts'
-import { type FibAlias, type FibNexthop, FibResult, type RouteAddMode, type RouteConfig } from './fib-types.ts'
+import {
+  type FibAlias,
+  type FibNexthop,
+  FibResult,
+  type RouteAddMode,
+  type RouteConfig,
+} from './fib-types.ts'
 import { Flow4 } from './flow.ts'
 import { NetlinkError, NexthopFlag, RouteProtocol, RouteTable, RouteType, RuleAction } from './rtnetlink.ts'
 
@@ -72,7 +78,8 @@ export class Fib {
     if (this.hasCustomRules) return this.#walkRules(flow, result, anyCarrier)
     let error: number = -Errno.EAGAIN
     if (this.#main !== null) error = this.#main.lookup(flow, result, anyCarrier)
-    if (error === -Errno.EAGAIN && this.#default !== null) error = this.#default.lookup(flow, result, anyCarrier)
+    if (error === -Errno.EAGAIN && this.#default !== null)
+      error = this.#default.lookup(flow, result, anyCarrier)
     return error === -Errno.EAGAIN ? -Errno.ENETUNREACH : error
   }
 
@@ -232,7 +239,8 @@ export class Fib {
   isGateway(gateway: Ipv4Address, device: NetDevice): boolean {
     for (const info of this.#infos.ofDevice(device)) {
       for (const hop of info.nexthops) {
-        if (hop.device === device && hop.gateway === gateway && (hop.flags & NexthopFlag.DEAD) === 0) return true
+        if (hop.device === device && hop.gateway === gateway && (hop.flags & NexthopFlag.DEAD) === 0)
+          return true
       }
     }
     return false

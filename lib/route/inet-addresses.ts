@@ -96,7 +96,8 @@ export class InetAddresses {
     // Linux takes 0.0.0.0 and does nothing.
     if (address.local === 0) return address
     const existing = list.find(
-      (other) => other.mask === address.mask && other.covers(address.address) && other.local === address.local,
+      (other) =>
+        other.mask === address.mask && other.covers(address.address) && other.local === address.local,
     )
     if (existing === undefined) return this.#insert(list, address)
     if (mode === 'add') {
@@ -157,7 +158,9 @@ export class InetAddresses {
   remove(address: InetAddress): void {
     const list = this.#ofDevice.get(address.device)
     if (list === undefined || !list.includes(address)) return
-    const secondaries = address.secondary ? [] : list.filter((other) => other.secondary && sameNet(address, other))
+    const secondaries = address.secondary
+      ? []
+      : list.filter((other) => other.secondary && sameNet(address, other))
     const promote = this.#sysctl.conf(address.device.ifindex).promoteSecondaries ? secondaries[0] : undefined
     if (promote === undefined) {
       for (const secondary of secondaries) this.#drop(list, secondary, false)

@@ -24,6 +24,8 @@ export interface RoutingParts {
   readonly devices: DeviceTable
   readonly sysctl: Sysctl
   readonly hash: HalfSipHash
+  /** Stack time in nanoseconds. */
+  readonly time: { readonly now: number }
 }
 
 /** Asks the tables and remembers the answers. One per stack. */
@@ -46,10 +48,9 @@ export class Routing {
   readonly result: FibResult = new FibResult()
   /** @internal scratch of the reverse-path check */
   readonly reverse: FibResult = new FibResult()
-  /** Stack time in nanoseconds; the stack sets it before each burst. */
-  now = 0
   #flushes = 0
   readonly #hash: HalfSipHash
+  readonly #time: { readonly now: number }
   readonly #hashKey = new Int32Array(4)
 
   constructor(parts: RoutingParts) {
@@ -59,6 +60,12 @@ export class Routing {
     this.devices = parts.devices
     this.sysctl = parts.sysctl
     this.#hash = parts.hash
+    this.#time = parts.time
+  }
+
+  /** Stack time in nanoseconds. */
+  get now(): number {
+    return this.#time.now
   }
 
   /** Changes whenever a decision made earlier may be wrong (`rt_genid`). */

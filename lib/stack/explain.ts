@@ -62,9 +62,13 @@ const TYPE_NAMES = [
 /** @internal behind {@link Stack.explain} */
 export function explain(stack: Stack, target: string | Uint8Array, options: ExplainOptions): Explanation {
   const walk = new Walk(stack)
-  stack.routing.now = stack.clock.now()
-  if (typeof target === 'string') walk.output(target, options)
-  else walk.input(target, options)
+  stack.softirq.enter() // decisions are made at the time that it is
+  try {
+    if (typeof target === 'string') walk.output(target, options)
+    else walk.input(target, options)
+  } finally {
+    stack.softirq.leave()
+  }
   return {
     steps: walk.steps,
     verdict: walk.verdict,

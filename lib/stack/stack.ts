@@ -99,7 +99,15 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     const { devices, sysctl, hash } = this
     const fib = new Fib({ devices, sysctl })
     const addresses = new InetAddresses({ fib, devices, sysctl })
-    this.routing = new Routing({ fib, addresses, groups: new MulticastGroups(), devices, sysctl, hash })
+    this.routing = new Routing({
+      fib,
+      addresses,
+      groups: new MulticastGroups(),
+      devices,
+      sysctl,
+      hash,
+      time: this.softirq,
+    })
     this.routes = new Routes(this)
     this.ipv4 = new Ipv4(this)
     this.ipv4.backlog = (packet, device) => this.#receiveLater(packet, device)
@@ -215,7 +223,6 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
 
   /** @internal a burst from a device, within softirq */
   burstReceived(burst: Burst, device: NetDevice): void {
-    this.routing.now = this.softirq.now
     const { packets, length } = burst
     const { taps } = device
     const { input } = this.ipv4
@@ -327,7 +334,6 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
 
   #expireReassembly(): void {
     this.softirq.enter()
-    this.routing.now = this.softirq.now
     const next = this.ipv4.reassembly.expire(this.softirq.now)
     this.softirq.leave()
     if (next !== Number.POSITIVE_INFINITY) this.timers.schedule(this.#reassemblyTimer, next)

@@ -180,7 +180,8 @@ export class Sysctl {
       write: (text) => {
         const [low, high] = parsePair(text, { min: 1, max: 65535 })
         if (high < low) throw new Refusal('two ports, the smaller first')
-        if (low < ipv4.ip_unprivileged_port_start) throw new Refusal('no smaller than ip_unprivileged_port_start')
+        if (low < ipv4.ip_unprivileged_port_start)
+          throw new Refusal('no smaller than ip_unprivileged_port_start')
         ipv4.ip_local_port_range_low = low
         ipv4.ip_local_port_range_high = high
         this.#changed('net.ipv4.ip_local_port_range')

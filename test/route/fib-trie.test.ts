@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { ipv4Mask } from '../../lib/address/ipv4-address.ts'
-import { FibTrie } from '../../lib/route/fib-trie.ts'
-import { FibAlias, FibInfo } from '../../lib/route/fib-types.ts'
 import { Random } from '../../lib/random/random.ts'
 import { seededRandom } from '../../lib/random/seeded.ts'
+import { FibTrie } from '../../lib/route/fib-trie.ts'
+import { FibAlias, FibInfo } from '../../lib/route/fib-types.ts'
 
 const info = new FibInfo()
 const key = (prefix: number, length: number): string => `${prefix >>> 0}/${length}`
@@ -68,23 +68,27 @@ class Pair {
 /** Addresses that have much in common, so that prefixes nest and part late. */
 const address = fc.oneof(
   fc.integer({ min: -0x80000000, max: 0x7fffffff }),
-  fc.tuple(fc.constantFrom(0, 10, 127, 128, 255), fc.nat(3), fc.nat(3), fc.nat(255)).map(
-    ([a, b, c, d]) => (a << 24) | (b << 16) | (c << 8) | d,
-  ),
+  fc
+    .tuple(fc.constantFrom(0, 10, 127, 128, 255), fc.nat(3), fc.nat(3), fc.nat(255))
+    .map(([a, b, c, d]) => (a << 24) | (b << 16) | (c << 8) | d),
 )
 
 describe('FibTrie', () => {
   it('agrees with a linear search through any sequence of insertions and removals', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(address, fc.nat(32)), { maxLength: 80 }), fc.array(address), (steps, asked) => {
-        const pair = new Pair()
-        for (const [prefix, length] of steps) pair.toggle(prefix, length)
-        expect(pair.trie.size).to.equal(pair.linear.prefixes.size)
-        expect(pair.dump()).to.deep.equal(pair.linear.dump())
-        for (const one of [...asked, ...steps.map(([prefix]) => prefix)]) {
-          expect(pair.covering(one)).to.deep.equal(pair.linear.covering(one))
-        }
-      }),
+      fc.property(
+        fc.array(fc.tuple(address, fc.nat(32)), { maxLength: 80 }),
+        fc.array(address),
+        (steps, asked) => {
+          const pair = new Pair()
+          for (const [prefix, length] of steps) pair.toggle(prefix, length)
+          expect(pair.trie.size).to.equal(pair.linear.prefixes.size)
+          expect(pair.dump()).to.deep.equal(pair.linear.dump())
+          for (const one of [...asked, ...steps.map(([prefix]) => prefix)]) {
+            expect(pair.covering(one)).to.deep.equal(pair.linear.covering(one))
+          }
+        },
+      ),
       { seed: 7, numRuns: 300 },
     )
   })

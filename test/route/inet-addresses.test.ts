@@ -7,10 +7,12 @@ import { TestHost } from './test-host.ts'
 
 const listed = (host: TestHost, device: string): string[] =>
   [...host.addresses.of(host.device(device))].map(
-    (address) => `${formatIpv4(address.local)}/${address.prefixLength}${address.secondary ? ' secondary' : ''}`,
+    (address) =>
+      `${formatIpv4(address.local)}/${address.prefixLength}${address.secondary ? ' secondary' : ''}`,
   )
 
-const table = (host: TestHost, id: number): string[] => [...host.fib.dump(id)].map((alias) => routeText(alias))
+const table = (host: TestHost, id: number): string[] =>
+  [...host.fib.dump(id)].map((alias) => routeText(alias))
 
 const short = (host: TestHost, id: number): string[] =>
   table(host, id).map((line) => line.replace(/ table=.*? tos=0 -@(\S+) .* src=(\S+) .*$/, ' $1 $2'))
@@ -72,7 +74,9 @@ describe('InetAddresses', () => {
   it('lists primaries by scope, the nearest first, then secondaries', () => {
     const host = new TestHost().up('tun0')
     host.address('10.0.0.1/24', 'tun0').address('10.0.0.2/24', 'tun0').address('10.1.0.1/24', 'tun0')
-    host.address('10.2.0.1/24', 'tun0', { scope: Scope.HOST }).address('10.3.0.1/24', 'tun0', { scope: Scope.LINK })
+    host
+      .address('10.2.0.1/24', 'tun0', { scope: Scope.HOST })
+      .address('10.3.0.1/24', 'tun0', { scope: Scope.LINK })
     expect(listed(host, 'tun0')).to.deep.equal([
       '10.2.0.1/24',
       '10.3.0.1/24',
@@ -100,7 +104,7 @@ describe('InetAddresses', () => {
       for (const last of [1, 2, 3]) host.address(`10.0.0.${last}/24`, 'tun0')
       host.address('10.1.0.1/24', 'tun0').removeAddress('10.0.0.1/24', 'tun0')
       expect(listed(host, 'tun0')).to.deep.equal(
-        promote === 0 ? ['10.1.0.1/24'] : ['10.0.0.2/24', '10.1.0.1/24', '10.0.0.3/24 secondary'],
+        promote === 0 ? ['10.1.0.1/24'] : ['10.1.0.1/24', '10.0.0.2/24', '10.0.0.3/24 secondary'],
       )
       expect(short(host, RouteTable.LOCAL).filter((line) => line.includes('10.0.0.'))).to.deep.equal(
         promote === 0
@@ -147,7 +151,12 @@ describe('InetAddresses', () => {
   it('changes only lifetimes and metric of an address that is there', () => {
     const host = new TestHost().up('tun0').address('10.0.0.1/24', 'tun0', { metric: 5, label: 'a' })
     const local = parseIpv4('10.0.0.1')
-    const changed = host.addresses.add(host.device('tun0'), { local, prefixLength: 24, label: 'b' }, 0, 'change')
+    const changed = host.addresses.add(
+      host.device('tun0'),
+      { local, prefixLength: 24, label: 'b' },
+      0,
+      'change',
+    )
     expect(changed.label).to.equal('a')
     expect(changed.metric).to.equal(0)
     expect(table(host, RouteTable.MAIN)).to.have.length(1)
@@ -216,7 +225,10 @@ describe('InetAddresses', () => {
   })
 
   it('leaves nothing of a device that is removed', () => {
-    const host = new TestHost().up('tun0', 'tun1').address('10.0.0.1/24', 'tun0').address('10.1.0.1/24', 'tun1')
+    const host = new TestHost()
+      .up('tun0', 'tun1')
+      .address('10.0.0.1/24', 'tun0')
+      .address('10.1.0.1/24', 'tun1')
     host.fib.addRoute({
       ...host.route('172.16.0.0/16', null),
       nexthops: [{ device: host.device('tun0') }, { device: host.device('tun1') }],
@@ -225,9 +237,9 @@ describe('InetAddresses', () => {
     host.down('tun0')
     host.addresses.deviceRemoved(device)
     host.devices.remove(device)
-    expect([...host.fib.dumpAll()].flatMap((alias) => alias.info.nexthops).some((hop) => hop.device === device)).to.equal(
-      false,
-    )
+    expect(
+      [...host.fib.dumpAll()].flatMap((alias) => alias.info.nexthops).some((hop) => hop.device === device),
+    ).to.equal(false)
     expect(host.addresses.isOwn(parseIpv4('10.0.0.1'))).to.equal(false)
   })
 })

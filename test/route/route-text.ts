@@ -5,7 +5,9 @@ import { Metric, NexthopFlag, RouteProtocol, RouteType, Scope } from '../../lib/
 
 const TYPES = Object.fromEntries(Object.entries(RouteType).map(([name, n]) => [n, name.toLowerCase()]))
 const SCOPES = Object.fromEntries(Object.entries(Scope).map(([name, n]) => [n, name.toLowerCase()]))
-const PROTOCOLS = Object.fromEntries(Object.entries(RouteProtocol).map(([name, n]) => [n, name.toLowerCase()]))
+const PROTOCOLS = Object.fromEntries(
+  Object.entries(RouteProtocol).map(([name, n]) => [n, name.toLowerCase()]),
+)
 
 const flagNames = (flags: number): string =>
   [

@@ -1,8 +1,9 @@
 /** Tables, addresses and devices that carry nothing, for tests of routing alone. */
+
+import { parseIpv4, parseIpv4Prefix } from '../../lib/address/ipv4-address.ts'
 import { type LinkDevice, LinkFlag, NO_FEATURES } from '../../lib/device/link-device.ts'
 import { LinkStats } from '../../lib/device/link-stats.ts'
 import { DeviceTable, NetDevice } from '../../lib/device/net-device.ts'
-import { parseIpv4, parseIpv4Prefix } from '../../lib/address/ipv4-address.ts'
 import { Fib } from '../../lib/route/fib.ts'
 import type { RouteConfig } from '../../lib/route/fib-types.ts'
 import type { AddressConfig } from '../../lib/route/inet-address.ts'

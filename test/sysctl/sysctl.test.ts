@@ -70,7 +70,10 @@ describe('Sysctl', () => {
       ['net.ipv4.route.min_pmtu', '67'],
     ] as const) {
       const before = sysctl.get(name)
-      expect(codeOf(() => sysctl.set(name, value)), `${name} = '${value}'`).to.equal('EINVAL')
+      expect(
+        codeOf(() => sysctl.set(name, value)),
+        `${name} = '${value}'`,
+      ).to.equal('EINVAL')
       expect(sysctl.get(name)).to.equal(before)
     }
     expect(codeOf(() => sysctl.get('net.ipv4.nope'))).to.equal('ENOENT')
@@ -115,7 +118,9 @@ describe('Sysctl', () => {
         const sysctl = withDevices()
         const { all: everywhere } = sysctl
         const device = sysctl.conf(2)
-        const set = (name: 'accept_local' | 'accept_redirects' | 'accept_source_route' | 'rp_filter'): void => {
+        const set = (
+          name: 'accept_local' | 'accept_redirects' | 'accept_source_route' | 'rp_filter',
+        ): void => {
           everywhere[name] = all
           device[name] = own
         }
