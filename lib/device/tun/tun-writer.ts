@@ -4,10 +4,10 @@
  */
 import { Errno } from '../../errors.ts'
 import { BURST_SIZE, type Burst } from '../../packet/burst.ts'
+import { completeChecksum } from '../../packet/complete-checksum.ts'
 import { Checksum, type Packet } from '../../packet/packet.ts'
 import { LinkStat, type LinkStats } from '../link-stats.ts'
 import { arenaId } from './arena-id.ts'
-import { completeChecksum } from './complete-checksum.ts'
 import type { TunDriver, TunHandle } from './driver.ts'
 
 export class TunWriter {

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { completeChecksum } from '../../../lib/device/tun/complete-checksum.ts'
-import { Checksum } from '../../../lib/packet/packet.ts'
-import { PacketPool } from '../../../lib/packet/packet-pool.ts'
+import { completeChecksum } from '../../lib/packet/complete-checksum.ts'
+import { Checksum } from '../../lib/packet/packet.ts'
+import { PacketPool } from '../../lib/packet/packet-pool.ts'
 
 /** RFC 1071, as plainly as it can be said. */
 function referenceSum(bytes: Uint8Array): number {
