@@ -6,10 +6,11 @@
 import { INADDR_ANY, type Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
-import { metricsMatch, metricsOf, sameMetrics } from './fib-metrics.ts'
-import { FibInfo, FibNexthop, FibResult, type NexthopConfig, type RouteConfig } from './fib-types.ts'
+import { metricsOf, sameMetrics } from './fib-metrics.ts'
+import type { CompleteRoute, HopRequest } from './fib-request.ts'
+import { FibInfo, FibNexthop, FibResult } from './fib-types.ts'
 import { Flow4 } from './flow.ts'
-import { NetlinkError, NexthopFlag, RouteProtocol, RouteTable, RouteType, Scope } from './rtnetlink.ts'
+import { NetlinkError, NexthopFlag, RouteTable, RouteType, Scope } from './rtnetlink.ts'
 
 /** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
 const PROPERTIES: readonly { readonly error: number; readonly scope: number }[] = [
@@ -28,77 +29,6 @@ const PROPERTIES: readonly { readonly error: number; readonly scope: number }[] 
 
 /** Errors by route type, for the inner loop of a lookup. */
 export const ROUTE_TYPE_ERRORS: Int32Array = Int32Array.from(PROPERTIES, ({ error }) => error)
-
-/** A hop as it is asked for, of a group or of a route of its own. */
-type HopRequest = { readonly [K in keyof NexthopConfig]: NexthopConfig[K] | undefined }
-
-/** A {@link RouteConfig} with every default filled in. */
-export interface CompleteRoute {
-  readonly prefix: Ipv4Address
-  readonly prefixLength: number
-  readonly tos: number
-  readonly type: number
-  readonly table: number
-  readonly scope: number
-  readonly protocol: number
-  readonly priority: number
-  readonly prefsrc: Ipv4Address
-  readonly gateway: Ipv4Address
-  readonly device: NetDevice | undefined
-  readonly weight: number
-  readonly onlink: boolean
-  readonly tclassid: number
-  readonly metrics: ReadonlyMap<number, number> | undefined
-  readonly nexthops: readonly NexthopConfig[] | undefined
-}
-
-/** Types whose routes go into table `local` unless told otherwise. */
-function isLocalType(type: number): boolean {
-  return type === RouteType.LOCAL || type === RouteType.BROADCAST || type === RouteType.ANYCAST
-}
-
-/** Fills in what `ip route add` fills in. */
-export function completeRoute(config: RouteConfig): CompleteRoute {
-  const type = config.type ?? RouteType.UNICAST
-  const indirect = (config.gateway ?? INADDR_ANY) !== INADDR_ANY || config.nexthops !== undefined
-  return complete(config, type, config.scope ?? defaultScope(type, indirect), RouteProtocol.BOOT)
-}
-
-/** Fills in what `ip route del` fills in: what was not said matches anything. */
-export function completeDeletion(config: RouteConfig): CompleteRoute {
-  return complete(config, RouteType.UNSPEC, config.scope ?? Scope.NOWHERE, RouteProtocol.UNSPEC)
-}
-
-// One literal, without spreading: a million routes pass here.
-function complete(config: RouteConfig, defaultType: number, scope: number, protocol: number): CompleteRoute {
-  const type = config.type ?? defaultType
-  return {
-    prefix: config.prefix | 0,
-    prefixLength: config.prefixLength,
-    tos: config.tos ?? 0,
-    type,
-    table: config.table || (isLocalType(type) ? RouteTable.LOCAL : RouteTable.MAIN),
-    scope,
-    protocol: config.protocol ?? protocol,
-    priority: config.priority ?? 0,
-    prefsrc: config.prefsrc ?? INADDR_ANY,
-    gateway: config.gateway ?? INADDR_ANY,
-    device: config.device,
-    weight: 1,
-    onlink: config.onlink ?? false,
-    tclassid: config.tclassid ?? 0,
-    metrics: config.metrics,
-    nexthops: config.nexthops,
-  }
-}
-
-function defaultScope(type: number, hasGateway: boolean): number {
-  if (type === RouteType.LOCAL || type === RouteType.NAT) return Scope.HOST
-  if (type === RouteType.BROADCAST || type === RouteType.MULTICAST || type === RouteType.ANYCAST) {
-    return Scope.LINK
-  }
-  return type === RouteType.UNICAST && !hasGateway ? Scope.LINK : Scope.UNIVERSE
-}
 
 /** What {@link FibInfos} asks of the tables it belongs to. */
 export interface FibQuestions {
@@ -383,30 +313,6 @@ export class FibInfos {
     info.references = 1
     return info
   }
-}
-
-/** Whether a deletion means this route (`fib_nh_match` and its callers). */
-export function deletionMatches(config: CompleteRoute, info: FibInfo, type: number): boolean {
-  if (config.type !== RouteType.UNSPEC && type !== config.type) return false
-  if (config.scope !== Scope.NOWHERE && info.scope !== config.scope) return false
-  if (config.prefsrc !== INADDR_ANY && info.prefsrc !== config.prefsrc) return false
-  if (config.protocol !== RouteProtocol.UNSPEC && info.protocol !== config.protocol) return false
-  if (config.priority !== 0 && info.priority !== config.priority) return false
-  return hopsMatch(config, info) && metricsMatch(config.metrics, info.metrics)
-}
-
-function hopsMatch(config: CompleteRoute, info: FibInfo): boolean {
-  if (config.device !== undefined || config.gateway !== INADDR_ANY)
-    return hopMatches(config, info.nexthops[0]!)
-  if (config.nexthops === undefined) return true
-  if (config.nexthops.length < info.nexthops.length) return false
-  return info.nexthops.every((hop, index) => hopMatches(config.nexthops![index]!, hop))
-}
-
-function hopMatches(config: HopRequest, hop: FibNexthop): boolean {
-  if (config.tclassid && config.tclassid !== hop.tclassid) return false
-  if (config.device !== undefined && config.device !== hop.device) return false
-  return !config.gateway || config.gateway === hop.gateway
 }
 
 function nexthopOf(config: HopRequest, info: FibInfo): FibNexthop {

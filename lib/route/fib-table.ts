@@ -5,7 +5,8 @@
  */
 import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import { Errno } from '../errors.ts'
-import { type CompleteRoute, deletionMatches, type FibInfos, ROUTE_TYPE_ERRORS } from './fib-semantics.ts'
+import { type CompleteRoute, deletionMatches } from './fib-request.ts'
+import { type FibInfos, ROUTE_TYPE_ERRORS } from './fib-semantics.ts'
 import { FibTrie } from './fib-trie.ts'
 import { FibAlias, type FibInfo, type FibNexthop, type FibResult, type RouteAddMode } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'

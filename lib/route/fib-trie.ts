@@ -42,7 +42,10 @@ export class FibTrie {
   /** Freed nodes, linked by `#parent`. */
   #free = NONE
   #indexBits = 0
+  /** By the first bits of an address: where a walk may begin. */
   #index = new Int32Array([TOP])
+  /** Beside it: the nearest node above with aliases, for walks that find none further down. */
+  #cover = new Int32Array([NONE])
 
   /**
    * The node of the longest prefix that covers the address and has aliases; 0 if there is none.
@@ -50,9 +53,9 @@ export class FibTrie {
    */
   find(address: Ipv4Address): number {
     const nodes = this.#nodes
-    const entry = this.#index[this.#indexBits === 0 ? 0 : address >>> (32 - this.#indexBits)]!
-    let node = entry
-    let best = NONE
+    const start = this.#indexBits === 0 ? 0 : address >>> (32 - this.#indexBits)
+    let node = this.#index[start]!
+    let best = this.#cover[start]!
     while (node !== NONE) {
       const at = 4 * node
       const meta = nodes[at + META]!
@@ -62,8 +65,7 @@ export class FibTrie {
       if (bits === 32) break
       node = nodes[at + CHILD + ((address >>> (31 - bits)) & 1)]!
     }
-    if (best !== NONE) return best
-    return this.shorter(entry)
+    return best
   }
 
   /** The next shorter prefix that covers that of `node` and has aliases; 0 if there is none. */
@@ -109,6 +111,7 @@ export class FibTrie {
       if (this.#bits(above) === bits) {
         this.#head[above] = alias // a fork that becomes a prefix of its own
         this.#nodes[4 * above + META] = bits | HAS_ALIASES
+        this.#recover(above)
         return above
       }
       const slot = this.#slot(above, address)
@@ -160,6 +163,7 @@ export class FibTrie {
       at = below === NONE ? above : NONE
     }
     if (top !== node) this.#reindex(top, address)
+    else this.#recover(node)
   }
 
   /** Nodes with aliases in the order of a dump: by address, and of one address the longer prefix first. */
@@ -176,7 +180,7 @@ export class FibTrie {
 
   /** Bytes held by the arrays of the trie, without the aliases. */
   get bytes(): number {
-    return this.#capacity * 20 + this.#index.byteLength + this.#head.length * 8
+    return this.#capacity * 20 + 2 * this.#index.byteLength + this.#head.length * 8
   }
 
   #bits(node: number): number {
@@ -242,7 +246,8 @@ export class FibTrie {
     if (width <= this.#indexBits) return
     this.#indexBits = width
     this.#index = new Int32Array(1 << width)
-    this.#fill(TOP, TOP, 0, this.#index.length)
+    this.#cover = new Int32Array(1 << width)
+    this.#fill(TOP, TOP, NONE, 0, this.#index.length)
   }
 
   /** Renews the index for the addresses that go the same way from `above` as `address` does. */
@@ -255,38 +260,53 @@ export class FibTrie {
     // Where nothing is below, a walk begins at the last node above that the index can tell apart.
     let from = above
     while (this.#bits(from) >= width) from = this.#parent[from]!
-    this.#fill(this.#below(from, address), from, first, count)
+    this.#fill(this.#below(from, address), from, this.shorter(from), first, count)
   }
 
-  /** Entries `first…first+count-1` begin at `node`, or deeper where the index tells more bits; `above` if none. */
-  #fill(node: number, above: number, first: number, count: number): void {
+  /** A node has gained or lost its aliases: what it covers is entered anew. */
+  #recover(node: number): void {
+    const width = this.#indexBits
+    if (width === 0 || this.#bits(node) >= width) return
+    if (node === TOP) this.#fill(TOP, TOP, NONE, 0, this.#index.length)
+    else this.#reindex(this.#parent[node]!, this.#nodes[4 * node + PREFIX]!)
+  }
+
+  /**
+   * Entries `first…first+count-1` begin at `node`, or deeper where the index tells more bits; at `above` if
+   * there is none. `cover` is the nearest node above `above` that has aliases.
+   */
+  #fill(node: number, above: number, cover: number, first: number, count: number): void {
     const width = this.#indexBits
     if (node === NONE) {
-      this.#index.fill(above, first, first + count)
+      this.#enter(above, cover, first, first + count)
       return
     }
-    // A walk that begins at a node which does not match goes on with that node's parent: so this is right
-    // for entries beside the node's own prefix as well.
+    const nearest = this.#nodes[4 * above + META]! > LENGTH ? above : cover
+    // A walk that begins at a node which does not match ends there, with what covers it: so this is right for
+    // entries beside the node's own prefix as well.
     const bits = this.#bits(node)
     if (bits >= width) {
-      this.#index.fill(node, first, first + count)
+      this.#enter(node, nearest, first, first + count)
       return
     }
     const start = this.#nodes[4 * node + PREFIX]! >>> (32 - width)
-    const span = 1 << (width - bits)
-    if (start > first) this.#index.fill(node, first, Math.min(start, first + count))
-    if (start + span < first + count) {
-      this.#index.fill(node, Math.max(first, start + span), first + count)
+    const half = 1 << (width - bits - 1)
+    const end = start + 2 * half
+    if (start > first) this.#enter(node, nearest, first, Math.min(start, first + count))
+    if (end < first + count) this.#enter(node, nearest, Math.max(first, end), first + count)
+    for (let side = 0; side < 2; side++) {
+      const from = Math.max(start + side * half, first)
+      const to = Math.min(start + (side + 1) * half, first + count)
+      if (from < to) this.#fill(this.#nodes[4 * node + CHILD + side]!, node, nearest, from, to - from)
     }
-    const half = span >>> 1
-    this.#fillHalf(node, 0, start, half, first, count)
-    this.#fillHalf(node, 1, start + half, half, first, count)
   }
 
-  #fillHalf(node: number, side: number, start: number, half: number, first: number, count: number): void {
-    const from = Math.max(start, first)
-    const to = Math.min(start + half, first + count)
-    if (from < to) this.#fill(this.#nodes[4 * node + CHILD + side]!, node, from, to - from)
+  #enter(node: number, cover: number, from: number, to: number): void {
+    // Most are single entries, for which fill() costs more than a store.
+    for (let i = from; i < to; i++) {
+      this.#index[i] = node
+      this.#cover[i] = cover
+    }
   }
 }
 

@@ -8,8 +8,9 @@ import { isLimitedBroadcast, isMulticast, isZeronet } from '../address/ipv4-addr
 import type { DeviceTable, NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
+import { completeDeletion, completeRoute } from './fib-request.ts'
 import { type FibRule, FibRules, type RuleConfig } from './fib-rules.ts'
-import { completeDeletion, completeRoute, FibInfos, type FibQuestions } from './fib-semantics.ts'
+import { FibInfos, type FibQuestions } from './fib-semantics.ts'
 import { FibTable } from './fib-table.ts'
 import { FibTrie } from './fib-trie.ts'
 import {

@@ -287,7 +287,6 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     this.softirq.forget(device)
     this.#interfaces.delete(device)
     this.devices.remove(device)
-    this.sysctl.removeDevice(device.ifindex)
     await device.link.close()
   }
 
@@ -302,7 +301,6 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
       this.devices.remove(device)
       throw error
     }
-    this.sysctl.addDevice(device.ifindex, name)
     this.routing.addresses.deviceAdded(device)
     this.#captures.deviceAdded(device)
     const added = new Interface(this, device)

@@ -30,7 +30,10 @@ export class Program {
   #onOutput: () => void = () => {}
 
   constructor(command: readonly string[]) {
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { cwd: ROOT, stdio: ['pipe', 'pipe', 'pipe'] })
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
+      cwd: ROOT,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
     this.#child = child
     running.add(child)
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -92,12 +95,19 @@ export class Kernel {
     this.#prefix = prefix
     this.#holder = holder
     // Autoconfiguration of IPv6 would only add packets that nobody asked for. Some containers don't allow it.
-    for (const which of ['all', 'default']) this.run(`sysctl -qw net.ipv6.conf.${which}.disable_ipv6=1`)
+    for (const which of ['all', 'default']) this.run(`tee /proc/sys/net/ipv6/conf/${which}/disable_ipv6`, '1')
     this.run('ip link set lo up')
   }
 
-  /** The namespace that this process is in. */
+  /** The namespace that this process is in. @throws Error if it is in use: what is done here is not for that */
   static here(): Kernel {
+    const { stdout } = spawnSync('ip', ['-j', 'link', 'show'], { encoding: 'utf8' })
+    const names = (JSON.parse(stdout || '[]') as { ifname: string }[]).map(({ ifname }) => ifname)
+    if (names.join() !== 'lo') {
+      throw new Error(
+        `this network namespace has ${names.join(', ')}: start the demonstration with 'npm run demo'`,
+      )
+    }
     return new Kernel([], null)
   }
 
@@ -109,9 +119,13 @@ export class Kernel {
   }
 
   /** Runs a short command to its end. */
-  run(command: string): Outcome {
+  run(command: string, input = ''): Outcome {
     const [file, ...words] = [...this.#prefix, ...command.split(' ')]
-    const { status, stdout, stderr, error } = spawnSync(file!, words, { encoding: 'utf8', timeout: 10_000 })
+    const { status, stdout, stderr, error } = spawnSync(file!, words, {
+      encoding: 'utf8',
+      input,
+      timeout: 10_000,
+    })
     return { status, stdout: stdout ?? '', stderr: error === undefined ? stderr : error.message }
   }
 

@@ -3,24 +3,31 @@
 export class Report {
   #checks = 0
   #section = 0
+  #quiet = false
   readonly #failed: string[] = []
   readonly #colour = process.stdout.isTTY === true
 
   /** Begins a section. @param text what is shown, and why */
   section(title: string, text: string): void {
     console.log(`\n${this.#paint(1, `${++this.#section}. ${title}`)}\n`)
+    this.#quiet = false
     console.log(text.trim().replace(/^ +/gm, ''))
   }
 
   /** A command and what it printed. @param where a word before the prompt: whose command it is */
   command(where: string, command: string, output: string): void {
-    console.log(`\n  ${where}$ ${command}`)
+    const quiet = output.trim() === ''
+    if (!(quiet && this.#quiet)) console.log('')
+    this.#quiet = quiet
+    console.log(`  ${where}$ ${command}`)
     this.lines(output)
   }
 
   /** Text, indented. */
   lines(text: string): void {
-    for (const line of text.replace(/\n+$/, '').split('\n')) console.log(`    ${line}`.trimEnd())
+    const trimmed = text.replace(/\n+$/, '')
+    if (trimmed === '') return
+    for (const line of trimmed.split('\n')) console.log(`    ${line}`.trimEnd())
   }
 
   /** Two texts beside each other. */
@@ -35,6 +42,7 @@ export class Report {
   /** @param detail what was found instead, for a check that fails */
   check(passed: boolean, text: string, detail = ''): void {
     this.#checks++
+    this.#quiet = false
     if (!passed) this.#failed.push(text)
     console.log(`  ${passed ? this.#paint(32, 'PASS') : this.#paint(31, 'FAIL')}  ${text}`)
     if (!passed && detail !== '') this.lines(detail)
@@ -42,7 +50,9 @@ export class Report {
 
   /** @param found printed if it differs */
   equal(found: unknown, expected: unknown, text: string): void {
-    const [a, b] = [found, expected].map((value) => (typeof value === 'string' ? value : JSON.stringify(value)))
+    const [a, b] = [found, expected].map((value) =>
+      typeof value === 'string' ? value : JSON.stringify(value),
+    )
     this.check(a === b, text, `found:    ${a}\nexpected: ${b}`)
   }
 

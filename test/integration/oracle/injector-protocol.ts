@@ -10,7 +10,6 @@ export type Request =
   | { do: 'open'; devices: string[] }
   | { do: 'send'; packets: WirePacket[]; /** ms */ wait: number }
   | { do: 'close' }
-  | { do: 'quit' }
 
 export interface Response {
   ready?: boolean

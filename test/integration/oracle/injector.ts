@@ -120,6 +120,12 @@ function openTrace(): DropTrace | string {
 const wires = new Map<string, Wire>()
 const trace = openTrace()
 
+/** When the parent has gone, too. */
+function end(): void {
+  if (typeof trace !== 'string') trace.remove()
+  process.exit()
+}
+
 async function handle(request: Request): Promise<Response> {
   switch (request.do) {
     case 'open':
@@ -143,23 +149,13 @@ async function handle(request: Request): Promise<Response> {
         ...(typeof trace === 'string' ? {} : { drops: trace.take() }),
       }
     }
-    case 'quit':
-      for (const wire of wires.values()) wire.close()
-      if (typeof trace !== 'string') trace.remove()
-      return {}
   }
 }
 
-process.on('disconnect', () => {
-  if (typeof trace !== 'string') trace.remove()
-  process.exit()
-})
+process.on('disconnect', end)
 process.on('message', (request: Request) => {
   handle(request)
     .catch((error: Error) => ({ error: error.stack ?? String(error) }))
-    .then((response) => {
-      process.send!(response)
-      if (request.do === 'quit') process.exitCode = 0
-    })
+    .then((response) => process.send!(response))
 })
 process.send!({ ready: true, ...(typeof trace === 'string' ? { noTrace: trace } : {}) } satisfies Response)

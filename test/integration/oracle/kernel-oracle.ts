@@ -42,7 +42,6 @@ export class KernelOracle {
   async stop(): Promise<void> {
     const injector = this.#injector
     if (injector !== null && injector.connected) {
-      await this.#ask({ do: 'quit' })
       const ended = once(injector, 'exit')
       injector.disconnect()
       await ended

@@ -63,7 +63,7 @@ export class StackSide {
 
   async configure(setup: Setup): Promise<void> {
     await this.stop()
-    this.#clock = new VirtualClock(BigInt(Date.now()) * 1_000_000n)
+    this.#clock = new VirtualClock(BigInt(Date.now() - 1_000_000) * 1_000_000n)
     // Not 0: in the kernel, too, the machine has been up for a while.
     this.#clock.advance(1000e9)
     const stack = new Stack({ clock: this.#clock, random: seededRandom(1) })

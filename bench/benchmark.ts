@@ -1,0 +1,18 @@
+/** What a benchmark is to the command that runs it. */
+import type { Figures } from './figure.ts'
+
+export interface Plan {
+  /** Rounds; in each every subject is measured once, one after the other. */
+  rounds: number
+  /** Sizes are a small fraction of what they should be. */
+  quick: boolean
+  /** Tells whoever waits what is going on. */
+  progress(text: string): void
+}
+
+export interface Benchmark {
+  readonly name: string
+  /** Whether it makes namespaces and devices. */
+  readonly needsRoot: boolean
+  run(figures: Figures, plan: Plan): Promise<void>
+}

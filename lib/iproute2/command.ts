@@ -1,0 +1,32 @@
+/** What every command is given: the stack that it is about, how it is to print, and where to. */
+import type { NetDevice } from '../device/net-device.ts'
+import type { Stack } from '../stack/stack.ts'
+import { Exit, type Output, Status } from './outcome.ts'
+import type { IpOptions } from './options.ts'
+import type { Words } from './words.ts'
+
+export interface Command {
+  readonly stack: Stack
+  readonly options: IpOptions
+  readonly output: Output
+}
+
+/** Carries a command out and gives its exit status. @throws Exit */
+export type Handler = (command: Command, words: Words) => number
+
+/** The end of a line within what one object prints: `-o` keeps it in one line. */
+export function lineEnd({ options }: Command): string {
+  return options.oneline ? '\\' : '\n'
+}
+
+/** The device, or a complaint that there is none. */
+export function findDevice(command: Command, name: string): NetDevice | undefined {
+  const device = command.stack.devices.byName(name)
+  if (device === undefined) command.output.complain(`Cannot find device "${name}"`)
+  return device
+}
+
+/** A word that asks for help: nothing is done. Where to read more is all that is said. */
+export function usage(object: string): Exit {
+  return new Exit(Status.USAGE, `Usage: ip ${object} …: see ip-${object}(8) of iproute2`)
+}

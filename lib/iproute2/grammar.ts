@@ -1,0 +1,177 @@
+/**
+ * Numbers and addresses as iproute2 reads them, which is how C reads them: hexadecimal and octal, addresses of
+ * fewer than four parts filled with zeros on the right (`10.1/16` is 10.1.0.0/16), masks as lengths or in
+ * dotted decimal.
+ */
+import type { Ipv4Address } from '../address/ipv4-address.ts'
+import { Exit } from './outcome.ts'
+
+/** Address families, by their numbers. */
+export const Family = { UNSPEC: 0, INET: 2, INET6: 10, PACKET: 17 } as const
+
+/** What an address argument says. */
+export interface InetPrefix {
+  /** The family asked for where the word was `default`, `all` or `any`. */
+  family: number
+  address: Ipv4Address
+  /** 0…32; 0…128 for IPv6. */
+  length: number
+  /** A length was given, or the word was `default`. */
+  lengthGiven: boolean
+  /** `default`, `all`, `any`: no address at all. */
+  absent: boolean
+}
+
+const NUMBER = /^[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)/
+
+/** `strtoul`: the number at the beginning of a text and what follows it; `null` if there is none. */
+function scanUnsigned(text: string, base: 0 | 10 | 16): { value: bigint; sign: string; rest: string } | null {
+  const pattern = base === 16 ? /^[ \t\n\v\f\r]*([+-]?)((?:0[xX])?[0-9a-fA-F]+)/ : NUMBER
+  const match = pattern.exec(text)
+  if (match === null) return null
+  const sign = match[1]!
+  let digits = match[2]!
+  const hexadecimal = /^0[xX]/.test(digits)
+  if (base === 10 && hexadecimal) digits = '0'
+  else if (base === 0 && !hexadecimal && digits.length > 1 && digits.startsWith('0')) {
+    digits = /^0[0-7]*/.exec(digits)![0] // octal ends at the first digit that is none
+  }
+  const rest = text.slice(match[0].length - match[2]!.length + digits.length)
+  if (base === 16) return { value: BigInt(hexadecimal ? digits : `0x${digits}`), sign, rest }
+  const octal = base === 0 && !hexadecimal && digits.length > 1 && digits.startsWith('0')
+  return { value: BigInt(octal ? `0o${digits.slice(1)}` : digits), sign, rest }
+}
+
+const WORD_64 = 1n << 64n
+
+/** An unsigned number of at most `max`; `undefined` if the text is none. */
+export function parseUnsigned(text: string, max = 0xffffffff, base: 0 | 10 | 16 = 0): number | undefined {
+  const scanned = scanUnsigned(text, base)
+  if (scanned === null || scanned.rest !== '' || scanned.value >= WORD_64) return undefined
+  const value = scanned.sign === '-' ? (WORD_64 - scanned.value) % WORD_64 : scanned.value
+  return value <= BigInt(max) ? Number(value) : undefined
+}
+
+/** A signed 32-bit number; `undefined` if the text is none. */
+export function parseSigned(text: string): number | undefined {
+  const scanned = scanUnsigned(text, 0)
+  if (scanned === null || scanned.rest !== '') return undefined
+  const value = scanned.sign === '-' ? -scanned.value : scanned.value
+  return value >= -0x80000000n && value <= 0x7fffffffn ? Number(value) : undefined
+}
+
+/** `%u-%u` or, with a bound of 16 bits, `%hu[-%hu]` of `scanf`: numbers wrap, what follows them is ignored. */
+export function parseRange(text: string, bits: 16 | 32): { first: number; last: number | undefined } | undefined {
+  const match = /^\s*([+-]?\d+)(?:-\s*([+-]?\d+))?/.exec(text)
+  if (match === null) return undefined
+  const wrap = (digits: string): number => Number(BigInt.asUintN(bits, BigInt(digits)))
+  return { first: wrap(match[1]!), last: match[2] === undefined ? undefined : wrap(match[2]) }
+}
+
+/** Milliseconds with an optional unit (`1.5s`, `200ms`); `raw` without one. `undefined` if the text is none. */
+export function parseTime(text: string): { value: number; raw: boolean } | undefined {
+  const match = text.includes('.')
+    ? /^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)$/s.exec(text)
+    : /^\s*(\+?(?:0[xX][0-9a-fA-F]+|\d+))(.*)$/s.exec(text)
+  if (match === null) return undefined
+  const integer = text.includes('.') ? undefined : parseUnsigned(match[1]!)
+  const number = integer ?? Number(match[1])
+  const unit = match[2]!.toLowerCase()
+  const scale = unit === '' ? 1 : ['s', 'sec', 'secs'].includes(unit) ? 1000 : ['ms', 'msec', 'msecs'].includes(unit) ? 1 : 0
+  if (scale === 0 || !(number >= 0)) return undefined
+  const value = Math.ceil(number * scale)
+  return value <= 0xffffffff ? { value, raw: unit === '' } : undefined
+}
+
+/** An IPv4 address of one to four parts; `undefined` if the text is none. */
+export function parseParts(text: string): Ipv4Address | undefined {
+  let address = 0
+  let rest = text
+  for (let part = 0; part < 4; part++) {
+    const scanned = scanUnsigned(rest, 0)
+    if (scanned === null || scanned.value > 255n) return undefined
+    if (scanned.sign === '-' && scanned.value !== 0n) return undefined
+    address |= Number(scanned.value) << (24 - 8 * part)
+    if (scanned.rest === '') return address
+    if (part === 3 || !scanned.rest.startsWith('.')) return undefined
+    rest = scanned.rest.slice(1)
+  }
+  return undefined
+}
+
+const SIX = /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/
+
+function parseAddress(text: string, family: number): { family: number; address: Ipv4Address } | undefined {
+  if (text.includes(':')) {
+    const six = (family === Family.UNSPEC || family === Family.INET6) && SIX.test(text)
+    return six ? { family: Family.INET6, address: 0 } : undefined
+  }
+  if (family !== Family.UNSPEC && family !== Family.INET) return undefined
+  const address = parseParts(text)
+  return address === undefined ? undefined : { family: Family.INET, address }
+}
+
+/** A mask as a length or in dotted decimal. */
+function parseMask(text: string): number | undefined {
+  const length = parseUnsigned(text)
+  if (length !== undefined) return length
+  const mask = parseParts(text)
+  if (mask === undefined) return undefined
+  const host = ~mask >>> 0
+  if ((host & (host + 1)) !== 0) return undefined
+  return 32 - Math.log2(host + 1)
+}
+
+function tryPrefix(text: string, family: number): InetPrefix | undefined {
+  if (text === 'default' || text === 'all' || text === 'any') {
+    return { family, address: 0, length: 0, lengthGiven: true, absent: true }
+  }
+  const slash = text.indexOf('/')
+  const found = parseAddress(slash < 0 ? text : text.slice(0, slash), family)
+  if (found === undefined) return undefined
+  const bits = found.family === Family.INET6 ? 128 : 32
+  const length = slash < 0 ? bits : parseMask(text.slice(slash + 1))
+  if (length === undefined || length > bits) return undefined
+  return { ...found, length, lengthGiven: slash >= 0, absent: false }
+}
+
+const FAMILY_NAMES: Readonly<Record<number, string>> = { 0: 'any valid', 2: 'inet', 10: 'inet6', 17: 'link' }
+
+/** @throws Exit with status 1 */
+export function parsePrefix(text: string, family: number): InetPrefix {
+  const prefix = tryPrefix(text, family)
+  if (prefix !== undefined) return prefix
+  throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} prefix is expected rather than "${text}".`)
+}
+
+/** An address without a length; `default` is the address of zeros. @throws Exit with status 1 */
+export function parseHost(text: string, family: number): InetPrefix {
+  const named = text === 'default' || text === 'all' || text === 'any'
+  const found = named ? { family, address: 0 } : parseAddress(text, family)
+  if (found !== undefined) return { ...found, length: 32, lengthGiven: false, absent: text === 'all' || text === 'any' }
+  throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} address is expected rather than "${text}".`)
+}
+
+/** `fnmatch` without flags: `*`, `?` and bracket expressions. */
+export function matchesGlob(pattern: string, text: string): boolean {
+  let source = '^'
+  for (let at = 0; at < pattern.length; at++) {
+    const char = pattern[at]!
+    const close = char === '[' ? pattern.indexOf(']', at + 2) : -1
+    if (char === '*') source += '[^]*'
+    else if (char === '?') source += '[^]'
+    else if (close > 0) {
+      source += `[${pattern.slice(at + 1, close).replace(/^!/, '^').replace(/\\/g, '\\\\')}]`
+      at = close
+    } else {
+      const literal = char === '\\' && at + 1 < pattern.length ? pattern[++at]! : char
+      source += literal.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+    }
+  }
+  return new RegExp(`${source}$`).test(text)
+}
+
+/** What iproute2 takes for the name of a device: the kernel itself is stricter. */
+export function isDeviceName(text: string): boolean {
+  return /^[^/\s]{1,15}$/.test(text)
+}

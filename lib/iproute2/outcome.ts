@@ -1,0 +1,98 @@
+/**
+ * What a command leaves behind: text on two streams, in order, and an exit status. A command fails in one of two
+ * ways. Softly: a message, a status, and a batch goes on. Or it ends the whole program ({@link Exit}).
+ */
+import { NetlinkError } from '../route/rtnetlink.ts'
+
+/** One command's exit status and what it wrote. */
+export interface IpResult {
+  stdout: string
+  stderr: string
+  status: number
+}
+
+/** Exit statuses of a command that failed without ending the program. */
+export const Status = {
+  OK: 0,
+  /** `ip` itself refused. */
+  REFUSED: 1,
+  /** The kernel refused. */
+  KERNEL: 2,
+  /** The program ended over its arguments. */
+  USAGE: 255,
+} as const
+
+/** The program ends: whatever of a batch is left is never read. */
+export class Exit extends Error {
+  readonly status: number
+
+  /** @param message a line for stderr; `''` for none */
+  constructor(status: number, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** Takes what a command writes, and keeps the order across both streams. */
+export class Output {
+  stdout = ''
+  stderr = ''
+  /** Both, as they would look on one terminal. */
+  both = ''
+
+  write(text: string): void {
+    this.stdout += text
+    this.both += text
+  }
+
+  /** A line on stderr. */
+  complain(line: string): void {
+    this.stderr += `${line}\n`
+    this.both += `${line}\n`
+  }
+}
+
+/** What the C library says of an errno. */
+const STRERROR: Readonly<Record<string, string>> = {
+  EPERM: 'Operation not permitted',
+  ENOENT: 'No such file or directory',
+  ESRCH: 'No such process',
+  ENXIO: 'No such device or address',
+  EAGAIN: 'Resource temporarily unavailable',
+  ENOMEM: 'Cannot allocate memory',
+  EACCES: 'Permission denied',
+  EBUSY: 'Device or resource busy',
+  EEXIST: 'File exists',
+  EXDEV: 'Invalid cross-device link',
+  ENODEV: 'No such device',
+  EINVAL: 'Invalid argument',
+  ENOSPC: 'No space left on device',
+  ERANGE: 'Numerical result out of range',
+  EOPNOTSUPP: 'Operation not supported',
+  EAFNOSUPPORT: 'Address family not supported by protocol',
+  EADDRINUSE: 'Address already in use',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  ENETDOWN: 'Network is down',
+  ENETUNREACH: 'Network is unreachable',
+  ENOBUFS: 'No buffer space available',
+  EHOSTUNREACH: 'No route to host',
+}
+
+/** What the kernel answered, as `ip` shows it: its own sentence if it gave one, else the errno's. */
+export function answerText(error: NetlinkError): string {
+  const { extack, code } = error
+  if (extack === undefined) return `RTNETLINK answers: ${STRERROR[code] ?? code}`
+  return `Error: ${extack}${extack.endsWith('.') ? '' : '.'}`
+}
+
+/** Asks the kernel for something: {@link Status.OK}, or its refusal on stderr and {@link Status.KERNEL}. */
+export function talk(output: Output, request: () => void): number {
+  try {
+    request()
+    return Status.OK
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error
+    output.complain(answerText(error))
+    return Status.KERNEL
+  }
+}
