@@ -78,9 +78,10 @@ await runProgram(async () => {
       `${name}: router ${router}, host ${host}${netns === undefined ? '' : ` in namespace ${netns}`}, mtu ${tun.mtu}`,
     )
   }
+  const end = untilEnd(duration)
   console.log('ready: forwarding')
 
-  const why = await Promise.race([untilEnd(duration), ...failures])
+  const why = await Promise.race([end, ...failures])
   const { mib } = stack
   console.log(
     `ended (${why}): IpForwDatagrams ${mib.get('IpForwDatagrams')}, IcmpOutTimeExcds ${mib.get('IcmpOutTimeExcds')}, ` +

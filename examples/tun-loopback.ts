@@ -76,6 +76,8 @@ await runProgram(async () => {
   if (options.route) for (const route of routes) run(route)
   for (const text of conflicts(loAddresses, kernelAddress)) print('warning', { text: `warning: ${text}` })
 
+  const end = untilEnd(duration)
+  const failed = new Promise<never>((_, reject) => (tun.onError = reject))
   if (options.pcapng !== undefined) save(stack, tun.name, options.pcapng)
   if (!options.quiet) show(stack, print)
   print('ready', {
@@ -87,8 +89,7 @@ await runProgram(async () => {
     mtu: tun.mtu,
   })
 
-  const failed = new Promise<never>((_, reject) => (tun.onError = reject))
-  const why = await Promise.race([untilEnd(duration), failed])
+  const why = await Promise.race([end, failed])
   report(stack, why, print)
 })
 
@@ -171,10 +172,10 @@ function conflicts(loAddresses: readonly string[], kernelAddress: string): strin
     return [
       ...text.map(
         (address) =>
-          `this machine has ${address} in ${network(lo)}: it may answer itself, or send from there`,
+          `this machine has ${address} in ${network(lo)}: it answers for itself, and replies to it stay in the stack`,
       ),
       ...(inside(host(kernelAddress))
-        ? [`${kernelAddress} is local to the stack, which drops what comes from there`]
+        ? [`${kernelAddress} is inside ${network(lo)}: replies to it stay in the stack`]
         : []),
     ]
   })

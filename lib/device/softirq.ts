@@ -18,6 +18,12 @@ export interface EventSource {
   deliverEvents(): void
 }
 
+/** How many sources tell the application their news before the event loop has a turn. */
+const EVENTS_PER_TURN = 1000
+
+/** Events delivered per turn of the event loop at most. */
+const EVENT_ROUNDS = 1000
+
 /** What the loop does with a burst. */
 export type BurstHandler = (burst: Burst, device: NetDevice) => void
 
@@ -26,6 +32,8 @@ export class Softirq {
   now = 0
   /** Packets per turn of the event loop that polled devices may bring (`netdev_budget`). */
   budget = 300
+  /** Told the time when the outermost `enter` begins. */
+  began: ((now: number) => void) | null = null
   readonly #clock: Clock
   readonly #handle: BurstHandler
   readonly #transmit: NetDevice[] = []
@@ -39,8 +47,10 @@ export class Softirq {
     this.leave()
   }
   #depth = 0
+  #delivering = false
   #resuming = false
   #stopped = false
+  #delivering = false
 
   constructor(clock: Clock, handle: BurstHandler) {
     this.#clock = clock
@@ -48,12 +58,17 @@ export class Softirq {
   }
 
   enter(): void {
-    if (this.#depth++ === 0) this.now = this.#clock.now()
+    if (this.#depth++ > 0) return
+    this.now = this.#clock.now()
+    this.began?.(this.now)
   }
 
   leave(): void {
-    if (this.#depth === 1) this.#run()
-    this.#depth--
+    try {
+      if (this.#depth === 1) this.#run()
+    } finally {
+      this.#depth--
+    }
     if (this.#depth === 0) this.#deliverEvents()
   }
 
@@ -69,11 +84,12 @@ export class Softirq {
     if (this.#depth === 0) this.#resumeSoon()
   }
 
-  /** Has a packet received by `device` once the work at hand is done; it is taken over. */
-  receiveLater(packet: Packet, device: NetDevice): void {
+  /** Has a packet received by `device` once the work at hand is done; `false`: too many wait, it is the caller's. */
+  receiveLater(packet: Packet, device: NetDevice): boolean {
     packet.device = device
-    if (!this.#later.push(packet)) packet.free()
+    if (!this.#later.push(packet)) return false
     if (this.#depth === 0) this.#resumeSoon()
+    return true
   }
 
   /** Nothing more is polled from, or sent to, this device. */
@@ -88,11 +104,13 @@ export class Softirq {
     if (this.#depth === 0) this.#resumeSoon()
   }
 
-  /** Nothing is done from here on. */
-  stop(): void {
+  /** Nothing is done from here on: what still waits is handed to `discard`. */
+  stop(discard: (packet: Packet) => void): void {
     this.#stopped = true
     this.#transmit.length = 0
     this.#poll.length = 0
+    this.#events.length = 0
+    for (let packet = this.#later.shift(); packet !== null; packet = this.#later.shift()) discard(packet)
   }
 
   #run(): void {
@@ -128,10 +146,17 @@ export class Softirq {
   }
 
   #deliverEvents(): void {
-    // The application may do things that bring more events: those are delivered too, in order, within reason.
-    for (let rounds = 0; this.#events.length > 0; rounds++) {
-      if (rounds === 1000) return this.#resumeSoon()
-      this.#events.shift()!.deliverEvents()
+    // The application may do things that bring more events: they wait until it is back, then it is their turn.
+    if (this.#delivering) return
+    this.#delivering = true
+    try {
+      for (let rounds = 0; this.#events.length > 0; rounds++) {
+        if (rounds === EVENT_ROUNDS) return this.#resumeSoon()
+        this.#events.shift()!.deliverEvents()
+      }
+    } finally {
+      this.#delivering = false
+      if (this.#events.length > 0) this.#resumeSoon() // one of them threw: the others are not lost
     }
   }
 

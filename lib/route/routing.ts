@@ -7,15 +7,16 @@ import type { DeviceTable, NetDevice } from '../device/net-device.ts'
 import type { HalfSipHash } from '../random/siphash.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
 import type { DropReason } from '../wire/drop-reason.ts'
-import { findException, obtainException } from './exceptions.ts'
+import { obtainException } from './exceptions.ts'
 import type { Fib } from './fib.ts'
-import { type FibNexthop, FibResult } from './fib-types.ts'
+import { type FibInfo, type FibNexthop, FibResult } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
 import type { InetAddresses } from './inet-addresses.ts'
 import type { MulticastGroups } from './multicast-groups.ts'
 import type { Route } from './route.ts'
 import { routeInput } from './route-input.ts'
 import { routeOutput } from './route-output.ts'
+import { Metric } from './rtnetlink.ts'
 
 export interface RoutingParts {
   readonly fib: Fib
@@ -118,15 +119,16 @@ export class Routing {
 
   /** Takes a path MTU that an ICMP error told of (RFC 1191 §6.3), within the bounds of `min_pmtu`. */
   learnPathMtu(flow: Flow4, mtu: number): boolean {
-    const nexthop = this.#nexthopFor(flow)
-    if (nexthop === null) return false
+    if (isMulticast(flow.daddr)) return false
+    const route = this.output(flow)
+    const nexthop = route === null ? null : route.nexthop
+    if (route === null || nexthop === null || isMtuLocked(route.info)) return false
     const { min_pmtu, mtu_expires } = this.sysctl.route
-    const current = findException(nexthop, flow.daddr, this.now)?.pathMtu ?? 0
-    const known = current !== 0 ? current : Math.min(nexthop.device?.mtu ?? 0, 65535)
-    if (known <= mtu) return false // never raised from outside (RFC 1191 §3)
+    const known = route.mtu
+    if (known < mtu) return false // never raised from outside (RFC 1191 §3)
     const exception = obtainException(nexthop, flow.daddr)
     exception.mtuLocked = mtu < min_pmtu
-    exception.pathMtu = Math.max(mtu, min_pmtu)
+    exception.pathMtu = mtu < min_pmtu ? Math.min(known, min_pmtu) : mtu
     exception.expires = this.now + mtu_expires * 1e9
     forget(nexthop)
     return true
@@ -158,16 +160,15 @@ export class Routing {
     return this.#hash.words(key, 0, 4) >>> 1
   }
 
-  /** The hop by which `flow` leaves, without deciding anything; `null` if no table holds one. */
-  #nexthopFor(flow: Flow4): FibNexthop | null {
-    if (isMulticast(flow.daddr)) return null
-    const route = this.output(flow)
-    return route === null ? null : route.nexthop
-  }
-
   #isGroup(route: Route): boolean {
     return (route.flags & 0x30000000) !== 0
   }
+}
+
+/** The route says `mtu lock`: nothing that is learnt changes it. */
+function isMtuLocked(info: FibInfo | null): boolean {
+  const metrics = info === null ? null : info.metrics
+  return metrics !== null && (metrics[Metric.LOCK]! & (1 << Metric.MTU)) !== 0
 }
 
 /** Whoever keeps a decision of this hop has to ask again: there may be an exception for its destination now. */

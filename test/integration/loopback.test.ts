@@ -109,18 +109,27 @@ describe('examples/tun-loopback.ts', function () {
     }
   })
 
-  it('says what is dropped, and warns of addresses that would keep it from answering', async () => {
+  it('shows what becomes of senders that have an address of the stack’s own prefix', async () => {
     const host = bed.namespace('host')
-    host.ip('addr add 10.0.3.7/32 dev lo')
+    for (const address of ['10.0.3.1', '10.0.3.7']) host.ip(`addr add ${address}/32 dev lo`)
     const stack = await start(host, '--route')
     expect(stack.stdout).to.contain('warning: this machine has 10.0.3.7 in 10.0.3.0/24')
-    // A source that the stack has itself is a martian to it.
-    await host.run('ping -n -c 1 -W 0.2 -I 10.0.3.7 10.0.3.2')
+    for (const address of ['10.0.3.1', '10.0.3.7']) {
+      const { stdout } = await host.run(`ping -n -c 1 -W 0.3 -I ${address} 10.0.3.2`)
+      expect(parsePing(stdout).received, address).to.equal(0)
+    }
     const { stdout } = await stack.stop()
+    // An address that the stack has itself is a martian there …
     expect(stdout).to.match(
-      /in +IP 10\.0\.3\.7 > 10\.0\.3\.2: ICMP echo request.*\n.*→ dropped: its source is an address of this host/,
+      /in +IP 10\.0\.3\.1 > 10\.0\.3\.2: .*\n +dropped: its source is an address of this host/,
     )
-    expect(stdout).to.match(/drop +IP 10\.0\.3\.7 > 10\.0\.3\.2: ICMP echo request.*\n +IP_LOCAL_SOURCE/)
+    expect(stdout).to.match(/drop +IP 10\.0\.3\.1 > 10\.0\.3\.2: .*\n +IP_LOCAL_SOURCE/)
+    // … and the reply to another one of its prefix goes to its own lo.
+    expect(stdout).to.match(
+      /in +IP 10\.0\.3\.7 > 10\.0\.3\.2: .*\n +rule 0, table local: local 10\.0\.3\.0\/24/,
+    )
+    expect(stdout).to.match(/lo in +IP 10\.0\.3\.2 > 10\.0\.3\.7: ICMP echo reply/)
+    expect(stdout).to.contain('lo: 1 packets received, 1 sent')
   })
 
   it('fails with status 1 and one line when the TUN is in use, or deleted under it', async () => {

@@ -630,7 +630,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario('destinations, a router', withSysctl(host, { ip_forward: 1 }), each(oddDestinations)),
   scenario('fragments', host, each(inFragments)),
   scenario('fragments, MTU 576', { ...host, mtu: { tun0: 576 } }, each(inFragments)),
-  scenario('fragments refused', withSysctl(host, { ipfrag_high_thresh: 0 }), each({ fragment: frag({ id: id() }, [0, 1480, 2960]) })),
+  scenario('fragments refused', withSysctl(host, { ipfrag_low_thresh: 0, ipfrag_high_thresh: 0 }), each({ fragment: frag({ id: id() }, [0, 1480, 2960]) })),
   scenario('fragments that overlap', host, each(overlaps)),
   scenario('fragments that never come', withSysctl(host, { ipfrag_time: 1 }), [
     { title: 'the first alone', packets: on('tun0', frag({ id: id() }, [0, 1480])[0]!), wait: 1500 },

@@ -118,7 +118,6 @@ export class StackSide {
 
   #routeGet(destination: string): string {
     const { routing } = this.#stack!
-    routing.now = this.#clock.now()
     const flow = new Flow4()
     flow.daddr = parseIpv4(destination)
     const route = routing.output(flow)

@@ -1,0 +1,227 @@
+/**
+ * `ip route get`: asks routing where a packet would go, as one of this host or, with `iif`, as one that came in,
+ * and prints the decision, or with `fibmatch` the entry of the table that it rests on.
+ */
+import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
+import { Flow4 } from '../route/flow.ts'
+import { InputAction, type Route } from '../route/route.ts'
+import { Metric, NetlinkError, NexthopFlag, RouteFlag } from '../route/rtnetlink.ts'
+import { type Command, findDevice, usage } from './command.ts'
+import { Family, type InetPrefix, parsePrefix, parseUnsigned } from './grammar.ts'
+import { dsfields, parseIpProtocol } from './names.ts'
+import { Status, talk } from './outcome.ts'
+import { noFilter } from './route-filter.ts'
+import { entryMessage, type RouteMessage } from './route-message.ts'
+import { formatRoute, NOTIFY_CACHED } from './route-printer.ts'
+import { abbreviates, type Words, wrong } from './words.ts'
+
+interface Question {
+  destination: InetPrefix | undefined
+  source: InetPrefix | undefined
+  incoming: string | undefined
+  outgoing: string | undefined
+  tos: number
+  mark: number
+  uid: number | undefined
+  protocol: number | undefined
+  sport: number
+  dport: number
+  fibmatch: boolean
+  connected: boolean
+  notify: boolean
+  /** `as`, which no strict request may have. */
+  translated: boolean
+}
+
+const UDP = 17
+/** The bits of the TOS octet that routing looks at. */
+const TOS_BITS = 0xfc
+
+export function getRoute(command: Command, words: Words): number {
+  const { stack, output } = command
+  const question = parseQuestion(command, words)
+  if (question.destination === undefined) {
+    output.complain('need at least a destination address')
+    return Status.REFUSED
+  }
+  const incoming = question.incoming === undefined ? null : findDevice(command, question.incoming)
+  if (incoming === undefined) return Status.REFUSED
+  const outgoing = question.outgoing === undefined ? null : findDevice(command, question.outgoing)
+  if (outgoing === undefined) return Status.REFUSED
+
+  // With `connected`, iproute2 asks again, in the same words.
+  const rounds = question.connected && question.source === undefined ? 2 : 1
+  for (let round = 0; round < rounds; round++) {
+    const status = talk(output, () => {
+      stack.routing.now = stack.clock.now()
+      const answer = ask(command, question, question.destination!, incoming, outgoing)
+      output.write(formatRoute(command, answer, noFilter()))
+    })
+    if (status !== Status.OK) return status
+  }
+  return Status.OK
+}
+
+function parseQuestion(command: Command, words: Words): Question {
+  const { output } = command
+  let { family } = command.options
+  const question: Question = {
+    destination: undefined,
+    source: undefined,
+    incoming: undefined,
+    outgoing: undefined,
+    tos: 0,
+    mark: 0,
+    uid: undefined,
+    protocol: undefined,
+    sport: 0,
+    dport: 0,
+    fibmatch: false,
+    connected: false,
+    notify: false,
+    translated: false,
+  }
+  for (; !words.done; words.skip()) {
+    const { word } = words
+    if (word === 'tos' || abbreviates(word, 'dsfield')) {
+      question.tos = number(words.next(), dsfields.parse(words.word), 'TOS value is invalid')
+    } else if (abbreviates(word, 'from')) {
+      if (abbreviates(words.next(), 'help')) throw usage('route')
+      question.source = parsePrefix(words.word, family)
+      family ||= question.source.family
+    } else if (abbreviates(word, 'iif')) question.incoming = words.next()
+    else if (abbreviates(word, 'mark')) {
+      question.mark = number(words.next(), parseUnsigned(words.word), 'invalid mark value', false)
+    } else if (abbreviates(word, 'oif') || word === 'dev') question.outgoing = words.next()
+    else if (abbreviates(word, 'notify')) question.notify = true
+    else if (abbreviates(word, 'connected')) question.connected = true
+    else if (abbreviates(word, 'vrf')) throw wrong(words.next(), 'Invalid VRF')
+    else if (abbreviates(word, 'uid')) {
+      question.uid = number(words.next(), parseUnsigned(words.word), 'invalid UID')
+    } else if (abbreviates(word, 'fibmatch')) question.fibmatch = true
+    else if (word === 'as') {
+      words.next()
+      words.skipKeyword('to')
+      question.translated = true
+    } else if (abbreviates(word, 'sport')) {
+      question.sport = number(words.next(), parseUnsigned(words.word, 0xffff), 'invalid sport')
+    } else if (abbreviates(word, 'dport')) {
+      question.dport = number(words.next(), parseUnsigned(words.word, 0xffff), 'invalid dport')
+    } else if (abbreviates(word, 'ipproto')) {
+      question.protocol = number(words.next(), parseIpProtocol(words.word), 'Invalid "ipproto" value')
+    } else {
+      if (word === 'to') words.next()
+      if (abbreviates(words.word, 'help')) throw usage('route')
+      const destination = parsePrefix(words.word, family)
+      family ||= destination.family
+      if (family === Family.INET && destination.length !== 32) {
+        output.complain(
+          `Warning: /${destination.length} as prefix is invalid, only /32 (or none) is supported.`,
+        )
+      }
+      question.destination = destination
+    }
+  }
+  return question
+}
+
+function number(word: string, value: number | undefined, why: string, newline = true): number {
+  if (value === undefined) throw wrong(word, why, newline)
+  return value
+}
+
+/** @throws NetlinkError with the kernel's errno */
+function ask(
+  { stack, options }: Command,
+  question: Question,
+  destination: InetPrefix,
+  incoming: NetDevice | null,
+  outgoing: NetDevice | null,
+): RouteMessage {
+  const { routing, sysctl } = stack
+  const { source } = question
+  if (destination.family === Family.INET6 || source?.family === Family.INET6) {
+    throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route get')
+  }
+  if (options.strict) {
+    if (source !== undefined && source.length !== 0 && source.length !== 32) {
+      throw new NetlinkError(Errno.EINVAL, 'ipv4: Invalid values in header for route get request', 'route get')
+    }
+    if (question.translated) {
+      throw new NetlinkError(Errno.EINVAL, 'ipv4: Unsupported attribute in route get request', 'route get')
+    }
+  }
+  const protocol = question.protocol ?? UDP
+  if (protocol !== 1 && protocol !== 6 && protocol !== UDP) {
+    throw new NetlinkError(Errno.EOPNOTSUPP, 'Unsupported ip proto', 'route get')
+  }
+  const flow = new Flow4()
+  flow.daddr = destination.address
+  flow.saddr = source?.address ?? 0
+  flow.tos = question.tos & TOS_BITS
+  flow.mark = question.mark | 0
+  flow.uid = question.uid ?? 0
+  flow.protocol = protocol
+  flow.sport = question.sport
+  flow.dport = question.dport
+  flow.oif = outgoing?.ifindex ?? 0
+  const route = incoming === null ? routing.output(flow) : routing.input(flow, incoming)
+  if (route === null) {
+    throw new NetlinkError(incoming === null ? routing.errno : Errno.EINVAL, undefined, 'route get')
+  }
+  if (route.input === InputAction.ERROR) throw new NetlinkError(route.errno, undefined, 'route get')
+
+  const { result } = routing
+  const table = result.info === null ? 0 : result.tableId
+  if (question.fibmatch) {
+    if (result.alias === null) throw new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route get')
+    return entryMessage(result.alias, sysctl, table, route.type)
+  }
+  const message = decisionMessage(route, destination, table, result.alias?.tos ?? 0)
+  const asked = flow.saddr !== 0 && flow.saddr === (source?.address ?? 0)
+  if (incoming === null && !asked) message.prefsrc = flow.saddr
+  if (incoming !== null && routing.doRedirect) message.flags |= RouteFlag.DOREDIRECT
+  if (question.notify) message.flags |= NOTIFY_CACHED | 0x100
+  const expires = route.expires === 0 ? 0 : Math.max(0, Math.floor((route.expires - routing.now) / 1e9))
+  const kept = route.nexthop !== null && (route.nexthop.outputRoute === route || route.nexthop.inputRoute === route)
+  message.cached = {
+    source: source?.address ?? 0,
+    mark: question.mark,
+    uid: question.uid ?? (incoming === null ? 0 : undefined),
+    expires,
+    users: kept ? 2 : 1,
+    incoming,
+  }
+  return message
+}
+
+/** A decision (`rt_fill_info`). */
+function decisionMessage(route: Route, destination: InetPrefix, table: number, tos: number): RouteMessage {
+  // Input that ends here is decided without a next hop: none of what belongs to one is known.
+  const withHop = !(route.isInput && route.input === InputAction.LOCAL)
+  let metrics = withHop ? (route.info?.metrics ?? null) : null
+  if (route.pathMtu !== 0 && route.expires !== 0) {
+    metrics = metrics === null ? new Int32Array(18) : metrics.slice()
+    metrics[Metric.MTU] = route.pathMtu
+    if (route.mtuLocked) metrics[Metric.LOCK] = metrics[Metric.LOCK]! | (1 << Metric.MTU)
+  }
+  return {
+    type: route.type,
+    prefix: destination.address,
+    prefixLength: 32,
+    tos,
+    gateway: route.gateway,
+    device: route.device,
+    table,
+    protocol: 0,
+    scope: 0,
+    prefsrc: 0,
+    metric: 0,
+    flags: route.flags & ~0xffff & ~NexthopFlag.DEAD,
+    realms: withHop ? (route.nexthop?.tclassid ?? 0) : 0,
+    metrics,
+    nexthops: null,
+    cached: null,
+  }
+}

@@ -1,0 +1,66 @@
+/** `ip route show` and `ip route flush`: the routes that a filter lets through, printed or removed. */
+import type { FibAlias } from '../route/fib-types.ts'
+import { RouteTable } from '../route/rtnetlink.ts'
+import type { Command } from './command.ts'
+import { Status } from './outcome.ts'
+import { parseRouteFilter, passes, type RouteFilter } from './route-filter.ts'
+import { entryMessage } from './route-message.ts'
+import { formatRoute } from './route-printer.ts'
+import type { Words } from './words.ts'
+
+export function showRoutes(command: Command, words: Words): number {
+  const { stack, output } = command
+  const filter = parseRouteFilter(command, words)
+  if (filter === undefined) return Status.REFUSED
+  if (tableMissing(command, filter)) return Status.KERNEL
+  for (const alias of selected(command, filter)) {
+    output.write(formatRoute(command, entryMessage(alias, stack.sysctl), filter))
+  }
+  return Status.OK
+}
+
+export function flushRoutes(command: Command, words: Words): number {
+  const { stack, options, output } = command
+  if (words.done) {
+    output.complain('"ip route flush" requires arguments.')
+    return Status.REFUSED
+  }
+  const filter = parseRouteFilter(command, words)
+  if (filter === undefined) return Status.REFUSED
+  if (filter.cached) {
+    stack.routing.flush()
+    if (options.statistics > 0) output.write('*** IPv4 routing cache is flushed.\n')
+    return Status.OK
+  }
+  if (tableMissing(command, filter, 'Flush')) return Status.KERNEL
+  const doomed = [...selected(command, filter)]
+  for (const alias of doomed) {
+    if (options.statistics > 1) output.write(formatRoute(command, entryMessage(alias, stack.sysctl), filter))
+    stack.routing.fib.removeAlias(alias)
+  }
+  if (options.statistics > 0) output.write(flushReport(doomed.length))
+  return Status.OK
+}
+
+/** What `-s` has a flush say. */
+export function flushReport(count: number, what = 'entries'): string {
+  if (count === 0) return 'Nothing to flush.\n'
+  return `\n*** Round 1, deleting ${count} ${what} ***\n*** Flush is complete after 1 round ***\n`
+}
+
+function* selected({ stack }: Command, filter: RouteFilter): Generator<FibAlias, void, undefined> {
+  const { fib } = stack.routing
+  for (const alias of filter.table === 0 ? fib.dumpAll() : fib.dump(filter.table)) {
+    if (passes(filter, entryMessage(alias, stack.sysctl))) yield alias
+  }
+}
+
+/** A strict request for a table that is not there is refused; for `main` that goes unsaid. */
+function tableMissing({ stack, options, output }: Command, filter: RouteFilter, what = 'Dump'): boolean {
+  const { table } = filter
+  if (!options.strict || table === 0 || table === RouteTable.MAIN || filter.cached || filter.otherFamily) return false
+  if (stack.routing.fib.table(table) !== undefined) return false
+  output.complain('Error: ipv4: FIB table does not exist.')
+  output.complain(`${what} terminated`)
+  return true
+}
