@@ -61,7 +61,11 @@ function defineFigures(figures: Figures) {
     floodAvg: figures.define('ping -f, mean round trip', 'µs', [stack(C), stack(JS)]),
     floodCpu: figures.define('ping -f, CPU of the responder', 'µs/packet', [stack(C), stack(JS)]),
     floodBurst: figures.define('ping -f, packets per read call', 'packets'),
-    p50: figures.define('ping -i 0.01, median round trip', 'µs', [stack(JS, 1.25, 'at most'), stack(C), stack(KERNEL)]),
+    p50: figures.define('ping -i 0.01, median round trip', 'µs', [
+      stack(JS, 1.25, 'at most'),
+      stack(C),
+      stack(KERNEL),
+    ]),
     avg: figures.define('ping -i 0.01, mean round trip', 'µs', [stack(JS), stack(C)]),
     min: figures.define('ping -i 0.01, shortest round trip', 'µs', [stack(JS), stack(C)]),
     preRate: figures.define(`ping -f -l ${PRELOAD}`, 'packets/s', [stack(C), stack(JS), stack(KERNEL)]),
@@ -93,13 +97,25 @@ async function measure(bed: Testbed, figures: EchoFigures, plan: Plan): Promise<
   }
 }
 
-async function measureSubject(host: Namespace, subject: Subject, figures: EchoFigures, sizes: Sizes): Promise<void> {
+async function measureSubject(
+  host: Namespace,
+  subject: Subject,
+  figures: EchoFigures,
+  sizes: Sizes,
+): Promise<void> {
   const { name, address, command } = subject
   const responder = command === null ? null : await Responder.start(host, command)
   await flood(host, address, sizes.warmUp, PRELOAD)
   await flood(host, address, sizes.warmUp)
 
-  const floodOnce = async (rate: Figure, loss: Figure, cpu: Figure, burst: Figure, count: number, preload: number) => {
+  const floodOnce = async (
+    rate: Figure,
+    loss: Figure,
+    cpu: Figure,
+    burst: Figure,
+    count: number,
+    preload: number,
+  ) => {
     const before = await responder?.stats()
     const run = await flood(host, address, count, preload)
     const after = await responder?.stats()
@@ -112,7 +128,14 @@ async function measureSubject(host: Namespace, subject: Subject, figures: EchoFi
     }
     return run
   }
-  const run = await floodOnce(figures.rate, figures.loss, figures.floodCpu, figures.floodBurst, sizes.flood, 1)
+  const run = await floodOnce(
+    figures.rate,
+    figures.loss,
+    figures.floodCpu,
+    figures.floodBurst,
+    sizes.flood,
+    1,
+  )
   record(figures.floodMin, name, run.min)
   record(figures.floodAvg, name, run.avg)
   const { preRate, preLoss, preCpu, preBurst } = figures

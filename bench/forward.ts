@@ -53,9 +53,19 @@ function defineFigures(figures: Figures, payload: number): Omit<ForwardFigures, 
   }
 }
 
-async function measureSubject(bed: Testbed, subject: string, sizes: ForwardFigures[], plan: Plan): Promise<void> {
-  const [a, b, router] = ['a', 'b', 'router'].map((label) => bed.namespace(label)) as [Namespace, Namespace, Namespace]
-  const responder = subject === KERNEL ? kernelRouter(bed, a, b, router) : await tunRouter(subject, a, b, router)
+async function measureSubject(
+  bed: Testbed,
+  subject: string,
+  sizes: ForwardFigures[],
+  plan: Plan,
+): Promise<void> {
+  const [a, b, router] = ['a', 'b', 'router'].map((label) => bed.namespace(label)) as [
+    Namespace,
+    Namespace,
+    Namespace,
+  ]
+  const responder =
+    subject === KERNEL ? kernelRouter(bed, a, b, router) : await tunRouter(subject, a, b, router)
   await b.start(program('udp-flood.c', ['sink']), { ready: /^ready$/m })
 
   await floodOnce(a, b, PAYLOADS[0]!, plan.quick ? 0.1 : 0.7)
@@ -75,8 +85,8 @@ async function measureSubject(bed: Testbed, subject: string, sizes: ForwardFigur
 function kernelRouter(bed: Testbed, a: Namespace, b: Namespace, router: Namespace): null {
   router.sysctl('net.ipv4.ip_forward', 1)
   for (const [host, side, device] of [
-    [a, A, 'a'],
-    [b, B, 'b'],
+    [a, A, 'veth-a'],
+    [b, B, 'veth-b'],
   ] as const) {
     bed.veth(
       { namespace: host, device: 'eth0', address: `${side.host}/24` },

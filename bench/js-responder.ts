@@ -4,7 +4,7 @@
  */
 import { loadAddon } from '../lib/device/tun/addon.ts'
 import { BURST_SIZE } from '../lib/packet/burst.ts'
-import { counts, countingDriver, reportOnSignal } from './responder-report.ts'
+import { countingDriver, counts, reportOnSignal } from './responder-report.ts'
 
 const SLOT = 2048
 

@@ -14,7 +14,7 @@ export const HELP = `Usage: npm run bench -- [--only NAME]… [--repeats N] [--q
 
 Measures tunstack against references in the same run, in turns, and prints one table. Needs root on Linux.
 
-  --only NAME   echo, forward, allocation, micro; may be given several times
+  --only NAME   echo, forward, micro, memory; may be given several times
   --repeats N   rounds, 5 by default; the table has median and spread
   --quick       small sizes and 2 rounds: shows that it runs, not how fast
   --json FILE   every sample, for comparing runs`
@@ -35,6 +35,7 @@ export function parseOptions(args: string[], names: readonly string[]): BenchOpt
   const unknown = values.only.find((name) => !names.includes(name))
   if (unknown !== undefined) throw new RangeError(`--only ${unknown}: there are ${names.join(', ')}`)
   const repeats = values.repeats ?? (values.quick ? '2' : '5')
-  if (!/^[1-9]\d{0,2}$/.test(repeats)) throw new RangeError(`--repeats takes a number from 1 to 999; got '${repeats}'`)
+  if (!/^[1-9]\d{0,2}$/.test(repeats))
+    throw new RangeError(`--repeats takes a number from 1 to 999; got '${repeats}'`)
   return { only: values.only, repeats: Number(repeats), quick: values.quick, json: values.json }
 }

@@ -16,17 +16,18 @@ export interface PingRun {
 
 /** `ping -f`: the next request leaves when the reply to the last is there, `preload` of them to begin with. */
 export function flood(namespace: Namespace, address: string, count: number, preload = 1): Promise<PingRun> {
-  return ping(namespace, ['-f', '-q', '-l', `${preload}`, '-c', `${count}`, '-w', '60', address])
+  return ping(namespace, ['-f', '-q', '-l', `${preload}`, '-c', `${count}`, address])
 }
 
 /** One request every 10 ms. */
 export function paced(namespace: Namespace, address: string, count: number): Promise<PingRun> {
-  return ping(namespace, ['-i', '0.01', '-c', `${count}`, '-w', '60', address])
+  return ping(namespace, ['-i', '0.01', '-c', `${count}`, address])
 }
 
 async function ping(namespace: Namespace, args: readonly string[]): Promise<PingRun> {
   const { stdout, stderr, status } = await namespace.run(['ping', '-n', ...args], { timeout: 70_000 })
-  if (status !== 0) throw new Error(`ping ${args.join(' ')} ended with ${status}:\n${stdout.slice(-500)}${stderr}`)
+  if (status !== 0)
+    throw new Error(`ping ${args.join(' ')} ended with ${status}:\n${stdout.slice(-500)}${stderr}`)
   return parsePing(stdout)
 }
 
@@ -42,6 +43,12 @@ export function parsePing(output: string): PingRun {
     duration: Number(totals[3]),
     min: Number(times[1]) * 1000,
     avg: Number(times[2]) * 1000,
-    p50: replies.length === 0 ? Number.NaN : percentile(replies.sort((a, b) => a - b), 50),
+    p50:
+      replies.length === 0
+        ? Number.NaN
+        : percentile(
+            replies.sort((a, b) => a - b),
+            50,
+          ),
   }
 }

@@ -8,7 +8,11 @@ import type { ResponderStats } from './responder-report.ts'
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 
 /** The command line of a program of this folder: `js-responder.ts`, or `echo.c`. */
-export function program(file: string, args: readonly string[] = [], nodeOptions: readonly string[] = []): string[] {
+export function program(
+  file: string,
+  args: readonly string[] = [],
+  nodeOptions: readonly string[] = [],
+): string[] {
   if (file.endsWith('.c')) return [join(HERE, 'native', file.slice(0, -2)), ...args]
   return [process.execPath, ...nodeOptions, join(HERE, file.replace(/\.ts$/, '.js')), ...args]
 }
@@ -33,7 +37,8 @@ export class Responder {
 
   async stop(): Promise<void> {
     const { status, signal } = await this.process.stop()
-    if (status !== 0) throw new Error(`'${this.process.command}' ended with ${signal ?? status}:\n${this.process.output}`)
+    if (status !== 0)
+      throw new Error(`'${this.process.command}' ended with ${signal ?? status}:\n${this.process.output}`)
   }
 }
 

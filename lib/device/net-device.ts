@@ -35,6 +35,8 @@ export class NetDevice implements PacketDevice {
   /** `group` of `ip link`. */
   group = 0
   promiscuity = 0
+  /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
+  carrierChanges = 0
   readonly txQueue: PacketQueue
   readonly taps: PacketTap[] = []
   readonly #owner: NetDeviceOwner
@@ -44,12 +46,14 @@ export class NetDevice implements PacketDevice {
   #pending = false
   /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
   #tapped = 0
+  #hadCarrier: boolean
 
   constructor(link: LinkDevice, ifindex: number, name: string, owner: NetDeviceOwner) {
     this.link = link
     this.ifindex = ifindex
     this.name = name
     this.#owner = owner
+    this.#hadCarrier = link.carrier
     this.txQueue = new PacketQueue(link.txQueueLength)
   }
 
@@ -71,10 +75,17 @@ export class NetDevice implements PacketDevice {
     return this.up && this.link.carrier
   }
 
+  /** Linux calls a device up only after it has seen its carrier change: before, nobody knows (loopback never does). */
   get operState(): OperState {
     if (!this.up || !this.link.carrier) return 'DOWN'
-    // Neither loopback nor a TUN without carrier detection reports more; a TUN with a reader says UP... UNKNOWN.
-    return 'UNKNOWN'
+    return this.carrierChanges === 0 ? 'UNKNOWN' : 'UP'
+  }
+
+  /** The driver reports a change of some kind: if it was one of carrier, it is counted. */
+  noteCarrier(): void {
+    if (this.link.carrier === this.#hadCarrier) return
+    this.#hadCarrier = this.link.carrier
+    this.carrierChanges++
   }
 
   /** Packets of room in the transmit queue: what a sender may still hand over before it has to wait. */

@@ -18,9 +18,6 @@ export interface EventSource {
   deliverEvents(): void
 }
 
-/** How many sources tell the application their news before the event loop has a turn. */
-const EVENTS_PER_TURN = 1000
-
 /** Events delivered per turn of the event loop at most. */
 const EVENT_ROUNDS = 1000
 
@@ -32,8 +29,6 @@ export class Softirq {
   now = 0
   /** Packets per turn of the event loop that polled devices may bring (`netdev_budget`). */
   budget = 300
-  /** Told the time when the outermost `enter` begins. */
-  began: ((now: number) => void) | null = null
   readonly #clock: Clock
   readonly #handle: BurstHandler
   readonly #transmit: NetDevice[] = []
@@ -50,7 +45,6 @@ export class Softirq {
   #delivering = false
   #resuming = false
   #stopped = false
-  #delivering = false
 
   constructor(clock: Clock, handle: BurstHandler) {
     this.#clock = clock
@@ -58,9 +52,7 @@ export class Softirq {
   }
 
   enter(): void {
-    if (this.#depth++ > 0) return
-    this.now = this.#clock.now()
-    this.began?.(this.now)
+    if (this.#depth++ === 0) this.now = this.#clock.now()
   }
 
   leave(): void {

@@ -59,11 +59,11 @@ export function ipBatch(stack: Stack, text: string, { force = false, file = '-' 
 /** @internal */
 export function runBatch(stack: Stack, output: Output, text: string, force: boolean, file: string): { status: number } {
   let status: number = Status.OK
+  const options: IpOptions = defaultOptions(false)
   const ended = guard(output, () => {
     for (const { line, number } of batchLines(text)) {
       const words = new Words(tokenize(line))
       if (words.done) continue
-      const options: IpOptions = defaultOptions(false)
       if (runCommand({ stack, options, output }, words) === Status.OK) continue
       output.complain(`Command failed ${file}:${number}`)
       status = Status.REFUSED

@@ -17,6 +17,11 @@ export interface IpOptions {
   numeric: boolean
   /** A single command: the kernel checks requests strictly. Those of a batch are not. */
   strict: boolean
+  /**
+   * `link show` came before in this batch: iproute2 then takes `address show` for a question about links, prints
+   * their mode, and of a single device no addresses.
+   */
+  linkShown: boolean
 }
 
 export function defaultOptions(strict: boolean): IpOptions {
@@ -28,6 +33,7 @@ export function defaultOptions(strict: boolean): IpOptions {
     brief: false,
     numeric: false,
     strict,
+    linkShown: false,
   }
 }
 

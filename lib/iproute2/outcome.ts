@@ -2,6 +2,7 @@
  * What a command leaves behind: text on two streams, in order, and an exit status. A command fails in one of two
  * ways. Softly: a message, a status, and a batch goes on. Or it ends the whole program ({@link Exit}).
  */
+import { TunstackError } from '../errors.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
 
 /** One command's exit status and what it wrote. */
@@ -79,8 +80,9 @@ const STRERROR: Readonly<Record<string, string>> = {
 }
 
 /** What the kernel answered, as `ip` shows it: its own sentence if it gave one, else the errno's. */
-export function answerText(error: NetlinkError): string {
-  const { extack, code } = error
+export function answerText(error: TunstackError): string {
+  const { code } = error
+  const extack = error instanceof NetlinkError ? error.extack : undefined
   if (extack === undefined) return `RTNETLINK answers: ${STRERROR[code] ?? code}`
   return `Error: ${extack}${extack.endsWith('.') ? '' : '.'}`
 }
@@ -91,7 +93,8 @@ export function talk(output: Output, request: () => void): number {
     request()
     return Status.OK
   } catch (error) {
-    if (!(error instanceof NetlinkError)) throw error
+    // A driver of its own may refuse too, with an errno.
+    if (!(error instanceof TunstackError) || error.errno === undefined) throw error
     output.complain(answerText(error))
     return Status.KERNEL
   }

@@ -39,7 +39,7 @@ const UDP = 17
 const TOS_BITS = 0xfc
 
 export function getRoute(command: Command, words: Words): number {
-  const { stack, output } = command
+  const { output } = command
   const question = parseQuestion(command, words)
   if (question.destination === undefined) {
     output.complain('need at least a destination address')
@@ -54,7 +54,6 @@ export function getRoute(command: Command, words: Words): number {
   const rounds = question.connected && question.source === undefined ? 2 : 1
   for (let round = 0; round < rounds; round++) {
     const status = talk(output, () => {
-      stack.routing.now = stack.clock.now()
       const answer = ask(command, question, question.destination!, incoming, outgoing)
       output.write(formatRoute(command, answer, noFilter()))
     })
@@ -166,7 +165,7 @@ function ask(
   flow.sport = question.sport
   flow.dport = question.dport
   flow.oif = outgoing?.ifindex ?? 0
-  const route = incoming === null ? routing.output(flow) : routing.input(flow, incoming)
+  const route = decide(stack, flow, incoming)
   if (route === null) {
     throw new NetlinkError(incoming === null ? routing.errno : Errno.EINVAL, undefined, 'route get')
   }
@@ -194,6 +193,16 @@ function ask(
     incoming,
   }
   return message
+}
+
+/** What routing has learnt, and will forget, counts as of now. */
+function decide({ softirq, routing }: Command['stack'], flow: Flow4, incoming: NetDevice | null): Route | null {
+  softirq.enter()
+  try {
+    return incoming === null ? routing.output(flow) : routing.input(flow, incoming)
+  } finally {
+    softirq.leave()
+  }
 }
 
 /** A decision (`rt_fill_info`). */

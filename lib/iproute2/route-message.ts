@@ -5,7 +5,7 @@
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { FibAlias, FibInfo, FibNexthop } from '../route/fib-types.ts'
-import { NexthopFlag, Scope } from '../route/rtnetlink.ts'
+import { NexthopFlag } from '../route/rtnetlink.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
 
 /** One way out of a group. */
@@ -101,4 +101,3 @@ export function entryMessage(alias: FibAlias, sysctl: Sysctl, table = alias.tabl
 function groupFlags(info: FibInfo): number {
   return info.flags & (NexthopFlag.DEAD | NexthopFlag.LINKDOWN)
 }
-

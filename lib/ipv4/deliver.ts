@@ -25,7 +25,9 @@ export class LocalDelivery {
     let packet: Packet | null = fragment
     if ((flagsFragment & (IPV4_MF | IPV4_OFFSET_MASK)) !== 0) {
       packet = this.#ip.reassemble(fragment)
+      this.#ip.options.forget() // the datagram may be the very object that the last fragment was
       if (packet === null) return
+      this.#ip.options.reassembled(packet)
     }
     const number = packet.bytes[packet.networkHeader + IPV4_PROTOCOL]!
     const raw = this.#ip.rawDeliver === null ? false : this.#ip.rawDeliver(packet, number)

@@ -39,6 +39,7 @@ export class Forwarding {
       icmp.sendError(received, IcmpType.TIME_EXCEEDED, TimeExceededCode.TTL, 0)
       return ctx.drop(received, DropReason.IP_TTL, device)
     }
+    ctx.mib.ip[IpMib.ForwDatagrams]!++ // as Linux, also what proves to be too big
     const mtu = this.#mtu(route)
     if (received.length > mtu && received.gsoSize === 0) {
       const dontFragment = (bytes[networkHeader + IPV4_FLAGS_FRAGMENT]! & (IPV4_DF >>> 8)) !== 0
@@ -56,7 +57,6 @@ export class Forwarding {
     decreaseTtl(packet.bytes, packet.networkHeader)
     const redirect = packet.doRedirect && route.device.ifindex === packet.iif
     if (redirect) this.#ip.redirects.send(packet, route)
-    ctx.mib.ip[IpMib.ForwDatagrams]!++
     this.#ip.options.forward(packet, route)
     this.#ip.output.send(packet, route, mtu)
   }
@@ -86,7 +86,7 @@ export class Forwarding {
         return ctx.drop(packet, DropReason.IP_INADDRERRORS, device)
     }
     const source = readIpv4(packet.bytes, packet.networkHeader + IPV4_SOURCE)
-    if (this.#ip.errorLimit.allow(source, ctx.now)) icmp.sendError(packet, IcmpType.DEST_UNREACH, code, 0)
+    if (this.#ip.rateLimit.allowUnreachable(source)) icmp.sendError(packet, IcmpType.DEST_UNREACH, code, 0)
     ctx.drop(packet, DropReason.IP_INNOROUTES, device)
   }
 

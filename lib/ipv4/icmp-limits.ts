@@ -5,6 +5,7 @@
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { IcmpMib } from '../observe/mib.ts'
 import type { Route } from '../route/route.ts'
+import { MILLISECOND } from '../time/clock.ts'
 import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
 import type { Ipv4Context } from './context.ts'
 import { IcmpRateLimit } from './token-bucket.ts'
@@ -35,6 +36,15 @@ export class IcmpLimits {
     }
     this.#limit().consumeGlobal()
     return true
+  }
+
+  /**
+   * May a router tell this sender that it has no route (`ip_error`: `error_cost` and `error_burst` of
+   * `net.ipv4.route`)? The message then has to pass the limits of all messages too, out of the same credit.
+   */
+  allowUnreachable(sender: Ipv4Address): boolean {
+    const { error_cost, error_burst } = this.#ctx.sysctl.route
+    return this.#limit().take(sender, this.#ctx.now, error_cost * MILLISECOND, error_burst * MILLISECOND)
   }
 
   #exempt(type: number, code: number): boolean {

@@ -8,6 +8,7 @@ import { IcmpMib } from '../observe/mib.ts'
 import { Checksum, HEADROOM, type Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
+import { RouteFlag } from '../route/rtnetlink.ts'
 import { checksum, updateChecksum16 } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { ICMP_CHECKSUM, ICMP_CODE, ICMP_HEADER, ICMP_TYPE, IcmpType } from '../wire/icmpv4.ts'
@@ -111,8 +112,9 @@ export class IcmpReplies {
     flow.protocol = IpProtocol.ICMP
     flow.mark = sysctl.ipv4.fwmark_reflect !== 0 ? packet.mark : 0
     const route = routing.output(flow)
-    if (route === null) {
-      // Nobody to tell: as Linux, without a word (the source of the request has no way back).
+    // Nobody to tell: as Linux, without a word (the source of the request has no way back). And unlike Linux no
+    // reply to many: a source that is a broadcast address is an attack (RFC 1122 §3.2.1.3, RFC 2644).
+    if (route === null || (route.flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
       return ctx.consume(packet)
     }
     if (!rateLimit.allowDestination(sender, route, type, 0)) return ctx.consume(packet)

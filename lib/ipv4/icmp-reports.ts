@@ -28,7 +28,14 @@ import {
   TimeExceededCode,
   UnreachableCode,
 } from '../wire/icmpv4.ts'
-import { IPV4_DESTINATION, IPV4_MIN_HEADER, IPV4_PROTOCOL, IPV4_SOURCE, IPV4_TOS } from '../wire/ipv4.ts'
+import {
+  IPV4_DESTINATION,
+  IPV4_MIN_HEADER,
+  IPV4_PROTOCOL,
+  IPV4_SOURCE,
+  IPV4_TOS,
+  IpProtocol,
+} from '../wire/ipv4.ts'
 import type { IcmpErrorInfo } from './context.ts'
 import type { Ipv4 } from './ipv4.ts'
 
@@ -55,6 +62,8 @@ const UNREACHABLE: readonly (readonly [errno: number, fatal: boolean])[] = [
 export class IcmpReports {
   readonly #ip: Ipv4
   readonly #flow = new Flow4()
+  /** The device that the redirect in hand came by. */
+  #arrival: NetDevice | null = null
   readonly #error: IcmpErrorInfo = { type: 0, code: 0, info: 0, errno: 0, fatal: false, reporter: 0 }
 
   constructor(ip: Ipv4) {
@@ -84,9 +93,12 @@ export class IcmpReports {
         error.errno = known[0]
         error.fatal = known[1]
         if (error.code === UnreachableCode.FRAG_NEEDED) {
+          // 2: not listened to. 3: only from who can be believed, since the quote holds a sequence number
+          // (RFC 5927 §7.2). 1: that it was too big is believed, how big it may be is not.
           const discovery = ctx.sysctl.ipv4.ip_no_pmtu_disc
-          if (discovery >= 2) return ctx.consume(packet)
-          if (discovery === 0) error.info = (bytes[at + ICMP_MTU]! << 8) | bytes[at + ICMP_MTU + 1]!
+          const checked = discovery === 3 && bytes[quote + IPV4_PROTOCOL] === IpProtocol.TCP
+          if (discovery === 2 || (discovery === 3 && !checked)) return ctx.consume(packet)
+          if (discovery === 0 || checked) error.info = (bytes[at + ICMP_MTU]! << 8) | bytes[at + ICMP_MTU + 1]!
         }
         break
       }
@@ -105,7 +117,7 @@ export class IcmpReports {
     ctx.consume(packet)
   }
 
-  /** Redirect: what it says is learnt, if it comes from the gateway that is in use. */
+  /** Redirect: what it says is learnt, if a protocol knows the quoted packet and the gateway in use says so. */
   receiveRedirect(packet: Packet, device: NetDevice): void {
     const { ctx } = this.#ip
     const { bytes, transportHeader: at, end } = packet
@@ -113,20 +125,25 @@ export class IcmpReports {
     if (end - quote < IPV4_MIN_HEADER) return this.#malformed(packet, DropReason.PKT_TOO_SMALL, device)
     const headerLength = (bytes[quote]! & 15) << 2
     if (headerLength < IPV4_MIN_HEADER || end - quote < headerLength + 8) {
-      return this.#malformed(packet, DropReason.IP_INHDR, device)
+      ctx.mib.icmp[IcmpMib.InErrors]!++
+      return ctx.consume(packet)
     }
-    if (bytes[at + ICMP_CODE]! <= 3) {
-      const gateway = readIpv4(bytes, at + ICMP_GATEWAY)
-      const reporter = readIpv4(bytes, packet.networkHeader + IPV4_SOURCE)
-      this.#redirect(bytes, quote, gateway, reporter, device)
-    }
+    const error = this.#error
+    error.type = IcmpType.REDIRECT
+    error.code = bytes[at + ICMP_CODE]!
+    error.info = readIpv4(bytes, at + ICMP_GATEWAY)
+    error.errno = 0 // nothing failed
+    error.fatal = false
+    error.reporter = readIpv4(bytes, packet.networkHeader + IPV4_SOURCE)
+    this.#arrival = device
+    this.#deliver(packet, quote, headerLength)
     ctx.consume(packet)
   }
 
-  /** Learns the path MTU from an error whose quote a protocol has accepted as its own (RFC 5927 §4). */
+  /** Learns path MTU or gateway from an error whose quote a protocol has accepted as its own (RFC 5927 §4). */
   learn(bytes: Uint8Array, quote: number, error: IcmpErrorInfo): void {
+    if (error.type === IcmpType.REDIRECT) return this.#redirect(bytes, quote, error)
     if (error.type !== IcmpType.DEST_UNREACH || error.code !== UnreachableCode.FRAG_NEEDED) return
-    if (this.#ip.ctx.sysctl.ipv4.ip_no_pmtu_disc !== 0) return
     const flow = this.#quotedFlow(bytes, quote)
     // The quoted packet must have been ours.
     if (this.#ip.ctx.routing.addresses.deviceOf(flow.saddr) === null) {
@@ -156,15 +173,12 @@ export class IcmpReports {
     return flow
   }
 
-  #redirect(
-    bytes: Uint8Array,
-    quote: number,
-    gateway: Ipv4Address,
-    reporter: Ipv4Address,
-    device: NetDevice,
-  ): void {
+  #redirect(bytes: Uint8Array, quote: number, { code, info, reporter }: IcmpErrorInfo): void {
     const { routing, sysctl } = this.#ip.ctx
+    const device = this.#arrival!
+    const gateway: Ipv4Address = info
     const conf = sysctl.conf(device.ifindex)
+    if ((code & 7) > 3) return // network, host, and both for a type of service; Linux looks at three bits
     if (gateway === reporter || !conf.acceptRedirects) return
     if (isMulticast(gateway) || isLimitedBroadcast(gateway) || isZeronet(gateway)) return
     const flow = this.#quotedFlow(bytes, quote)

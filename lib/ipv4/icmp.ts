@@ -20,6 +20,9 @@ import type { Ipv4 } from './ipv4.ts'
 /** Types above this are unknown to Linux (`NR_ICMP_TYPES`). */
 const LAST_TYPE = 18
 
+const EXTENDED_ECHO = 42
+const EXTENDED_ECHO_REPLY = 43
+
 /** Takes echo replies, and errors about echo requests: the ping endpoints. */
 export interface EchoReplyReceiver {
   receive(packet: Packet): void
@@ -61,6 +64,9 @@ export class Icmp implements TransportProtocol {
     if (end - at < ICMP_HEADER) return this.#error(packet, DropReason.PKT_TOO_SMALL, device)
     const type = bytes[at + ICMP_TYPE]!
     mib.icmpMsgIn[type]!++
+    // RFC 8335 PROBE: the request is never answered (`icmp_echo_enable_probe` is off), the reply was not asked for.
+    if (type === EXTENDED_ECHO) return ctx.consume(packet)
+    if (type === EXTENDED_ECHO_REPLY) return ctx.drop(packet, DropReason.NO_SOCKET, device)
     if (type > LAST_TYPE) return this.#error(packet, DropReason.UNHANDLED_PROTO, device)
 
     const route = packet.destination as Route
@@ -127,7 +133,10 @@ export class Icmp implements TransportProtocol {
     this.#errors.send(packet, type, code, info)
   }
 
-  /** For a protocol that has recognised the quoted packet as its own: keeps the path MTU that the error tells of. */
+  /**
+   * For a protocol that has recognised the quoted packet as its own: keeps the path MTU, or the better gateway, that
+   * the error tells of.
+   */
   learnPathMtu(bytes: Uint8Array, quote: number, error: IcmpErrorInfo): void {
     this.#reports.learn(bytes, quote, error)
   }

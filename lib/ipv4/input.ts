@@ -7,8 +7,7 @@ import { readIpv4 } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { IpExtMib, IpMib, TcpExtMib } from '../observe/mib.ts'
-import type { Packet } from '../packet/packet.ts'
-import { PacketType } from '../packet/packet.ts'
+import { Checksum, type Packet, PacketType } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { InputAction, type Route } from '../route/route.ts'
 import { RouteType } from '../route/rtnetlink.ts'
@@ -49,20 +48,21 @@ export class Ipv4Input {
     const { mib } = ctx
     let packet = received
     const segments = packet.gsoSegments
-    mib.ip[IpMib.InReceives]! += segments
-    mib.ipExt[IpExtMib.InOctets]! += packet.length
     if (packet.type === PacketType.OTHERHOST) return ctx.drop(packet, DropReason.OTHERHOST, device)
+    // As Linux, a super-segment is one packet here and as many as it was cut from in the counters of ECN.
+    mib.ip[IpMib.InReceives]!++
+    mib.ipExt[IpExtMib.InOctets]! += packet.length
 
     const { bytes, start } = packet
     const { length } = packet
-    if (length < IPV4_MIN_HEADER) return this.#headerError(packet, device, DropReason.PKT_TOO_SMALL)
+    if (length < IPV4_MIN_HEADER) return this.#headerError(packet, device, DropReason.IP_INHDR)
     const versionIhl = bytes[start]!
     const headerLength = (versionIhl & 15) << 2
     if (versionIhl >>> 4 !== 4 || headerLength < IPV4_MIN_HEADER) {
       return this.#headerError(packet, device, DropReason.IP_INHDR)
     }
     mib.ipExt[ECN_COUNTER[bytes[start + IPV4_TOS]! & 3]!]! += segments
-    if (headerLength > packet.end - start) return this.#headerError(packet, device, DropReason.PKT_TOO_SMALL)
+    if (headerLength > packet.end - start) return this.#headerError(packet, device, DropReason.IP_INHDR)
     if (checksum(bytes, start, start + headerLength) !== 0) {
       mib.ipExt[IpExtMib.InCsumErrors]!++
       return this.#headerError(packet, device, DropReason.IP_CSUM)
@@ -74,7 +74,13 @@ export class Ipv4Input {
     }
     if (totalLength < headerLength) return this.#headerError(packet, device, DropReason.IP_INHDR)
     // Padding of the link, if any, is not part of the datagram. A packet with a body has no padding.
-    if (totalLength < length && packet.body === null) packet.end = start + totalLength
+    if (totalLength < length && packet.body === null) {
+      packet.end = start + totalLength
+      if (packet.checksum === Checksum.PARTIAL && packet.checksumStart + packet.checksumOffset + 2 > packet.end) {
+        mib.ip[IpMib.InDiscards]!++ // where the checksum was to be stored is not part of it
+        return ctx.drop(packet, DropReason.SKB_CSUM, device)
+      }
+    }
 
     packet.networkHeader = start
     packet.transportHeader = start + headerLength
@@ -93,10 +99,10 @@ export class Ipv4Input {
     }
 
     if (route.type === RouteType.MULTICAST) {
-      mib.ipExt[IpExtMib.InMcastPkts]! += segments
+      mib.ipExt[IpExtMib.InMcastPkts]!++
       mib.ipExt[IpExtMib.InMcastOctets]! += packet.length
     } else if (route.type === RouteType.BROADCAST) {
-      mib.ipExt[IpExtMib.InBcastPkts]! += segments
+      mib.ipExt[IpExtMib.InBcastPkts]!++
       mib.ipExt[IpExtMib.InBcastOctets]! += packet.length
     }
     switch (route.input) {

@@ -15,12 +15,12 @@ import { Forwarding } from './forward.ts'
 import { Icmp } from './icmp.ts'
 import { IcmpLimits } from './icmp-limits.ts'
 import { Identification } from './identification.ts'
+import { Igmp } from './igmp.ts'
 import { Ipv4Input } from './input.ts'
 import { OptionsProcessing } from './options-processing.ts'
 import { Ipv4Output } from './output.ts'
 import { Reassembly } from './reassembly.ts'
 import { Redirects } from './redirects.ts'
-import { UnreachableLimit } from './unreachable-limit.ts'
 
 export class Ipv4 {
   readonly ctx: Ipv4Context
@@ -36,8 +36,6 @@ export class Ipv4 {
   readonly redirects: Redirects
   /** Pace of ICMP messages. */
   readonly rateLimit: IcmpLimits
-  /** Pace of "no route" errors. */
-  readonly errorLimit: UnreachableLimit
   readonly reassembly: Reassembly
   /** Sees every datagram that is delivered, before its protocol; true if a raw endpoint took a copy. */
   rawDeliver: ((packet: Packet, protocol: number) => boolean) | null = null
@@ -51,7 +49,6 @@ export class Ipv4 {
     const { pool, hash, random, sysctl, mib } = ctx
     this.identification = new Identification(hash, random)
     this.rateLimit = new IcmpLimits(ctx)
-    this.errorLimit = new UnreachableLimit(sysctl.route, random.int32())
     this.options = new OptionsProcessing(this)
     this.reassembly = new Reassembly({
       pool,
@@ -68,6 +65,7 @@ export class Ipv4 {
     this.redirects = new Redirects(this)
     this.icmp = new Icmp(this)
     this.protocols[IpProtocol.ICMP] = this.icmp
+    this.protocols[IpProtocol.IGMP] = new Igmp(ctx)
   }
 
   /** Hands a fragment in; gives the datagram once it is whole. */
@@ -86,6 +84,7 @@ export class Ipv4 {
 
   /** RFC 1122 §3.3.2: the sender hears of it only if the first fragment came. */
   #reassemblyTimedOut(first: Packet): void {
+    this.options.reassembled(first)
     this.icmp.sendError(first, IcmpType.TIME_EXCEEDED, TimeExceededCode.REASSEMBLY, 0)
     this.ctx.drop(first, DropReason.FRAG_REASM_TIMEOUT, first.device as NetDevice | null)
   }

@@ -20,6 +20,7 @@ import {
   echoOptions,
   forwardOptions,
   IpOptions,
+  locateOptions,
   type OptionsHost,
   restoreOptions,
 } from './options.ts'
@@ -84,6 +85,22 @@ export class OptionsProcessing implements OptionsHost {
     if (this.#packet === from) this.#packet = to
   }
 
+  /** What was compiled belongs to no packet any more: the fragment that it came with is part of a datagram now. */
+  forget(): void {
+    this.#packet = null
+  }
+
+  /** Takes up a datagram put together from fragments: its options were compiled when its first fragment came. */
+  reassembled(packet: Packet): void {
+    const { bytes, networkHeader } = packet
+    const headerLength = (bytes[networkHeader]! & 15) << 2
+    if (headerLength === IPV4_MIN_HEADER) return
+    this.#packet = packet
+    this.#route = packet.destination as Route
+    this.#device = packet.device as NetDevice
+    locateOptions(this.#received, bytes, networkHeader, headerLength, this)
+  }
+
   /**
    * Prepares the options of an answer to `packet` and gives their length in bytes, a multiple of 4; -1 if, as in
    * Linux, no answer can be sent.
@@ -91,7 +108,7 @@ export class OptionsProcessing implements OptionsHost {
   echo(packet: Packet): number {
     const reply = this.#reply
     if (packet !== this.#packet) {
-      // A datagram put together from fragments: what its pieces recorded is not carried on.
+      // No options in hand are this packet's.
       reply.clear()
       return 0
     }

@@ -111,6 +111,45 @@ export function compileOptions(
 }
 
 /**
+ * Finds the options of a header that {@link compileOptions} has passed before, and recorded in: that of a datagram
+ * put together from fragments, whose first fragment brought it. Nothing is checked or written.
+ */
+export function locateOptions(
+  options: IpOptions,
+  bytes: Uint8Array,
+  headerStart: number,
+  headerLength: number,
+  host: OptionsHost,
+): void {
+  options.clear()
+  options.length = headerLength - IPV4_MIN_HEADER
+  const start = headerStart + IPV4_MIN_HEADER
+  const end = headerStart + headerLength
+  for (let i = 0; i < options.length; i++) options.data[i] = bytes[start + i]!
+  for (let at = start; at < end && bytes[at] !== IpOption.END; ) {
+    const length = optionLength(bytes, at, end)
+    if (length === 0) return
+    if (bytes[at] === IpOption.RECORD_ROUTE && options.recordRoute === 0) {
+      options.recordRoute = at - headerStart
+      // If there was no slot there is none now, and then this is not looked at.
+      options.recordNeedsAddress = true
+    } else if (bytes[at] === IpOption.TIMESTAMP && options.timestamp === 0) {
+      options.timestamp = at - headerStart
+      const flag = bytes[at + OPTION_OVERFLOW_FLAG]! & 15
+      const last = bytes[at + OPTION_POINTER]! - 9
+      options.timestampNeedsAddress = flag === TimestampFlag.ADDRESS
+      options.timestampNeedsTime =
+        flag === TimestampFlag.TIME ||
+        flag === TimestampFlag.ADDRESS ||
+        (flag === TimestampFlag.PRESPECIFIED &&
+          last >= 4 &&
+          !host.isForeignUnicast(readIpv4(bytes, at + last)))
+    }
+    at += length
+  }
+}
+
+/**
  * Checks options that are to be sent (`IP_OPTIONS` of a socket): `bytes` as an application gives them, 40 at most.
  * Fills in `options`; a source route loses its first hop to `options.firstHop`. Returns 0, or the offset of the bad
  * byte plus 20 as above (`EINVAL` of setsockopt). What is not a route, time or router alert needs `privileged`

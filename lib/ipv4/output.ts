@@ -9,7 +9,7 @@ import { IpExtMib, IpMib } from '../observe/mib.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM, type Packet, PacketType } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
-import { RouteFlag } from '../route/rtnetlink.ts'
+import { RouteFlag, RouteType } from '../route/rtnetlink.ts'
 import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
@@ -43,26 +43,17 @@ export class Ipv4Output implements FragmentSink {
     const sum = checksum(bytes, networkHeader, networkHeader + headerLength)
     bytes[networkHeader + IPV4_CHECKSUM] = sum >>> 8
     bytes[networkHeader + IPV4_CHECKSUM + 1] = sum
-    packet.destination = route
-    return this.send(packet, route, route.mtu)
+    const errno = this.send(packet, route, route.mtu)
+    if (errno !== 0) mib.ip[IpMib.OutDiscards]!++
+    return errno
   }
 
   /** Sends a packet along `route` in pieces of at most `mtu` bytes (`ip_output`). 0, or a positive errno. */
   send(packet: Packet, route: Route, mtu: number): number {
     const { ctx } = this.#ip
-    const { mib } = ctx
     const { flags } = route
     packet.destination = route
-    mib.ip[IpMib.OutTransmits]! += packet.gsoSegments
-    mib.ipExt[IpExtMib.OutOctets]! += packet.length
     if ((flags & (RouteFlag.MULTICAST | RouteFlag.BROADCAST)) !== 0 && !route.isInput) {
-      if ((flags & RouteFlag.MULTICAST) !== 0) {
-        mib.ipExt[IpExtMib.OutMcastPkts]! += packet.gsoSegments
-        mib.ipExt[IpExtMib.OutMcastOctets]! += packet.length
-      } else {
-        mib.ipExt[IpExtMib.OutBcastPkts]! += packet.gsoSegments
-        mib.ipExt[IpExtMib.OutBcastOctets]! += packet.length
-      }
       if ((flags & RouteFlag.LOCAL) !== 0 && !route.device.isLoopback) this.#loopBack(packet, route)
       // A group datagram with TTL 0 stays on this host (RFC 1112 §6.1).
       if ((flags & RouteFlag.MULTICAST) !== 0 && packet.bytes[packet.networkHeader + IPV4_TTL] === 0) {
@@ -96,7 +87,19 @@ export class Ipv4Output implements FragmentSink {
   }
 
   #transmit(packet: Packet, route: Route): number {
-    const { device } = route
+    const { device, type } = route
+    const { mib } = this.#ip.ctx
+    const { length } = packet
+    // Here, behind fragmentation: what leaves is counted, piece by piece.
+    mib.ip[IpMib.OutTransmits]!++
+    mib.ipExt[IpExtMib.OutOctets]! += length
+    if (type === RouteType.MULTICAST) {
+      mib.ipExt[IpExtMib.OutMcastPkts]!++
+      mib.ipExt[IpExtMib.OutMcastOctets]! += length
+    } else if (type === RouteType.BROADCAST) {
+      mib.ipExt[IpExtMib.OutBcastPkts]!++
+      mib.ipExt[IpExtMib.OutBcastOctets]! += length
+    }
     const { features } = device.link
     if (packet.checksum === Checksum.PARTIAL && !features.checksum) completeChecksum(packet)
     if (packet.gsoSize !== 0 && !(features.tso || features.uso)) {

@@ -28,6 +28,7 @@ export interface PingProbe {
 /** The whole series. Times in milliseconds. */
 export interface PingResult {
   address: string
+  /** The latest probes, as many as `PingOptions.keep` says; all of a short series. */
   probes: PingProbe[]
   transmitted: number
   received: number
@@ -44,51 +45,79 @@ export interface PingResult {
   summary: string
 }
 
-/** Adds the probes up. @param time milliseconds from the first request to the last event */
-export function summarize(
-  address: string,
-  probes: PingProbe[],
-  transmitted: number,
-  time: number,
-): PingResult {
-  let received = 0
-  let duplicates = 0
-  let errors = 0
-  let damaged = 0
-  let min = Infinity
-  let max = 0
-  let sum = 0
-  let squares = 0
-  for (const probe of probes) {
-    duplicates += probe.duplicates
-    if (probe.outcome === 'error') errors++
-    if (probe.outcome !== 'reply') continue
-    received++
-    if (probe.damagedAt !== undefined) damaged++
-    const rtt = probe.rtt!
-    min = Math.min(min, rtt)
-    max = Math.max(max, rtt)
-    sum += rtt
-    squares += rtt * rtt
+/** Adds a series up as it goes on, so that its length costs no memory; the latest probes are kept. */
+export class PingTally {
+  readonly #keep: number
+  readonly #probes: PingProbe[] = []
+  #transmitted = 0
+  #received = 0
+  #duplicates = 0
+  #errors = 0
+  #damaged = 0
+  #min = Number.POSITIVE_INFINITY
+  #max = 0
+  #sum = 0
+  #squares = 0
+
+  /** @param keep how many probes to keep */
+  constructor(keep: number) {
+    this.#keep = keep
   }
-  const avg = sum / received
-  const mdev = Math.sqrt(Math.max(0, squares / received - avg * avg))
-  const loss = transmitted === 0 ? 0 : (transmitted - received) / transmitted
-  const result: PingResult = {
-    address,
-    probes,
-    transmitted,
-    received,
-    duplicates,
-    errors,
-    damaged,
-    loss,
-    time,
-    summary: '',
+
+  /** Requests sent. */
+  get transmitted(): number {
+    return this.#transmitted
   }
-  if (received > 0) result.rtt = { min, avg, max, mdev }
-  result.summary = formatSummary(result)
-  return result
+
+  /** A request was sent. Gives the probe that is not kept any more for it, if there is one. */
+  sent(probe: PingProbe): PingProbe | undefined {
+    this.#transmitted++
+    this.#probes.push(probe)
+    return this.#probes.length > this.#keep ? this.#probes.shift() : undefined
+  }
+
+  /** A request came to its end: it has its outcome. */
+  settled({ outcome, rtt = 0, damagedAt }: PingProbe): void {
+    if (outcome === 'error') this.#errors++
+    if (outcome !== 'reply') return
+    this.#received++
+    if (damagedAt !== undefined) this.#damaged++
+    this.#min = Math.min(this.#min, rtt)
+    this.#max = Math.max(this.#max, rtt)
+    this.#sum += rtt
+    this.#squares += rtt * rtt
+  }
+
+  /** One more reply to a request that had one. */
+  duplicate(probe: PingProbe): void {
+    probe.duplicates++
+    this.#duplicates++
+  }
+
+  /** @param time milliseconds from the first request to the last event */
+  result(address: string, time: number): PingResult {
+    const transmitted = this.#transmitted
+    const received = this.#received
+    const result: PingResult = {
+      address,
+      probes: this.#probes,
+      transmitted,
+      received,
+      duplicates: this.#duplicates,
+      errors: this.#errors,
+      damaged: this.#damaged,
+      loss: transmitted === 0 ? 0 : (transmitted - received) / transmitted,
+      time,
+      summary: '',
+    }
+    if (received > 0) {
+      const avg = this.#sum / received
+      const mdev = Math.sqrt(Math.max(0, this.#squares / received - avg * avg))
+      result.rtt = { min: this.#min, avg, max: this.#max, mdev }
+    }
+    result.summary = formatSummary(result)
+    return result
+  }
 }
 
 /** The last lines of iputils' `ping`. */

@@ -8,7 +8,7 @@ import type { IcmpErrorInfo } from '../ipv4/context.ts'
 import { MILLISECOND } from '../time/clock.ts'
 import { Timer, type TimerWheel } from '../time/timer-wheel.ts'
 import type { PingEndpoint, PingReceiver } from './ping-endpoint.ts'
-import { type PingProbe, type PingResult, summarize } from './ping-result.ts'
+import { type PingProbe, type PingResult, PingTally } from './ping-result.ts'
 
 export interface PingTiming {
   /** Requests to send; `Infinity` until aborted. */
@@ -17,6 +17,15 @@ export interface PingTiming {
   interval: number
   /** Milliseconds to wait for each reply. */
   timeout: number
+  /** Probes to keep for the result, the latest. */
+  keep: number
+}
+
+/** What a series ends with. */
+export interface PingOutcome {
+  done(result: PingResult): void
+  /** `onProbe` threw. */
+  failed(error: unknown): void
 }
 
 interface Waiting {
@@ -34,14 +43,14 @@ export class PingSession implements PingReceiver {
   readonly #wheel: TimerWheel
   readonly #now: () => number
   readonly #onProbe: ((probe: PingProbe) => void) | undefined
-  readonly #done: (result: PingResult) => void
-  readonly #probes: PingProbe[] = []
+  readonly #outcome: PingOutcome
+  readonly #tally: PingTally
   readonly #waiting = new Map<number, Waiting>()
+  /** Of the probes that are kept, those that had a reply: another one is a duplicate. */
   readonly #answered = new Map<number, PingProbe>()
   readonly #news: PingProbe[] = []
   readonly #sendTimer = new Timer(() => this.#send())
   readonly #expiryTimer = new Timer(() => this.#expire())
-  #sent = 0
   #startedAt = 0
   #finished = false
 
@@ -52,7 +61,7 @@ export class PingSession implements PingReceiver {
     timing: PingTiming,
     wheel: TimerWheel,
     now: () => number,
-    done: (result: PingResult) => void,
+    outcome: PingOutcome,
     onProbe?: (probe: PingProbe) => void,
   ) {
     this.#endpoint = endpoint
@@ -61,7 +70,8 @@ export class PingSession implements PingReceiver {
     this.#timing = timing
     this.#wheel = wheel
     this.#now = now
-    this.#done = done
+    this.#outcome = outcome
+    this.#tally = new PingTally(timing.keep)
     this.#onProbe = onProbe
     endpoint.receiver = this
   }
@@ -74,15 +84,17 @@ export class PingSession implements PingReceiver {
   /** Ends the series now: what is still unanswered stays so. */
   stop(): void {
     if (this.#finished) return
-    this.#finished = true
-    this.#wheel.cancel(this.#sendTimer)
-    this.#wheel.cancel(this.#expiryTimer)
-    this.#endpoint.close()
+    this.#end()
     for (const { probe } of this.#waiting.values()) this.#settle(probe)
     this.#waiting.clear()
-    this.#tell()
+    try {
+      this.#tell()
+    } catch (error) {
+      this.#outcome.failed(error)
+      return
+    }
     const time = (this.#now() - this.#startedAt) / MILLISECOND
-    this.#done(summarize(formatIpv4(this.#destination), this.#probes, this.#sent, time))
+    this.#outcome.done(this.#tally.result(formatIpv4(this.#destination), time))
   }
 
   received(
@@ -96,7 +108,7 @@ export class PingSession implements PingReceiver {
     const waiting = this.#waiting.get(sequence)
     if (waiting === undefined) {
       const answered = this.#answered.get(sequence)
-      if (answered !== undefined) answered.duplicates++
+      if (answered !== undefined) this.#tally.duplicate(answered)
       return
     }
     const { probe, sentAt } = waiting
@@ -132,17 +144,39 @@ export class PingSession implements PingReceiver {
 
   deliverEvents(): void {
     if (this.#finished) return
-    this.#tell()
-    if (this.#sent >= this.#timing.count && this.#waiting.size === 0) this.stop()
+    try {
+      this.#tell()
+    } catch (error) {
+      if (this.#finished) return
+      this.#end()
+      this.#outcome.failed(error)
+      return
+    }
+    if (this.#tally.transmitted >= this.#timing.count && this.#waiting.size === 0) this.stop()
+  }
+
+  #end(): void {
+    this.#finished = true
+    this.#wheel.cancel(this.#sendTimer)
+    this.#wheel.cancel(this.#expiryTimer)
+    this.#endpoint.close()
   }
 
   #send(): void {
     const { count, interval, timeout } = this.#timing
-    const sequence = (this.#sent + 1) & 0xffff
-    const probe: PingProbe = { sequence: this.#sent + 1, outcome: 'timeout', duplicates: 0 }
-    this.#probes.push(probe)
-    this.#sent++
+    const probe: PingProbe = { sequence: this.#tally.transmitted + 1, outcome: 'timeout', duplicates: 0 }
+    const sequence = probe.sequence & 0xffff
+    const forgotten = this.#tally.sent(probe)
+    if (forgotten !== undefined && this.#answered.get(forgotten.sequence & 0xffff) === forgotten) {
+      this.#answered.delete(forgotten.sequence & 0xffff)
+    }
     const now = this.#now()
+    // The sequence numbers went round while this one still waited: nobody could tell the replies apart.
+    const overtaken = this.#waiting.get(sequence)
+    if (overtaken !== undefined) {
+      this.#waiting.delete(sequence)
+      this.#settle(overtaken.probe)
+    }
     this.#waiting.set(sequence, { probe, sentAt: now })
     this.#answered.delete(sequence)
     const errno = this.#endpoint.send(sequence, this.#payload)
@@ -152,7 +186,8 @@ export class PingSession implements PingReceiver {
       this.#settle(probe)
       this.#endpoint.announce()
     }
-    if (this.#sent < count) this.#wheel.schedule(this.#sendTimer, now + interval * MILLISECOND)
+    if (this.#finished) return // by what was told meanwhile
+    if (this.#tally.transmitted < count) this.#wheel.schedule(this.#sendTimer, now + interval * MILLISECOND)
     if (this.#waiting.size > 0 && !this.#expiryTimer.armed) {
       this.#wheel.schedule(this.#expiryTimer, now + timeout * MILLISECOND)
     }
@@ -174,7 +209,8 @@ export class PingSession implements PingReceiver {
   }
 
   #settle(probe: PingProbe): void {
-    this.#news.push(probe)
+    this.#tally.settled(probe)
+    if (this.#onProbe !== undefined) this.#news.push(probe)
   }
 
   #tell(): void {

@@ -42,7 +42,9 @@ export interface PingOptions {
   broadcast?: boolean
   /** Ends the series: what was found so far is the result. */
   signal?: AbortSignalLike
-  /** Called for each request that is settled. */
+  /** How many probes `PingResult.probes` holds at most, the latest; 10000 by default, 0…65536. */
+  keep?: number
+  /** Called for each request that is settled. If it throws, the series ends with that error. */
   onProbe?: (probe: PingProbe) => void
 }
 
@@ -62,6 +64,7 @@ export async function ping(
   const timeout = within('timeout', options.timeout ?? 10_000, 1, 0x7fffffff)
   const ttl = options.ttl === undefined ? 0 : within('ttl', options.ttl, 1, 255)
   const tos = within('tos', options.tos ?? 0, 0, 255)
+  const keep = within('keep', options.keep ?? 10_000, 0, 65536)
   const { signal } = options
   if (signal?.aborted === true) throw signal.reason
 
@@ -77,18 +80,27 @@ export async function ping(
   })
   const payload = new Uint8Array(size).map((_, i) => i)
   clock.hold?.(true)
-  return new Promise<PingResult>((resolve) => {
+  return new Promise<PingResult>((resolve, reject) => {
+    const ended = (): void => {
+      signal?.removeEventListener('abort', stop)
+      clock.hold?.(false)
+    }
     const session = new PingSession(
       endpoint,
       destination,
       payload,
-      { count, interval, timeout },
+      { count, interval, timeout, keep },
       timers,
       () => clock.now(),
-      (result) => {
-        signal?.removeEventListener('abort', stop)
-        clock.hold?.(false)
-        resolve(result)
+      {
+        done: (result) => {
+          ended()
+          resolve(result)
+        },
+        failed: (error) => {
+          ended()
+          reject(error)
+        },
       },
       options.onProbe,
     )

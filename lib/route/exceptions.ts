@@ -56,8 +56,9 @@ export function obtainException(nexthop: FibNexthop, destination: Ipv4Address): 
   let exception = exceptions.get(destination) as NexthopException | undefined
   if (exception === undefined) {
     if (exceptions.size >= MAX_EXCEPTIONS) {
-      for (const oldest of exceptions.keys()) {
+      for (const [oldest, evicted] of exceptions) {
         exceptions.delete(oldest)
+        ;(evicted as NexthopException).invalidate()
         break
       }
     }

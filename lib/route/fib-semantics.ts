@@ -80,6 +80,7 @@ export class FibInfos {
     info.prefsrc = config.prefsrc
     info.type = config.type
     info.tableId = config.table
+    if (config.nexthops !== undefined) checkAgreement(config, config.nexthops)
     info.nexthops = (config.nexthops ?? [config]).map((hop) => nexthopOf(hop, info))
     if (properties.error !== 0) {
       if (config.gateway !== 0 || config.device !== undefined || config.nexthops !== undefined) {
@@ -353,6 +354,19 @@ function sameHop(a: FibNexthop, b: FibNexthop): boolean {
     a.tclassid === b.tclassid &&
     ((a.flags ^ b.flags) & ~STATE_FLAGS) === 0
   )
+}
+
+/** What was said of the route as a whole must hold for the first hop of its group (`fib_get_nhs`). */
+function checkAgreement(config: CompleteRoute, [first]: readonly NexthopConfig[]): void {
+  if (config.device !== undefined && config.device !== first?.device) {
+    throw invalid('Nexthop device index does not match RTA_OIF')
+  }
+  if (config.gateway !== INADDR_ANY && config.gateway !== first?.gateway) {
+    throw invalid('Nexthop gateway does not match RTA_GATEWAY or RTA_VIA')
+  }
+  if (config.tclassid !== 0 && config.tclassid !== (first?.tclassid ?? 0)) {
+    throw invalid('Nexthop class id does not match RTA_FLOW')
+  }
 }
 
 /** A number that alike infos have in common. */

@@ -15,7 +15,7 @@ const back = new Flow4()
 
 /**
  * 1: the source is directly reachable through `device`; 0: acceptable; negative errno: `EXDEV` if the
- * reverse-path filter refuses it, `EINVAL` if it claims to be this host.
+ * reverse-path filter refuses it, `EINVAL` if it claims to be this host, `EADDRNOTAVAIL` if no host can have it (a broadcast address).
  */
 export function reversePathCheck(
   routing: Routing,
@@ -42,11 +42,9 @@ export function reversePathCheck(
   back.mark = sysctl.conf(ifindex).srcValidMark ? flow.mark : 0
   const lastResort = rpFilter !== 0 ? -Errno.EXDEV : 0
   if (fib.lookup(back, reverse) !== 0) return lastResort
-  if (
-    reverse.type !== RouteType.UNICAST &&
-    (reverse.type !== RouteType.LOCAL || !sysctl.conf(ifindex).acceptLocal)
-  ) {
-    return -Errno.EINVAL
+  if (reverse.type !== RouteType.UNICAST) {
+    if (reverse.type !== RouteType.LOCAL) return -Errno.EADDRNOTAVAIL
+    if (!sysctl.conf(ifindex).acceptLocal) return -Errno.EINVAL
   }
   let uses = reverse.type === RouteType.LOCAL && device === routing.loopback
   const hops = reverse.info!.nexthops

@@ -3,7 +3,13 @@
  * answered with an ICMP error, or a martian that is dropped. A packet that comes back from the loopback device
  * never gets here: it brought its decision along.
  */
-import { isLimitedBroadcast, isLoopback, isMulticast, isZeronet } from '../address/ipv4-address.ts'
+import {
+  type Ipv4Address,
+  isLimitedBroadcast,
+  isLoopback,
+  isMulticast,
+  isZeronet,
+} from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { DropReason } from '../wire/drop-reason.ts'
@@ -11,7 +17,7 @@ import { findException } from './exceptions.ts'
 import type { FibInfo, FibNexthop } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
 import { reversePathCheck } from './reverse-path.ts'
-import { InputAction, Route } from './route.ts'
+import { InputAction, isMtuLocked, Route } from './route.ts'
 import type { Routing } from './routing.ts'
 import { NexthopFlag, RouteFlag, RouteType, Scope } from './rtnetlink.ts'
 
@@ -62,6 +68,11 @@ export function routeInput(routing: Routing, flow: Flow4, device: NetDevice): Ro
   return routeForward(routing, flow, device)
 }
 
+/** 240.0.0.0/4, what was class E. */
+function isReserved(address: Ipv4Address): boolean {
+  return (address & 0xf0000000) === (0xf0000000 | 0)
+}
+
 /** Why the last lookup gave nothing. */
 function drop(routing: Routing, reason: number, errno: number): null {
   routing.reason = reason
@@ -71,7 +82,8 @@ function drop(routing: Routing, reason: number, errno: number): null {
 
 function martianSource(routing: Routing, check: number): null {
   if (check === -Errno.EXDEV) return drop(routing, DropReason.IP_RPFILTER, Errno.EXDEV)
-  return drop(routing, DropReason.IP_LOCAL_SOURCE, Errno.EINVAL)
+  const reason = check === -Errno.EADDRNOTAVAIL ? DropReason.IP_INVALID_SOURCE : DropReason.IP_LOCAL_SOURCE
+  return drop(routing, reason, Errno.EINVAL)
 }
 
 function routeInputMulticast(routing: Routing, flow: Flow4, device: NetDevice): Route | null {
@@ -82,8 +94,8 @@ function routeInputMulticast(routing: Routing, flow: Flow4, device: NetDevice): 
     return drop(routing, DropReason.IP_LOCALNET, Errno.EINVAL)
   }
   if (isZeronet(saddr)) {
-    // IGMP alone may come from 0.0.0.0 (RFC 3376 §4.2.13), and to the local groups only.
-    if ((daddr & 0xffffff00) >>> 0 !== 0xe0000000 || flow.protocol !== 2) {
+    // Who has no address yet speaks to the local groups, or IGMP (RFC 3376 §4.2.13).
+    if (saddr !== 0 || ((daddr & 0xffffff00) >>> 0 !== 0xe0000000 && flow.protocol !== 2)) {
       return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
     }
   } else {
@@ -138,6 +150,9 @@ function routeUnreachable(routing: Routing, errno: number): Route {
 
 function routeForward(routing: Routing, flow: Flow4, device: NetDevice): Route | null {
   const { result, sysctl, addresses } = routing
+  // RFC 1812 §5.3.7; Linux forwards these.
+  if (isReserved(flow.daddr)) return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
+  if (isReserved(flow.saddr)) return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
   routing.selectPath(flow)
   const nexthop = result.nexthop!
   const out = nexthop.device!
@@ -151,7 +166,8 @@ function routeForward(routing: Routing, flow: Flow4, device: NetDevice): Route |
   const exception = findException(nexthop, flow.daddr, routing.now)
   const generation = routing.generation
   const cached = exception === null ? nexthop.inputRoute : exception.inputRoute
-  if (cached !== null && cached.generation === generation) return cached
+  // With bc_forwarding on some devices only, a broadcast route may have been used for local delivery before.
+  if (cached !== null && cached.generation === generation && cached.input === InputAction.FORWARD) return cached
   const route = new Route(out)
   route.type = result.type
   route.input = InputAction.FORWARD
@@ -160,12 +176,13 @@ function routeForward(routing: Routing, flow: Flow4, device: NetDevice): Route |
   route.nexthop = nexthop
   route.tableId = result.tableId
   route.generation = generation
+  route.mtuLocked = isMtuLocked(result.info)
   if ((nexthop.flags & NexthopFlag.ONLINK) !== 0 || nexthop.scope === Scope.LINK)
     route.gateway = nexthop.gateway
   if (exception !== null) {
     if (exception.gateway !== 0) route.gateway = exception.gateway
     route.pathMtu = exception.pathMtu
-    route.mtuLocked = exception.mtuLocked
+    route.mtuLocked ||= exception.mtuLocked
     route.expires = exception.expires
     exception.inputRoute = route
   } else {

@@ -17,7 +17,7 @@ import { Errno } from '../errors.ts'
 import { findException } from './exceptions.ts'
 import type { FibInfo, FibNexthop } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
-import { InputAction, Route } from './route.ts'
+import { InputAction, isMtuLocked, Route } from './route.ts'
 import type { Routing } from './routing.ts'
 import { RouteFlag, RouteType, Scope } from './rtnetlink.ts'
 
@@ -32,17 +32,15 @@ export function routeOutput(routing: Routing, flow: Flow4): Route | null {
   flow.iif = loopback.ifindex
 
   if (flow.saddr !== 0) {
-    if (isMulticast(flow.saddr) || isLimitedBroadcast(flow.saddr) || isZeronet(flow.saddr)) {
-      return fail(routing, Errno.EINVAL)
-    }
+    if (isMulticast(flow.saddr) || isLimitedBroadcast(flow.saddr)) return fail(routing, Errno.EINVAL)
     const owner = addresses.deviceOf(flow.saddr)
     if (flow.oif === 0 && (isMulticast(flow.daddr) || isLimitedBroadcast(flow.daddr))) {
       // No table says where groups and 255.255.255.255 are: the source's device decides.
-      if (owner === null) return fail(routing, Errno.EINVAL)
+      if (owner === null) return fail(routing, Errno.ENETUNREACH)
       flow.oif = owner.ifindex
       return makeOutputRoute(routing, flow, owner, owner.ifindex, 0, null, null)
     }
-    if (owner === null && !flow.anySource) return fail(routing, Errno.EINVAL)
+    if (owner === null && !flow.anySource) return fail(routing, Errno.ENETUNREACH)
   }
 
   if (flow.oif !== 0) {
@@ -158,11 +156,12 @@ function makeOutputRoute(
   route.nexthop = via
   route.info = holder
   route.tableId = result.tableId
+  route.mtuLocked = isMtuLocked(holder)
   if (via !== null && via.scope === Scope.LINK) route.gateway = via.gateway
   if (exception !== null) {
     if (exception.gateway !== 0) route.gateway = exception.gateway
     route.pathMtu = exception.pathMtu
-    route.mtuLocked = exception.mtuLocked
+    route.mtuLocked ||= exception.mtuLocked
     route.expires = exception.expires
   }
   if (cacheable) {

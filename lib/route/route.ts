@@ -8,6 +8,7 @@ import type { Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { Destination } from '../packet/packet.ts'
 import type { FibInfo, FibNexthop } from './fib-types.ts'
+import { Metric } from './rtnetlink.ts'
 
 /** What becomes of a packet that is received under a decision (`dst->input`). */
 export const InputAction = {
@@ -42,7 +43,7 @@ export class Route implements Destination {
   info: FibInfo | null = null
   /** Learnt path MTU in bytes; 0 if none. Only in exceptions. */
   pathMtu = 0
-  /** The path MTU is locked: a router told a value below `min_pmtu`, so packets leave without DF. */
+  /** The path MTU is locked (`mtu lock`, or a router told a value below `min_pmtu`): packets leave without DF. */
   mtuLocked = false
   /** Nanoseconds (stack time) at which an exception lapses; 0 for never. */
   expires = 0
@@ -61,4 +62,10 @@ export class Route implements Destination {
     const metric = this.info === null ? 0 : this.info.mtu
     return metric !== 0 ? Math.min(metric, 65520) : Math.min(this.device.mtu, 65535)
   }
+}
+
+/** The route was given its MTU with `lock`: nothing is learnt about it. */
+export function isMtuLocked(info: FibInfo | null): boolean {
+  const metrics = info === null ? null : info.metrics
+  return metrics !== null && (metrics[Metric.LOCK]! & (1 << Metric.MTU)) !== 0
 }

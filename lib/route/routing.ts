@@ -9,14 +9,14 @@ import type { Sysctl } from '../sysctl/sysctl.ts'
 import type { DropReason } from '../wire/drop-reason.ts'
 import { obtainException } from './exceptions.ts'
 import type { Fib } from './fib.ts'
-import { type FibInfo, type FibNexthop, FibResult } from './fib-types.ts'
+import { type FibNexthop, FibResult } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
 import type { InetAddresses } from './inet-addresses.ts'
 import type { MulticastGroups } from './multicast-groups.ts'
-import type { Route } from './route.ts'
+import { isMtuLocked, type Route } from './route.ts'
 import { routeInput } from './route-input.ts'
 import { routeOutput } from './route-output.ts'
-import { Metric } from './rtnetlink.ts'
+import { RouteFlag, Scope } from './rtnetlink.ts'
 
 export interface RoutingParts {
   readonly fib: Fib
@@ -105,7 +105,8 @@ export class Routing {
    * broadcast or multicast address, the one this host would use towards the sender.
    */
   specificDestination(route: Route, destination: Ipv4Address, flow: Flow4, arrival: NetDevice): Ipv4Address {
-    if (!this.#isGroup(route)) return destination
+    const { LOCAL, BROADCAST, MULTICAST } = RouteFlag
+    if ((route.flags & (LOCAL | BROADCAST | MULTICAST)) === LOCAL) return destination
     const source = flow.daddr // the flow asks the way back: its destination is the sender
     if (source !== 0) {
       const result = this.result
@@ -114,7 +115,7 @@ export class Routing {
       flow.saddr = 0
       if (this.fib.lookup(flow, result) === 0) return this.fib.sourceOf(result)
     }
-    return this.addresses.selectSource(arrival, source, route.type === 0 ? 0 : 253)
+    return this.addresses.selectSource(arrival, source, source === 0 ? Scope.LINK : Scope.UNIVERSE)
   }
 
   /** Takes a path MTU that an ICMP error told of (RFC 1191 §6.3), within the bounds of `min_pmtu`. */
@@ -159,16 +160,6 @@ export class Routing {
     key[3] = flow.protocol
     return this.#hash.words(key, 0, 4) >>> 1
   }
-
-  #isGroup(route: Route): boolean {
-    return (route.flags & 0x30000000) !== 0
-  }
-}
-
-/** The route says `mtu lock`: nothing that is learnt changes it. */
-function isMtuLocked(info: FibInfo | null): boolean {
-  const metrics = info === null ? null : info.metrics
-  return metrics !== null && (metrics[Metric.LOCK]! & (1 << Metric.MTU)) !== 0
 }
 
 /** Whoever keeps a decision of this hop has to ask again: there may be an exception for its destination now. */

@@ -48,8 +48,11 @@ export class DeviceHost implements LinkHost {
 
   wake(): void {
     this.#softirq.enter()
-    this.device.wake()
-    this.#softirq.leave()
+    try {
+      this.device.wake()
+    } finally {
+      this.#softirq.leave()
+    }
   }
 
   changed(): void {

@@ -128,7 +128,8 @@ function parseWords(text: string): RouteOptions {
     }
     const value = words.shift()
     if (value === undefined) throw invalidArgument('route', text, `a value after '${word}'`)
-    options[OPTION_OF[word] ?? unknownWord(word, text)] = /^\d+$/.test(value) ? Number(value) : value
+    const option = OPTION_OF[word] ?? unknownWord(word, text)
+    options[option] = NUMERIC.has(option) && /^\d+$/.test(value) ? Number(value) : value
   }
   return options as unknown as RouteOptions
 }
@@ -144,6 +145,9 @@ const OPTION_OF: Readonly<Record<string, keyof RouteOptions>> = {
   tos: 'tos',
   mtu: 'mtu',
 }
+
+/** What may be a number; a device may have one as its name. */
+const NUMERIC: ReadonlySet<keyof RouteOptions> = new Set(['table', 'metric', 'proto', 'tos', 'mtu'])
 
 function unknownWord(word: string, text: string): never {
   throw invalidArgument(

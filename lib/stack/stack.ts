@@ -135,9 +135,7 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
    * @throws TunstackError `EEXIST`, `EINVAL` for its name; `ERR_STACK_CLOSED`
    */
   addDevice(link: LinkDevice, options: AddDeviceOptions = {}): Interface {
-    if (this.#closing !== null) {
-      throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
-    }
+    this.#checkOpen()
     const added = this.#add(link, options.name ?? link.name)
     if (options.up ?? true) added.up()
     return added
@@ -160,9 +158,11 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
 
   /**
    * Sends echo requests to an address and waits for the replies.
-   * @throws TunstackError `ERR_INVALID_ARG_VALUE`; the reason of `signal` if it is aborted before the start
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ERR_STACK_CLOSED`; the reason of `signal` if it is aborted
+   * before the start
    */
-  ping(address: string, options: PingOptions = {}): Promise<PingResult> {
+  async ping(address: string, options: PingOptions = {}): Promise<PingResult> {
+    this.#checkOpen()
     return ping(this.pings, this.timers, this.clock, parseIpv4(address), options)
   }
 
@@ -224,6 +224,11 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
   /** @internal a burst from a device, within softirq */
   burstReceived(burst: Burst, device: NetDevice): void {
     const { packets, length } = burst
+    if (!device.up) {
+      for (let i = 0; i < length; i++) this.drop(packets[i]!, DropReason.DEV_READY, device)
+      burst.clear()
+      return
+    }
     const { taps } = device
     const { input } = this.ipv4
     for (let i = 0; i < length; i++) {
@@ -242,6 +247,7 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
   /** @internal carrier, MTU, or the end of a device */
   deviceChanged(device: NetDevice): void {
     if (!this.#interfaces.has(device)) return
+    device.noteCarrier()
     const { addresses } = this.routing
     addresses.mtuChanged(device)
     this.routing.flush()
@@ -315,14 +321,19 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     this.ipv4.reassembly.clear()
     this.pings.close()
     this.udp.close()
+    this.softirq.stop((packet) => this.drop(packet, DropReason.QUEUE_PURGE, null))
     this.#captures.close()
     await Promise.all(closing)
-    this.softirq.stop()
+  }
+
+  #checkOpen(): void {
+    if (this.#closing === null) return
+    throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
   }
 
   /** A copy of what this host broadcasts comes in once the present packet is done with. */
   #receiveLater(packet: Packet, device: NetDevice): void {
-    this.softirq.receiveLater(packet, device)
+    if (!this.softirq.receiveLater(packet, device)) this.drop(packet, DropReason.CPU_BACKLOG, device)
   }
 
   #armReassembly(): void {
@@ -332,8 +343,12 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
 
   #expireReassembly(): void {
     this.softirq.enter()
-    const next = this.ipv4.reassembly.expire(this.softirq.now)
-    this.softirq.leave()
+    let next = Number.POSITIVE_INFINITY
+    try {
+      next = this.ipv4.reassembly.expire(this.softirq.now)
+    } finally {
+      this.softirq.leave()
+    }
     if (next !== Number.POSITIVE_INFINITY) this.timers.schedule(this.#reassemblyTimer, next)
   }
 

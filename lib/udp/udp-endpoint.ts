@@ -55,12 +55,18 @@ export class UdpEndpoint implements EventSource {
     this.#limit = limit
   }
 
-  /** Sends one datagram. 0, or a positive errno: `ENETUNREACH`, `EMSGSIZE`, `EACCES` (broadcast), `ENOBUFS`. */
-  send(data: Uint8Array, to: Ipv4Address, port: number): number {
+  /**
+   * Sends one datagram, from `source` if it is given (`IP_PKTINFO`): an answer comes from the address that was
+   * asked. 0, or a positive errno: `ENETUNREACH`, `EMSGSIZE`, `EACCES` (broadcast), `ENOBUFS`, `EINVAL` (port 0,
+   * or no source of this host), `EBADFD` (closed).
+   */
+  send(data: Uint8Array, to: Ipv4Address, port: number, source: Ipv4Address = this.address): number {
+    if (this.#closed) return Errno.EBADFD
+    if (port === 0) return Errno.EINVAL
     const { softirq } = this.#udp
     softirq.enter()
     try {
-      return this.#send(data, to, port)
+      return this.#send(data, to, port, source)
     } finally {
       softirq.leave()
     }
@@ -93,20 +99,27 @@ export class UdpEndpoint implements EventSource {
   }
 
   deliverEvents(): void {
-    for (let message = this.#waiting.shift(); message !== undefined; message = this.#waiting.shift()) {
-      this.#charged -= message.data.length + MESSAGE_COST
-      this.#onMessage(message)
+    try {
+      // Those that wait now: what comes in meanwhile (an endpoint may send to itself) is announced anew.
+      for (let left = this.#waiting.length; left > 0; left--) {
+        const message = this.#waiting.shift()
+        if (message === undefined) return // closed meanwhile
+        this.#charged -= message.data.length + MESSAGE_COST
+        this.#onMessage(message)
+      }
+    } finally {
+      if (this.#waiting.length > 0) this.#udp.softirq.eventPending(this)
     }
   }
 
-  #send(data: Uint8Array, to: Ipv4Address, port: number): number {
+  #send(data: Uint8Array, to: Ipv4Address, port: number, source: Ipv4Address): number {
     const { ip } = this.#udp
     const { ctx } = ip
     const length = UDP_HEADER + data.length
     if (length > 65515) return Errno.EMSGSIZE
     const flow = this.#flow.reset()
     flow.daddr = to
-    flow.saddr = this.address
+    flow.saddr = source
     flow.protocol = IpProtocol.UDP
     flow.sport = this.port
     flow.dport = port

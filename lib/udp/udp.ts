@@ -13,7 +13,7 @@ import type { Softirq } from '../device/softirq.ts'
 import { TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
-import { UdpMib } from '../observe/mib.ts'
+import { IcmpMib, UdpMib } from '../observe/mib.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, type Packet } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
@@ -46,6 +46,7 @@ export class Udp implements TransportProtocol {
   readonly softirq: Softirq
   readonly #endpoints: EndpointTable<UdpEndpoint>
   readonly #key = createFlowKey()
+  #closed = false
 
   constructor(ip: Ipv4, softirq: Softirq) {
     this.ip = ip
@@ -54,8 +55,12 @@ export class Udp implements TransportProtocol {
     ip.protocols[IpProtocol.UDP] = this
   }
 
-  /** @throws TunstackError `EADDRNOTAVAIL` (no address of this host), `EADDRINUSE`, `EAGAIN` (no port left) */
+  /**
+   * @throws TunstackError `EADDRNOTAVAIL` (no address of this host), `EADDRINUSE`, `EAGAIN` (no port left),
+   * `ERR_STACK_CLOSED`
+   */
   bind(options: UdpBindOptions): UdpEndpoint {
+    if (this.#closed) throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
     const { sysctl, random, routing } = this.ip.ctx
     const address = options.address ?? 0
     if (address !== 0 && sysctl.ipv4.ip_nonlocal_bind === 0 && routing.addresses.deviceOf(address) === null) {
@@ -88,8 +93,9 @@ export class Udp implements TransportProtocol {
     this.#endpoints.unbind(this.#key, endpoint)
   }
 
-  /** Closes every endpoint. */
+  /** Closes every endpoint; there will be no others. */
   close(): void {
+    this.#closed = true
     const open: UdpEndpoint[] = []
     this.#endpoints.forEach((endpoint) => {
       open.push(endpoint)
@@ -106,6 +112,7 @@ export class Udp implements TransportProtocol {
       return this.#error(packet, DropReason.PKT_TOO_SMALL, device)
     }
     const length = (bytes[at + UDP_LENGTH]! << 8) | bytes[at + UDP_LENGTH + 1]!
+    packet.end = at + length // the rest is nobody's, and not quoted either
     const source = readIpv4(bytes, networkHeader + IPV4_SOURCE)
     const destination = readIpv4(bytes, networkHeader + IPV4_DESTINATION)
     const sourcePort = (bytes[at + UDP_SOURCE_PORT]! << 8) | bytes[at + UDP_SOURCE_PORT + 1]!
@@ -157,6 +164,7 @@ export class Udp implements TransportProtocol {
     setPorts(key, port, 0)
     key[FlowKey.DEVICE] = 0
     if (this.#endpoints.lookup(key) !== null) this.ip.icmp.learnPathMtu(bytes, quote, error)
+    else this.ip.ctx.mib.icmp[IcmpMib.InErrors]!++
   }
 
   #setLocal(address: Ipv4Address, port: number): void {

@@ -49,7 +49,7 @@ class Pair {
     this.#report.equal(
       [status, stdout],
       [kernel.status, kernel.stdout],
-      `the kernel’s ip prints the same bytes`,
+      `ip ${command}: the kernel’s prints the same bytes`,
     )
     return stdout
   }
@@ -128,7 +128,7 @@ async function showLocalDelivery(report: Report, pair: Pair): Promise<void> {
 async function showDefaultRoute(report: Report, pair: Pair): Promise<void> {
   report.section(
     'A default route through lo leads nowhere but back',
-    `"default via 10.0.3.2 dev lo": the gateway plays no part, since lo has no neighbours. What this host sends
+    `"default via 10.0.3.2 dev lo": the gateway is local itself and plays no part. What this host sends
      to any address comes back in and is delivered here. Only the answer fails: it would have to come from
      203.0.113.9, which is no address of this host.`,
   )

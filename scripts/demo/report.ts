@@ -60,7 +60,8 @@ export class Report {
   verdict(seconds: number): boolean {
     const passed = this.#checks - this.#failed.length
     const all = passed === this.#checks && this.#checks > 0
-    for (const text of this.#failed) console.log(`\nfailed: ${text}`)
+    if (!all) console.log('')
+    for (const text of this.#failed) console.log(`failed: ${text}`)
     const line = `${all ? 'PASS' : 'FAIL'}: ${passed} of ${this.#checks} checks passed, in ${seconds.toFixed(1)} s`
     console.log(`\n${this.#paint(all ? 32 : 31, line)}`)
     return all

@@ -148,6 +148,16 @@ describe('npm run demo', function () {
     await gone(processes)
   })
 
+  it('refuses to work in a namespace that is in use', async () => {
+    const prepare = 'ip tuntap add dev x0 mode tun && exec "$@"'
+    const program = [process.execPath, '--import', 'tsx', 'scripts/demo/run.ts']
+    const demo = new Demo(['unshare', '--net', 'sh', '-c', prepare, 'sh', ...program])
+    expect(await demo.end()).to.equal(1)
+    expect(demo.output).to.contain(
+      "this network namespace has lo, x0: start the demonstration with 'npm run demo'",
+    )
+  })
+
   it('does without root where it may, and says what is missing where it may not', async () => {
     const nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--no-new-privs']
     const [file, ...args] = [...nobody, 'unshare', '--user', '--map-root-user', '--net', 'true']

@@ -46,8 +46,18 @@ describe('IcmpRateLimit', () => {
     sysctl.icmp_ratelimit = 0
     expect(to(1, 1000, 0)).to.equal(1000)
     sysctl.icmp_ratelimit = 100
-    expect(to(1, 1000, 0)).to.equal(6)
+    expect(to(1, 1000, 0)).to.equal(0) // as in Linux nothing was left in its bucket
     expect(to(1, 1000, SECOND / 5)).to.equal(2)
+    expect(to(2, 1000, 0)).to.equal(6)
+  })
+
+  it('"no route" is paid for twice out of one bucket, so that two go at once, as from Linux', () => {
+    const { limit } = setUp()
+    const report = (now: number): boolean =>
+      limit.take(1, now, SECOND, 5 * SECOND) && limit.allowDestination(1, now)
+    expect([report(0), report(0), report(0), report(0)]).to.deep.equal([true, true, false, false])
+    expect(report(SECOND)).to.equal(false) // the first second pays for one of the two
+    expect(report(3 * SECOND)).to.equal(true)
   })
 
   it('limits all together to the burst, then to icmp_msgs_per_sec, in steps of 20 ms', () => {

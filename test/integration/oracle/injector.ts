@@ -141,11 +141,16 @@ async function handle(request: Request): Promise<Response> {
       const refused: number[] = []
       for (const { device, bytes } of request.packets) refused.push(Math.min(0, wires.get(device)!.write(bytes)))
       await sleep(Math.max(1, request.wait))
-      await turn()
-      await turn()
+      const received = (): WirePacket[] => [...wires.values()].flatMap((wire) => wire.received)
+      // What was sent is in the devices' queues by now: it only has to be read.
+      for (let before = -1; before !== received().length; ) {
+        before = received().length
+        await turn()
+        await turn()
+      }
       return {
         refused,
-        received: [...wires.values()].flatMap((wire) => wire.received),
+        received: received(),
         ...(typeof trace === 'string' ? {} : { drops: trace.take() }),
       }
     }

@@ -290,13 +290,15 @@ for (const [name, src] of Object.entries(ODD_SOURCES)) {
 oddSources['0.0.0.0 to 0.0.0.0'] = ping('0.0.0.0', '0.0.0.0')
 const oddDestinations: Record<string, Bytes> = {}
 for (const [name, dst] of Object.entries(ODD_DESTINATIONS)) {
-  oddDestinations[`echo to ${name}`] = ping(PEER, dst)
-  oddDestinations[`closed port at ${name}`] = closed({ dst })
-  oddDestinations[`timestamp request to ${name}`] = ip({ src: PEER, dst, payload: icmp({ type: 13, data: pattern(12) }) })
-  oddDestinations[`protocol 253 to ${name}`] = ip({ src: PEER, dst, protocol: 253, payload: pattern(30) })
-  oddDestinations[`mask request to ${name}`] = ip({ src: PEER, dst, payload: icmp({ type: 17, data: pattern(4) }) })
-  oddDestinations[`echo reply to ${name}`] = ip({ src: PEER, dst, payload: icmp({ type: 0, data: pattern(4) }) })
-  oddDestinations[`fragment to ${name}`] = ip({ src: PEER, dst, mf: true, protocol: 253, payload: pattern(16) })
+  // What the kernel forwards and the stack does not must not count against the redirects to the usual sender.
+  const src = /^(0\.|class E)/.test(name) ? '10.9.0.31' : PEER
+  oddDestinations[`echo to ${name}`] = ping(src, dst)
+  oddDestinations[`closed port at ${name}`] = closed({ src, dst })
+  oddDestinations[`timestamp request to ${name}`] = ip({ src, dst, payload: icmp({ type: 13, data: pattern(12) }) })
+  oddDestinations[`protocol 253 to ${name}`] = ip({ src, dst, protocol: 253, payload: pattern(30) })
+  oddDestinations[`mask request to ${name}`] = ip({ src, dst, payload: icmp({ type: 17, data: pattern(4) }) })
+  oddDestinations[`echo reply to ${name}`] = ip({ src, dst, payload: icmp({ type: 0, data: pattern(4) }) })
+  oddDestinations[`fragment to ${name}`] = ip({ src, dst, mf: true, protocol: 253, payload: pattern(16) })
 }
 
 const udps: Record<string, Bytes> = {
@@ -441,7 +443,7 @@ const forwards: Record<string, Bytes> = {
   'source is a directed broadcast': forwarded({ src: '10.9.0.255' }),
   'source of class E': forwarded({ src: '250.0.0.1' }),
   'destination 255.255.255.255 (fwd-dst-bcast)': forwarded({ dst: '255.255.255.255' }),
-  'destination 241.2.3.4 (fwd-dst-classe)': forwarded({ dst: '241.2.3.4' }),
+  'destination 241.2.3.4 (fwd-dst-classe)': forwarded({ src: '10.9.0.31', dst: '241.2.3.4' }),
   'directed broadcast of the other net (fwd-dbcast)': forwarded({ dst: '10.8.0.255' }),
   'the other net itself': forwarded({ dst: '10.8.0.0' }),
   'echo to the other address (fwd-other-if)': ping(PEER, NEAR_FAR),
@@ -594,6 +596,15 @@ const circling: Step[] = each({
   'a fragment forwarded to lo': ip({ src: PEER, dst: '203.0.113.9', ttl: 3, mf: true, protocol: 17, payload: pattern(16) }),
 })
 
+/** Packets of this host that do not fit loopback, and such that are forwarded to it. */
+const narrowLoopback: Setup = { ...viaLoopback, mtu: { lo: 700 } }
+const tooBigForLoopback: Step[] = each({
+  'an answer that goes round lo in pieces': ping('203.0.113.9', HOST, { payload: echoRequest(1400) }),
+  'forwarded in pieces': closed({ dst: '203.0.113.9', ttl: 3 }, 1000),
+  'forwarded with DF': closed({ dst: '203.0.113.9', ttl: 3, df: true }, 1000),
+  'forwarded with DF from far away': closed({ src: '198.51.100.1', dst: '203.0.113.9', ttl: 3, df: true }, 1000),
+})
+
 const scenario = (name: string, setup: Setup, steps: readonly Step[]): Scenario => ({ name, setup, steps })
 const withSysctl = (setup: Setup, sysctl: Record<string, number>): Setup => ({
   ...setup,
@@ -679,6 +690,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario('redirects, any gateway', withSysctl(host, { ...everyConf('shared_media', 0), ...everyConf('secure_redirects', 0) }), redirects),
   scenario('a default route through lo', viaLoopback, circling),
   scenario('a default route through lo, not a router', withSysctl(viaLoopback, { ip_forward: 0 }), circling),
+  scenario('a default route through a narrow lo', narrowLoopback, tooBigForLoopback),
   scenario('error rate by destination (icmp-ratelimit)', withSysctl(host, { icmp_ratelimit: 1000 }), [
     { title: '20 closed ports at once', packets: on('tun0', ...Array.from({ length: 20 }, () => closed())) },
     { title: '20 from another', packets: on('tun0', ...Array.from({ length: 20 }, () => closed({ src: '10.9.0.3' }))) },

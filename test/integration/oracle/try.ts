@@ -1,4 +1,5 @@
-import { comparable, describePacket } from './outcome.ts'
+import { compare } from './differences.ts'
+import { comparable } from './outcome.ts'
 import { KernelOracle } from './kernel-oracle.ts'
 import { SCENARIOS } from './scenarios.ts'
 import { StackSide } from './stack-side.ts'
@@ -18,20 +19,14 @@ try {
     const t2 = Date.now()
     let badHere = 0
     for (const step of scenario.steps) {
-      let k, s
+      let lines: string[]
       try {
-      k = comparable(await kernel.run(step), step.packets, kernel.counterNames)
-      s = comparable(stack.run(step), step.packets, kernel.counterNames)
+      const k = comparable(await kernel.run(step), step.packets, kernel.counterNames)
+      const s = comparable(stack.run(step), step.packets, kernel.counterNames)
+      lines = compare(k, s, step, scenario.setup, kernel.noTrace === undefined)
       } catch (e) { console.log('ERR', scenario.name, step.title, (e as Error).message); continue }
       steps++
-      const lines: string[] = []
-      for (const key of ['sent', 'counters', 'drops', 'links', 'routes'] as const) {
-        if (k[key].join('\n') === s[key].join('\n')) continue
-        const onlyK = k[key].filter((l) => !s[key].includes(l)), onlyS = s[key].filter((l) => !k[key].includes(l))
-        lines.push(`   ${key}:`, ...onlyK.map((l) => `     K ${l.slice(0, 420)}`), ...onlyS.map((l) => `     S ${l.slice(0, 420)}`))
-        if (onlyK.length + onlyS.length === 0) lines.push(`     order/count: K ${k[key].length} S ${s[key].length}`)
-      }
-      if (lines.length > 0) { bad++; badHere++; if (badHere < 80) console.log(`## ${scenario.name} / ${step.title}\n${lines.join('\n')}`) }
+      if (lines.length > 0) { bad++; badHere++; if (badHere < 80) console.log(`## ${scenario.name} / ${step.title}\n${lines.map((l) => '    ' + l.slice(0, 420)).join('\n')}`) }
     }
     console.log(`== ${scenario.name}: ${badHere} of ${scenario.steps.length} differ; setup ${t2 - t} ms, all ${Date.now() - t} ms`)
     } catch (e) { console.log('ERR', scenario.name, (e as Error).stack) }

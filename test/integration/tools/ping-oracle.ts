@@ -2,8 +2,9 @@
  * One host that pings twice: a stack behind a TUN, and a kernel behind a veth pair that is named and addressed
  * alike. What ping prints must be the same but for times. The stack's answers are thereby the kernel's.
  */
-import { type Namespace, parsePing, type PingSummary, type Result, type Testbed } from '../netns.ts'
+import { type Namespace, type PingSummary, parsePing, type Testbed } from '../netns.ts'
 import { StackProcess } from './stack-process.ts'
+import { masked } from './tool-output.ts'
 
 const KERNEL = '10.9.0.1/24'
 const STACK = '10.9.0.2/24'
@@ -15,7 +16,6 @@ export interface PingPair {
   stack: string
   kernel: string
   /** By the stack. */
-  result: Result
   summary: PingSummary
 }
 
@@ -65,19 +65,7 @@ export class PingOracle {
     return {
       stack: masked(result),
       kernel: masked(kernel),
-      result,
       summary: parsePing(result.stdout),
     }
   }
-}
-
-/** What does not depend on when, and how fast, it ran. */
-function masked({ stdout, stderr, status }: Result): string {
-  const text = stdout
-    .replace(/time=[\d.]+ ms/g, 'time=…')
-    .replace(/ time \d+ms$/m, '')
-    .replace(/^rtt .*$/m, 'rtt …')
-    .replace(/-?\d+ absolute/g, '… absolute')
-    .replace(/^(TS: |)\t((?:[\d.]+\t|)) *-?\d+$/gm, '$1\t$2…')
-  return `${text}${stderr}status ${status}`
 }

@@ -103,7 +103,12 @@ describe('ping', function () {
         tuns: [{ name: 'tun0', kernel: '10.9.0.1/24', address: '10.9.0.2/24' }],
       })
       const { stdout } = await host.run('ping -f -q -c 20000 10.9.0.2')
-      expect(parsePing(stdout)).to.include({ transmitted: 20_000, received: 20_000, duplicates: 0, errors: 0 })
+      expect(parsePing(stdout)).to.include({
+        transmitted: 20_000,
+        received: 20_000,
+        duplicates: 0,
+        errors: 0,
+      })
       expect(await stack.call('counters')).to.include({
         IpInReceives: 20_000,
         IpInDelivers: 20_000,

@@ -1,6 +1,5 @@
 /** A stack in a program of its own (stack-program.ts), as a test uses it: configured, started, asked, ended. */
-import type { Namespace } from '../netns.ts'
-import type { Process } from '../netns.ts'
+import type { Namespace, Process } from '../netns.ts'
 import type { Request, Response, StackConfig } from './stack-config.ts'
 import type { Methods } from './stack-program.ts'
 
@@ -49,7 +48,10 @@ export class StackProcess {
     const before = await this.call('counters')
     await action()
     const after = await this.call('counters')
-    const changes = Object.entries(after).map(([name, n]): [string, number] => [name, n - (before[name] ?? 0)])
+    const changes = Object.entries(after).map(([name, n]): [string, number] => [
+      name,
+      n - (before[name] ?? 0),
+    ])
     return Object.fromEntries(changes.filter(([, change]) => change !== 0))
   }
 }

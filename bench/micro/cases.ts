@@ -1,0 +1,33 @@
+/** The micro-benchmarks by name. Each runs in a process of its own, so that none is compiled for another's types. */
+import * as checksums from './checksums.ts'
+import * as echoes from './echoes.ts'
+import * as headers from './headers.ts'
+import * as lookups from './lookups.ts'
+import * as memory from './memory.ts'
+import type { Timing } from './timing.ts'
+
+export type Case = (timing: Timing) => number | Promise<number>
+
+export const CASES: Readonly<Record<string, Case>> = {
+  ...Object.fromEntries(
+    [20, 84, 1500, 65536].flatMap((length) => [
+      [`checksum ${length}`, checksums.ours(length)],
+      [`byte loop ${length}`, checksums.byteLoop(length)],
+    ]),
+  ),
+  'parse hot': headers.parseHot,
+  'parse cold': headers.parseCold,
+  'emit hot': headers.emitHot,
+  'emit cold': headers.emitColdTimed,
+  ...Object.fromEntries(
+    [10, 1000, 100_000].flatMap((count) => [
+      [`fib ${count}`, lookups.trie(count)],
+      [`maps ${count}`, lookups.maps(count)],
+    ]),
+  ),
+  answered: echoes.answered,
+  'over pipe': echoes.overPipe,
+  'over loopback': echoes.overLoopback,
+  'bytes per echo': memory.perEcho,
+  'stack size': memory.stackSize,
+}

@@ -1,0 +1,344 @@
+/**
+ * `ip route add` and its kin: the words of a route, with what iproute2 fills in by itself (table and scope by
+ * type), and the request that is made of them.
+ */
+import { Errno } from '../errors.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import type { NexthopConfig, RouteConfig } from '../route/fib-types.ts'
+import { Metric, NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
+import { type Command, findDevice, usage } from './command.ts'
+import { Family, parseHost, parsePrefix, parseTime, parseUnsigned } from './grammar.ts'
+import { dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
+import { Exit, Status, talk } from './outcome.ts'
+import { abbreviates, abbreviatesAny, garbage, type Words, wrong } from './words.ts'
+
+export type RouteVerb = 'add' | 'change' | 'replace' | 'prepend' | 'append' | 'test' | 'delete'
+
+/** What the words say; what they leave out is filled in afterwards. */
+interface Request {
+  family: number
+  prefix: number
+  prefixLength: number
+  destinationGiven: boolean
+  type: number | undefined
+  table: number | undefined
+  scope: number | undefined
+  protocol: number | undefined
+  tos: number
+  priority: number
+  prefsrc: number
+  gateway: number
+  gatewayGiven: boolean
+  device: string | undefined
+  onlink: boolean
+  realms: number
+  nexthopId: number
+  metrics: Map<number, number>
+  locks: number
+  nexthops: NexthopConfig[] | undefined
+  /** An address of no length was sent: the kernel takes none such. */
+  malformed: boolean
+}
+
+/** Metrics that are plain numbers, in the order of comparison; the first three must be whole. */
+const NUMBERS: readonly (readonly [string, number, string, boolean])[] = [
+  ['mtu', Metric.MTU, 'mtu', true],
+  ['hoplimit', Metric.HOPLIMIT, 'hoplimit', true],
+  ['advmss', Metric.ADVMSS, 'mss', true],
+  ['reordering', Metric.REORDERING, 'reordering', false],
+  ['window', Metric.WINDOW, 'window', false],
+  ['cwnd', Metric.CWND, 'cwnd', false],
+  ['initcwnd', Metric.INITCWND, 'initcwnd', false],
+  ['initrwnd', Metric.INITRWND, 'initrwnd', false],
+]
+
+const FASTOPEN_NO_COOKIE = 17
+
+export function modifyRoute(command: Command, words: Words, verb: RouteVerb): number {
+  const request = emptyRequest(command.options.family)
+  while (!words.done) {
+    if (words.word === 'nexthop') {
+      request.nexthops = []
+      break
+    }
+    parseWord(request, words)
+    words.skip()
+  }
+  if (!request.destinationGiven) throw usage('route')
+  let device: NetDevice | undefined
+  if (request.device !== undefined) {
+    device = findDevice(command, request.device)
+    if (device === undefined) return Status.REFUSED
+  }
+  if (request.nexthops !== undefined) parseNexthops(command, words, request)
+  const config = routeConfig(request, verb === 'delete', device)
+  return talk(command.output, () => apply(command, request, config, verb))
+}
+
+function emptyRequest(family: number): Request {
+  return {
+    family,
+    prefix: 0,
+    prefixLength: 0,
+    destinationGiven: false,
+    type: undefined,
+    table: undefined,
+    scope: undefined,
+    protocol: undefined,
+    tos: 0,
+    priority: 0,
+    prefsrc: 0,
+    gateway: 0,
+    gatewayGiven: false,
+    device: undefined,
+    onlink: false,
+    realms: 0,
+    nexthopId: 0,
+    metrics: new Map(),
+    locks: 0,
+    nexthops: undefined,
+    malformed: false,
+  }
+}
+
+function host(request: Request, word: string, family = request.family): number {
+  const found = parseHost(word, family)
+  request.family ||= found.family
+  if (found.absent) request.malformed = true
+  return found.address
+}
+
+/** Takes the present word and what belongs to it; stands on the last of them afterwards. @throws Exit */
+function parseWord(request: Request, words: Words): void {
+  const { word } = words
+  if (word === 'src') request.prefsrc = host(request, words.next())
+  else if (word === 'as') {
+    words.next()
+    host(request, words.skipKeyword('to'))
+  } else if (word === 'via') {
+    if (request.gatewayGiven) throw wrong(word, 'use nexthop syntax to specify multiple via')
+    request.gatewayGiven = true
+    words.next()
+    request.gateway = host(request, words.skipKeyword('inet'))
+  } else if (word === 'from') {
+    request.family ||= parsePrefix(words.next(), request.family).family
+  } else if (word === 'tos' || abbreviates(word, 'dsfield')) {
+    request.tos = value(words.next(), dsfields.parse(words.word), '"tos" value is invalid')
+  } else if (word === 'expires') value(words.next(), parseUnsigned(words.word), '"expires" value is invalid')
+  else if (abbreviatesAny(word, 'metric', 'priority') || word === 'preference') {
+    request.priority = value(words.next(), parseUnsigned(words.word), '"metric" value is invalid')
+  } else if (word === 'scope') {
+    request.scope = value(words.next(), scopes.parse(words.word), 'invalid "scope" value')
+  } else if (!parseMetric(request, words)) parseRest(request, words)
+}
+
+/** What the order of comparison puts after the metrics. */
+function parseRest(request: Request, words: Words): void {
+  const { word } = words
+  if (abbreviates(word, 'realms')) {
+    request.realms = value(words.next(), parseRealms(words.word), '"realm" value is invalid')
+  } else if (word === 'onlink') request.onlink = true
+  else if (word === 'nhid') {
+    request.nexthopId = value(words.next(), parseUnsigned(words.word), '"id" value is invalid')
+  } else if (abbreviates(word, 'protocol')) {
+    request.protocol = value(words.next(), protocols.parse(words.word), '"protocol" value is invalid')
+  } else if (abbreviates(word, 'table')) {
+    request.table = value(words.next(), tables.parse(words.word), '"table" value is invalid')
+  } else if (abbreviates(word, 'vrf')) throw wrong(words.next(), 'Invalid VRF')
+  else if (word === 'dev' || word === 'oif') request.device = words.next()
+  else if (abbreviates(word, 'pref')) {
+    // The preference of RFC 4191, which only IPv6 heeds.
+    if (!['low', 'medium', 'high'].includes(words.next())) {
+      value(words.word, parseUnsigned(words.word, 255), '"pref" value is invalid')
+    }
+  } else if (word === 'ttl-propagate') {
+    if (!abbreviatesAny(words.next(), 'enabled', 'disabled')) {
+      throw wrong(words.word, '"ttl-propagate" value is invalid')
+    }
+  } else if (abbreviates(word, 'fastopen_no_cookie')) {
+    request.metrics.set(FASTOPEN_NO_COOKIE, flag(words, 'fastopen_no_cookie'))
+  } else parseDestination(request, words)
+}
+
+function parseDestination(request: Request, words: Words): void {
+  words.skipKeyword('to')
+  const type = /^[0-9]/.test(words.word) ? undefined : parseRouteType(words.word)
+  if (type !== undefined) {
+    request.type = type
+    words.next()
+  }
+  if (abbreviates(words.word, 'help')) throw usage('route')
+  if (request.destinationGiven) throw garbage('to', words.word)
+  const destination = parsePrefix(words.word, request.family)
+  request.family ||= destination.family
+  request.prefix = destination.address
+  request.prefixLength = destination.length
+  request.destinationGiven = true
+}
+
+/** A metric of the path: `mtu [lock] 1400`. False if the word is none. */
+function parseMetric(request: Request, words: Words): boolean {
+  const { word } = words
+  const number = NUMBERS.find(([name, , , whole]) => (whole ? word === name : abbreviates(word, name)))
+  // `rtt` and `rto_min` stand before `window` and what follows it, and `reordering` before them.
+  if (word === 'rtt') setTime(request, words, Metric.RTT, 'rtt', 8, true)
+  else if (word === 'rto_min') {
+    request.locks |= 1 << Metric.RTO_MIN
+    setTime(request, words, Metric.RTO_MIN, 'rto_min', 1, false)
+  } else if (number !== undefined) {
+    const [, metric, name] = number
+    lock(request, words, metric)
+    const max = metric === Metric.HOPLIMIT ? 255 : 0xffffffff
+    const amount = value(words.word, parseUnsigned(words.word, max), `"${name}" value is invalid`)
+    request.metrics.set(metric, amount)
+  } else if (abbreviates(word, 'features')) {
+    if (words.next() !== 'ecn') throw wrong(words.word, '"features" value not valid')
+    request.metrics.set(Metric.FEATURES, 1)
+  } else if (abbreviates(word, 'quickack')) request.metrics.set(Metric.QUICKACK, flag(words, 'quickack'))
+  else if (abbreviates(word, 'rttvar')) setTime(request, words, Metric.RTTVAR, 'rttvar', 4, true)
+  else if (abbreviates(word, 'ssthresh')) {
+    lock(request, words, Metric.SSTHRESH)
+    const amount = value(words.word, parseUnsigned(words.word), '"ssthresh" value is invalid')
+    request.metrics.set(Metric.SSTHRESH, amount)
+  } else return false
+  return true
+}
+
+/** Goes on to the value of a metric, past `lock`. */
+function lock(request: Request, words: Words, metric: number): void {
+  if (words.next() !== 'lock') return
+  request.locks |= 1 << metric
+  words.next()
+}
+
+function setTime(
+  request: Request,
+  words: Words,
+  metric: number,
+  name: string,
+  scale: number,
+  lockable: boolean,
+): void {
+  if (lockable) lock(request, words, metric)
+  else words.next()
+  const time = parseTime(words.word)
+  if (time === undefined) throw wrong(words.word, `"${name}" value is invalid`)
+  request.metrics.set(metric, time.raw ? time.value : time.value * scale)
+}
+
+function flag(words: Words, name: string): number {
+  const number = value(words.next(), parseUnsigned(words.word), `"${name}" value is invalid`)
+  if (number > 1) throw wrong(words.word, `"${name}" value should be 0 or 1`)
+  return number
+}
+
+function value(word: string, parsed: number | undefined, why: string): number {
+  if (parsed === undefined) throw wrong(word, why)
+  return parsed
+}
+
+/** `nexthop via G dev D weight N …`, to the end of the line. @throws Exit */
+function parseNexthops(command: Command, words: Words, request: Request): void {
+  while (!words.done) {
+    if (words.word !== 'nexthop') {
+      const text = `Error: "nexthop" or end of line is expected instead of "${words.word}"`
+      throw new Exit(Status.USAGE, text)
+    }
+    if (words.left <= 1) throw new Exit(Status.USAGE, 'Error: unexpected end of line after "nexthop"')
+    words.skip()
+    request.nexthops!.push(parseNexthop(command, words, request))
+  }
+}
+
+function parseNexthop(command: Command, words: Words, request: Request): NexthopConfig {
+  const hop: NexthopConfig = {}
+  for (; !words.done; words.skip()) {
+    const { word } = words
+    if (word === 'via') {
+      words.next()
+      hop.gateway = host(request, words.skipKeyword('inet'))
+    } else if (word === 'dev') {
+      const device = findDevice(command, words.next())
+      if (device === undefined) throw new Exit(Status.USAGE, 'Error: cannot parse nexthop')
+      hop.device = device
+    } else if (word === 'weight') {
+      const weight = value(words.next(), parseUnsigned(words.word, 256), '"weight" is invalid')
+      if (weight === 0) throw wrong(words.word, '"weight" is invalid')
+      hop.weight = weight
+    } else if (word === 'onlink') hop.onlink = true
+    else if (abbreviates(word, 'realms')) {
+      hop.tclassid = value(words.next(), parseRealms(words.word), '"realm" value is invalid')
+    } else break
+  }
+  return hop
+}
+
+/** Types whose routes iproute2 puts into table `local`. */
+const LOCAL_TYPES: readonly number[] = [RouteType.LOCAL, RouteType.BROADCAST, RouteType.NAT, RouteType.ANYCAST]
+
+function routeConfig(request: Request, deletion: boolean, device: NetDevice | undefined): RouteConfig {
+  const type = request.type ?? (deletion ? RouteType.UNSPEC : RouteType.UNICAST)
+  const config: RouteConfig = {
+    prefix: request.prefix,
+    prefixLength: request.prefixLength,
+    tos: request.tos,
+    type,
+    table: request.table ?? (LOCAL_TYPES.includes(type) ? RouteTable.LOCAL : RouteTable.MAIN),
+    scope: request.scope ?? defaultScope(request, type, deletion),
+    protocol: request.protocol ?? (deletion ? RouteProtocol.UNSPEC : RouteProtocol.BOOT),
+    priority: request.priority,
+    prefsrc: request.prefsrc,
+    gateway: request.gateway,
+    onlink: request.onlink,
+    tclassid: request.realms,
+  }
+  if (device !== undefined) config.device = device
+  if (request.metrics.size > 0) {
+    if (request.locks !== 0) request.metrics.set(Metric.LOCK, request.locks)
+    config.metrics = request.metrics
+  }
+  if (request.nexthops !== undefined) config.nexthops = request.nexthops
+  return config
+}
+
+function defaultScope(request: Request, type: number, deletion: boolean): number {
+  if (type === RouteType.LOCAL || type === RouteType.NAT) return Scope.HOST
+  if (type === RouteType.BROADCAST || type === RouteType.MULTICAST || type === RouteType.ANYCAST) return Scope.LINK
+  if (deletion) return Scope.NOWHERE
+  const indirect = request.gatewayGiven || request.nexthops !== undefined || request.nexthopId !== 0
+  return type === RouteType.UNICAST && !indirect ? Scope.LINK : Scope.UNIVERSE
+}
+
+/** @throws NetlinkError */
+function apply({ stack }: Command, request: Request, config: RouteConfig, verb: RouteVerb): void {
+  const { fib } = stack.routing
+  const refuse = (extack: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'route')
+  if (request.family === Family.INET6 || request.family === Family.PACKET) {
+    throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
+  }
+  if (request.malformed) throw refuse('Attribute failed policy validation')
+  if (request.nexthopId !== 0) {
+    const own = request.gateway !== 0 || request.device !== undefined || request.nexthops !== undefined
+    if (own) throw refuse('Nexthop specification and nexthop id are mutually exclusive')
+    if (verb !== 'delete') throw refuse('Nexthop id does not exist')
+  }
+  if (verb === 'delete') fib.deleteRoute(config)
+  else if (verb === 'test') test(stack.routing.fib, config)
+  else fib.addRoute(config, verb)
+}
+
+/** Would it be there already? Nothing is added; a table that is not there is made, as by Linux. */
+function test(fib: Command['stack']['routing']['fib'], config: RouteConfig): void {
+  fib.addRoute(config, 'add')
+  for (const alias of fib.dump(config.table ?? RouteTable.MAIN)) {
+    const same =
+      alias.prefix === config.prefix &&
+      alias.prefixLength === config.prefixLength &&
+      alias.tos === config.tos &&
+      alias.info.priority >>> 0 === config.priority! >>> 0
+    if (!same) continue
+    fib.removeAlias(alias)
+    break
+  }
+  throw new NetlinkError(Errno.ENOENT, undefined, 'route')
+}

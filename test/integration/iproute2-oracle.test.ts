@@ -1,0 +1,128 @@
+/**
+ * iproute2 as oracle: one random batch of commands is given to `ip -force -batch` in a network namespace and to
+ * `ipBatch` on a stack with the same devices, and every line that either prints must be the same. Needs root.
+ * IPROUTE2_ORACLE_SEED and IPROUTE2_ORACLE_COMMANDS repeat or lengthen a run.
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { expect } from 'chai'
+import { ip, runBatch } from '../../lib/iproute2/ip.ts'
+import { Output } from '../../lib/iproute2/outcome.ts'
+import { Random } from '../../lib/random/random.ts'
+import { seededRandom } from '../../lib/random/seeded.ts'
+import { Stack } from '../../lib/stack/stack.ts'
+import { IdleTun } from '../iproute2/idle-tun.ts'
+import { CommandGenerator, SINGLE_COMMANDS, TEARDOWN } from '../iproute2/random-commands.ts'
+
+const SEED = Number(process.env['IPROUTE2_ORACLE_SEED'] ?? 20251122)
+const COMMANDS = Number(process.env['IPROUTE2_ORACLE_COMMANDS'] ?? 250)
+const SEQUENCES = 4
+const DEVICES = ['tun0', 'tun1']
+
+/** What the state looks like, asked after every few commands. */
+const SURVEY = [
+  'address show',
+  'link show',
+  'route show',
+  'route show table all',
+  'rule show',
+]
+
+interface Answer {
+  /** What each command printed, on both streams together. */
+  texts: string[]
+  status: number
+}
+
+/** Marks the end of a command's output: a word that is no object, and fails softly. */
+const marker = (index: number): string => `@${index}@`
+const MARKER = /^Object "@\d+@" is unknown, try "ip help"\.\nCommand failed -:\d+\n/m
+
+/** The batch with a marker after every command. */
+function marked(commands: readonly string[]): string {
+  return `${commands.map((command, index) => `${command}\n${marker(index)}`).join('\n')}\n`
+}
+
+function split(both: string, status: number): Answer {
+  const texts = both.split(new RegExp(MARKER, 'gm'))
+  return { texts: texts.slice(0, -1).concat(texts.at(-1) === '' ? [] : texts.slice(-1)), status }
+}
+
+describe('iproute2 against the real one', function () {
+  this.timeout(120_000)
+  const namespace = `tunstack-${process.pid}-iproute2`
+
+  before(() => console.log(`      ${execFileSync('ip', ['-V'], { encoding: 'utf8' }).trim()}`))
+
+  beforeEach(() => {
+    execFileSync('ip', ['netns', 'add', namespace])
+    for (const which of ['all', 'default', 'lo']) {
+      const setting = `net.ipv6.conf.${which}.disable_ipv6=1`
+      execFileSync('ip', ['netns', 'exec', namespace, 'sysctl', '-qw', setting])
+    }
+    for (const name of DEVICES) {
+      execFileSync('ip', ['-n', namespace, 'tuntap', 'add', 'dev', name, 'mode', 'tun'])
+    }
+  })
+  afterEach(() => void execFileSync('ip', ['netns', 'del', namespace]))
+
+  function kernel(commands: readonly string[]): Answer {
+    const script = `exec ip -n ${namespace} -force -batch - 2>&1`
+    const run = spawnSync('sh', ['-c', script], { input: marked(commands), encoding: 'utf8', timeout: 60_000 })
+    return split(run.stdout, run.status ?? -1)
+  }
+
+  function ours(stack: Stack, commands: readonly string[]): Answer {
+    const output = new Output()
+    const { status } = runBatch(stack, output, marked(commands), true, '-')
+    return split(output.both, status)
+  }
+
+  function newStack(): Stack {
+    const stack = new Stack({ loopbackUp: false })
+    for (const name of DEVICES) stack.addDevice(new IdleTun(name), { up: false })
+    return stack
+  }
+
+  for (let sequence = 0; sequence < SEQUENCES; sequence++) {
+    const seed = SEED + sequence
+    it(`prints the same for ${COMMANDS} random commands, seed ${seed}`, async () => {
+      const generator = new CommandGenerator(new Random(seededRandom(seed)), sequence % 2 === 1)
+      const commands: string[] = ['link set lo up', 'link set tun0 up']
+      while (commands.length < COMMANDS) {
+        commands.push(generator.next())
+        if (commands.length % 12 === 0) commands.push(...SURVEY)
+      }
+      commands.push(...SURVEY)
+      const stack = newStack()
+      const theirs = kernel(commands)
+      const own = ours(stack, commands)
+      const first = commands.findIndex((_, index) => own.texts[index] !== theirs.texts[index])
+      if (first >= 0) {
+        const before = commands.slice(0, first + 1).filter((command) => !SURVEY.includes(command))
+        const context = `seed ${seed}, at '${commands[first]}' after\n${before.join('\n')}\n`
+        expect(own.texts[first], context).to.equal(theirs.texts[first])
+      }
+      expect(own.status, `status, seed ${seed}`).to.equal(theirs.status)
+      await stack.close()
+    })
+  }
+
+  it('prints the same for single commands, and ends with the same status', async () => {
+    const stack = newStack()
+    for (const command of SINGLE_COMMANDS) {
+      const args = ['-n', namespace, ...command.split(' ')]
+      const run = spawnSync('ip', args, { encoding: 'utf8' })
+      const theirs = { stdout: run.stdout, stderr: run.stderr, status: run.status }
+      const own = ip(stack, command)
+      expect({ ...own }, command).to.deep.equal(theirs)
+    }
+    await stack.close()
+  })
+
+  it('leaves nothing behind that the flush of everything would not take', async () => {
+    const stack = newStack()
+    const commands = [...TEARDOWN, ...SURVEY]
+    expect(ours(stack, commands)).to.deep.equal(kernel(commands))
+    await stack.close()
+  })
+})
