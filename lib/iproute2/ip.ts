@@ -15,6 +15,8 @@ import { rule } from './rule.ts'
 import { batchLines, tokenize } from './tokenizer.ts'
 import { abbreviates, Words } from './words.ts'
 
+export type { IpResult } from './outcome.ts'
+
 /** In iproute2's order: `a` is address, `r` is route, `l` is link. */
 const OBJECTS: readonly (readonly [string, Handler])[] = [
   ['address', address],

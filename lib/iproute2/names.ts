@@ -196,8 +196,8 @@ const ABBREVIATED_TYPES = [
   ['throw', RouteType.THROW],
 ] as const
 
-export function formatRouteType(type: number): string {
-  return ROUTE_TYPE_NAMES[type] ?? `${type}`
+export function formatRouteType(type: number, numeric = false): string {
+  return (numeric ? undefined : ROUTE_TYPE_NAMES[type]) ?? `${type}`
 }
 
 export function parseRouteType(word: string): number | undefined {

@@ -48,7 +48,7 @@ export function formatRoute(command: Command, route: RouteMessage, shown: RouteF
   const { details, numeric } = options
   const { cached } = route
   let text = ''
-  if (route.type !== RouteType.UNICAST || details) text += `${formatRouteType(route.type)} `
+  if (route.type !== RouteType.UNICAST || details) text += `${formatRouteType(route.type, numeric)} `
   text += `${formatPrefix(route)} `
   if (cached !== null && cached.source !== 0) text += `from ${formatIpv4(cached.source)} `
   if (route.tos !== 0 && shown.tos === undefined) text += `tos ${dsfields.format(route.tos, numeric)} `

@@ -26,7 +26,7 @@ export function formatRule({ options }: Command, rule: FibRule): string {
     if (rule.suppressGroup !== -1) text += ` suppress_ifgroup ${groups.format(rule.suppressGroup, numeric)}`
   }
   if (rule.tclassid !== 0) text += ` realms ${formatRealms(rule.tclassid, numeric)}`
-  text += actionText(rule)
+  text += actionText(rule, numeric)
   const named = rule.protocol !== RouteProtocol.UNSPEC && rule.protocol !== RouteProtocol.KERNEL
   if (named || options.details) text += ` proto ${protocols.format(rule.protocol, numeric)}`
   return `${text}\n`
@@ -54,7 +54,7 @@ function portsText({ first, last }: NumberRange): string {
   return first === last ? `${first}` : `${first}-${last}`
 }
 
-function actionText({ action, target, gotoRule }: FibRule): string {
+function actionText({ action, target, gotoRule }: FibRule, numeric: boolean): string {
   switch (action) {
     case RuleAction.TO_TBL:
       return ''
@@ -63,6 +63,6 @@ function actionText({ action, target, gotoRule }: FibRule): string {
     case RuleAction.NOP:
       return ' nop'
     default:
-      return ` ${formatRouteType(action)}`
+      return ` ${formatRouteType(action, numeric)}`
   }
 }

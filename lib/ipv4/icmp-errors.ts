@@ -31,12 +31,13 @@ const INTERNETWORK_CONTROL = 0xc0
 /** 192.0.0.8: the source where this host has no address at all (RFC 7600 §3.2, Linux's INADDR_DUMMY). */
 const DUMMY_ADDRESS = 0xc0000008 | 0
 
-/** ICMP types that are not errors, as a bit mask. Every other type, known or not, counts as an error. */
+/**
+ * ICMP types that are not errors, as a bit mask. Every other type, known or not, counts as an error; so do, as in
+ * Linux, router discovery's, about which nobody needs to be told anything.
+ */
 const QUERY_TYPES =
   (1 << IcmpType.ECHO_REPLY) |
   (1 << IcmpType.ECHO) |
-  (1 << IcmpType.ROUTER_ADVERTISEMENT) |
-  (1 << IcmpType.ROUTER_SOLICITATION) |
   (1 << IcmpType.TIMESTAMP) |
   (1 << IcmpType.TIMESTAMP_REPLY) |
   (1 << IcmpType.INFO_REQUEST) |

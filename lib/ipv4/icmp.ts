@@ -20,6 +20,7 @@ import type { Ipv4 } from './ipv4.ts'
 /** Types above this are unknown to Linux (`NR_ICMP_TYPES`). */
 const LAST_TYPE = 18
 
+/** RFC 8335, PROBE. */
 const EXTENDED_ECHO = 42
 const EXTENDED_ECHO_REPLY = 43
 
@@ -64,10 +65,7 @@ export class Icmp implements TransportProtocol {
     if (end - at < ICMP_HEADER) return this.#error(packet, DropReason.PKT_TOO_SMALL, device)
     const type = bytes[at + ICMP_TYPE]!
     mib.icmpMsgIn[type]!++
-    // RFC 8335 PROBE: the request is never answered (`icmp_echo_enable_probe` is off), the reply was not asked for.
-    if (type === EXTENDED_ECHO) return ctx.consume(packet)
-    if (type === EXTENDED_ECHO_REPLY) return ctx.drop(packet, DropReason.NO_SOCKET, device)
-    if (type > LAST_TYPE) return this.#error(packet, DropReason.UNHANDLED_PROTO, device)
+    if (type === EXTENDED_ECHO) return ctx.consume(packet) // never answered: `icmp_echo_enable_probe` is off
 
     const route = packet.destination as Route
     if ((route.flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
@@ -85,6 +83,8 @@ export class Icmp implements TransportProtocol {
         return this.#error(packet, DropReason.INVALID_PROTO, device)
       }
     }
+    if (type === EXTENDED_ECHO_REPLY) return ctx.drop(packet, DropReason.NO_SOCKET, device)
+    if (type > LAST_TYPE) return this.#error(packet, DropReason.UNHANDLED_PROTO, device)
 
     switch (type) {
       case IcmpType.ECHO:

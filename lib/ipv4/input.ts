@@ -84,7 +84,6 @@ export class Ipv4Input {
 
     packet.networkHeader = start
     packet.transportHeader = start + headerLength
-    packet.iif = device.ifindex
 
     let route = packet.destination as Route | null
     if (route === null || route.family !== 4) {

@@ -32,7 +32,7 @@ export interface RuleConfig {
   iif?: string
   oif?: string
   mark?: number
-  /** All bits if absent. */
+  /** If absent, all bits for a mark other than 0, and none for 0: as Linux has it. */
   markMask?: number
   tos?: number
   protocolNumber?: number
@@ -114,7 +114,7 @@ export class FibRule {
     this.iif = ruleDevice(config.iif, devices)
     this.oif = ruleDevice(config.oif, devices)
     this.mark = (config.mark ?? 0) | 0
-    this.markMask = (config.markMask ?? (config.mark === undefined ? 0 : -1)) | 0
+    this.markMask = (config.markMask ?? (config.mark ? -1 : 0)) | 0
     this.tos = config.tos ?? 0
     this.protocolNumber = config.protocolNumber ?? 0
     this.sport = config.sport ?? ANY_PORT

@@ -8,7 +8,7 @@ import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { metricsOf, sameMetrics } from './fib-metrics.ts'
 import type { CompleteRoute, HopRequest } from './fib-request.ts'
-import { FibInfo, FibNexthop, FibResult } from './fib-types.ts'
+import { FibInfo, FibNexthop, FibResult, type NexthopConfig } from './fib-types.ts'
 import { Flow4 } from './flow.ts'
 import { NetlinkError, NexthopFlag, RouteTable, RouteType, Scope } from './rtnetlink.ts'
 
@@ -25,6 +25,7 @@ const PROPERTIES: readonly { readonly error: number; readonly scope: number }[] 
   { error: -Errno.EACCES, scope: Scope.UNIVERSE }, // prohibit
   { error: -Errno.EAGAIN, scope: Scope.UNIVERSE }, // throw
   { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // nat
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // xresolve
 ]
 
 /** Errors by route type, for the inner loop of a lookup. */

@@ -71,7 +71,6 @@ export class FibTable {
 
   /** @throws NetlinkError as Linux's `fib_table_insert` */
   add(config: CompleteRoute, mode: RouteAddMode): void {
-    checkPrefix(config.prefix, config.prefixLength)
     const info = this.#infos.obtain(config)
     try {
       this.#add(config, info, mode)
@@ -128,7 +127,6 @@ export class FibTable {
 
   /** @throws NetlinkError `ESRCH` if there is no such route, as Linux's `fib_table_delete` */
   delete(config: CompleteRoute): void {
-    checkPrefix(config.prefix, config.prefixLength)
     const node = this.trie.exact(config.prefix, config.prefixLength)
     let before: FibAlias | null = null
     for (let alias = node === 0 ? null : this.trie.head(node); alias !== null; alias = alias.next) {
@@ -227,7 +225,8 @@ function tailOf(alias: FibAlias): FibAlias {
   return tail
 }
 
-function checkPrefix(prefix: Ipv4Address, length: number): void {
+/** @throws NetlinkError `EINVAL` for a length that is none, and for bits beyond it */
+export function checkPrefix(prefix: Ipv4Address, length: number): void {
   if (!(length >= 0 && length <= 32)) {
     throw new NetlinkError(Errno.EINVAL, 'Invalid prefix length', 'route', length)
   }

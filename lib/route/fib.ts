@@ -8,10 +8,10 @@ import { isLimitedBroadcast, isMulticast, isZeronet } from '../address/ipv4-addr
 import type { DeviceTable, NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
-import { completeDeletion, completeRoute } from './fib-request.ts'
+import { type CompleteRoute, completeDeletion, completeRoute } from './fib-request.ts'
 import { type FibRule, FibRules, type RuleConfig } from './fib-rules.ts'
 import { FibInfos, type FibQuestions } from './fib-semantics.ts'
-import { FibTable } from './fib-table.ts'
+import { checkPrefix, FibTable } from './fib-table.ts'
 import { FibTrie } from './fib-trie.ts'
 import {
   type FibAlias,
@@ -147,9 +147,7 @@ export class Fib {
   /** @throws NetlinkError with Linux's errno and sentence */
   addRoute(config: RouteConfig, mode: RouteAddMode = 'add'): void {
     const route = completeRoute(config)
-    if ((route.tos & 3) !== 0) {
-      throw new NetlinkError(Errno.EINVAL, 'Invalid dsfield (tos): ECN bits must be 0', 'route', route.tos)
-    }
+    checkKey(route)
     this.#newTable(route.table).add(route, mode)
     if (route.type === RouteType.LOCAL) this.hasCustomLocalRoutes = true
     this.generation++
@@ -158,9 +156,7 @@ export class Fib {
   /** Removes the first route that matches all that is given. @throws NetlinkError `ESRCH`, `EINVAL` */
   deleteRoute(config: RouteConfig): void {
     const route = completeDeletion(config)
-    if ((route.tos & 3) !== 0) {
-      throw new NetlinkError(Errno.EINVAL, 'Invalid dsfield (tos): ECN bits must be 0', 'route', route.tos)
-    }
+    checkKey(route)
     const table = this.table(route.table)
     if (table === undefined) throw new NetlinkError(Errno.ESRCH, 'FIB table does not exist', 'route')
     table.delete(route)
@@ -399,4 +395,12 @@ function suppresses(rule: FibRule, result: FibResult): boolean {
   if (result.prefixLength <= rule.suppressPrefixLength) return true
   const device = result.info!.nexthops[0]!.device
   return rule.suppressGroup !== -1 && device !== null && device.group === rule.suppressGroup
+}
+
+/** What Linux looks at before it looks for, or makes, the table. */
+function checkKey({ tos, prefix, prefixLength }: CompleteRoute): void {
+  if ((tos & 3) !== 0) {
+    throw new NetlinkError(Errno.EINVAL, 'Invalid dsfield (tos): ECN bits must be 0', 'route', tos)
+  }
+  checkPrefix(prefix, prefixLength)
 }

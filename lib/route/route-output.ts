@@ -10,7 +10,6 @@ import {
   isLocalMulticast,
   isLoopback,
   isMulticast,
-  isZeronet,
 } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
@@ -112,7 +111,6 @@ function makeOutputRoute(
   }
   if (isLimitedBroadcast(flow.daddr)) type = RouteType.BROADCAST
   else if (isMulticast(flow.daddr)) type = RouteType.MULTICAST
-  else if (isZeronet(flow.daddr)) return fail(routing, Errno.EINVAL)
   if (type === RouteType.UNSPEC) type = RouteType.UNICAST
 
   if (device.isLoopback) flags |= RouteFlag.LOCAL

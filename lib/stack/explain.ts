@@ -119,6 +119,10 @@ class Walk {
   /** A packet that arrives. */
   input(bytes: Uint8Array, options: ExplainOptions): void {
     const { routing, devices, sysctl } = this.#stack
+    if (bytes.length > 0 && bytes[0]! >>> 4 === 6) {
+      this.#step('packet', `${bytes.length} bytes of IPv6`)
+      return this.#drop(DropReason.UNHANDLED_PROTO, 'this stack does not speak IPv6')
+    }
     const header = parseIpv4Header(bytes, 0, bytes.length)
     if (typeof header === 'number') {
       this.#step('packet', `${bytes.length} bytes that are no IPv4 packet`)
@@ -153,6 +157,9 @@ class Walk {
             DropReason.IP_INADDRERRORS,
             `not for this host, and ${device.name} does not forward`,
           )
+        }
+        if (!REPORTED_ERRORS.has(route.errno)) {
+          return this.#drop(DropReason.IP_INADDRERRORS, 'a blackhole takes it, and nobody is told')
         }
         this.#step(
           'reply',
@@ -297,6 +304,9 @@ class Walk {
     this.steps.push(detail === undefined ? { kind, text } : { kind, text, detail })
   }
 }
+
+/** Of these a router tells the sender. */
+const REPORTED_ERRORS: ReadonlySet<number> = new Set([Errno.EHOSTUNREACH, Errno.ENETUNREACH, Errno.EACCES])
 
 const SCOPE_NAMES = new Map<number, string>([
   [Scope.UNIVERSE, 'global'],

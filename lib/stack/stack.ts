@@ -235,6 +235,7 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
       const packet = packets[i]!
       packets[i] = null
       packet.device = device
+      packet.iif = device.ifindex
       for (let t = 0; t < taps.length; t++) taps[t]!(packet, device, false)
       // TUN has no ethertype: the version nibble tells the family.
       const version = packet.end > packet.start ? packet.bytes[packet.start]! >>> 4 : 0

@@ -8,7 +8,7 @@ export type TimerHandle = unknown
 
 /** A monotonic clock and one-shot wake-ups. The stack keeps at most one timer of it armed at a time. */
 export interface Clock {
-  /** Monotonic **nanoseconds** since the clock was made; exact as a double for 104 days, then to 2 ns. */
+  /** Monotonic **nanoseconds** since a moment of its own; exact as a double for 104 days, then to 2 ns. */
   now(): number
   /** Nanoseconds since 1970-01-01 UTC at `now() === 0`. */
   readonly epoch: bigint

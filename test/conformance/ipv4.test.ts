@@ -89,10 +89,7 @@ describe('IPv4 input (RFC 791, RFC 1122 §3.2.1)', () => {
 
   it('ip-short: discards 0…19 bytes, and random bytes', () => {
     const whole = echoRequest(TO_HOST)
-    for (let length = 0; length < 20; length++) {
-      const reason = length > 0 ? DropReason.PKT_TOO_SMALL : DropReason.PKT_TOO_SMALL
-      expectDiscarded(whole.slice(0, length), 'IpInHdrErrors', reason)
-    }
+    for (let length = 0; length < 20; length++) expectDiscarded(whole.slice(0, length), 'IpInHdrErrors')
     for (let seed = 0; seed < 200; seed++) bench().exchange(bench().tun, pattern(seed % 97, seed))
     bench().expectAlive()
   })

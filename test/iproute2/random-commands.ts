@@ -1,6 +1,8 @@
 /**
  * Commands of `ip` for comparisons: random ones that often mean something to one another, and a list of single
- * ones with options and errors. None depends on time, on IPv6, or on what only a machine has.
+ * ones with options and errors. None depends on time, on IPv6, or on what only a machine has. Within a batch,
+ * iproute2 6.1 takes a name for the number that was read last (`proto static`, `proto 42`, `proto static` adds 42
+ * twice): so the random ones name protocols and scopes, and number TOS values.
  */
 import type { Random } from '../../lib/random/random.ts'
 
@@ -60,7 +62,7 @@ export class CommandGenerator {
     text += this.#maybe(10, () => `peer ${this.#address()}${this.#pick(['', '/24'])}`)
     if (!verb.startsWith('d')) {
       text += this.#maybe(40, () => `${this.#pick(['brd', 'broadcast', 'b'])} ${this.#pick(['+', '+', '-', '10.0.0.255', '10.9.9.9'])}`)
-      text += this.#maybe(15, () => `scope ${this.#pick(['host', 'link', 'site', 'global', '77'])}`)
+      text += this.#maybe(15, () => `scope ${this.#pick(['host', 'link', 'site', 'global', 'nowhere'])}`)
       text += this.#maybe(10, () => 'noprefixroute')
       text += this.#maybe(4, () => this.#pick(['nodad', 'secondary', 'home']))
       text += this.#maybe(12, () => `metric ${this.#pick(['5', '10', '0'])}`)
@@ -88,12 +90,12 @@ export class CommandGenerator {
     const plain = !/black|bl$|unr|u$|pro|thr/.test(type) || this.#chance(10)
     let text = `${this.#pick(['route', 'r', 'ro'])} ${verb}${type} ${this.#maybe(5, () => 'to')} ${this.#prefix()}`
     if (type !== '') text = text.replace(' to ', ' ')
-    text += this.#maybe(15, () => `tos ${this.#pick(['0x10', '10', 'AF11', '0x28', '3', '0xc0'])}`)
+    text += this.#maybe(15, () => `tos ${this.#pick(['0x10', '10', '28', '0x28', '3', '0xc0'])}`)
     text += this.#maybe(25, () => `${this.#pick(['metric', 'm', 'priority', 'p'])} ${this.#pick(['5', '10', '20', '0', '0x10', '4294967295'])}`)
     text += this.#maybe(20, () => `${this.#pick(['table', 't'])} ${this.#pick(['100', '300', '356', 'local', 'default', 'main', '70000'])}`)
-    text += this.#maybe(15, () => `${this.#pick(['proto', 'protocol', 'pro'])} ${this.#pick(['static', 'kernel', '42', '77', 'boot', '0'])}`)
+    text += this.#maybe(15, () => `${this.#pick(['proto', 'protocol', 'pro'])} ${this.#pick(['static', 'kernel', 'babel', 'boot', 'unspec'])}`)
     text += this.#maybe(15, () => `src ${this.#address()}`)
-    text += this.#maybe(10, () => `scope ${this.#pick(['host', 'link', 'global', 'site', '55'])}`)
+    text += this.#maybe(10, () => `scope ${this.#pick(['host', 'link', 'global', 'site', 'nowhere'])}`)
     text += this.#maybe(20, () =>
       this.#pick([
         'mtu 1400',
@@ -116,7 +118,7 @@ export class CommandGenerator {
         'fastopen_no_cookie 1',
       ]),
     )
-    text += this.#maybe(6, () => `realms ${this.#pick(['5', '5/6', 'cosmos/3'])}`)
+    text += this.#maybe(6, () => `realms ${this.#pick(['5', '5/6'])}`)
     if (!plain) return text
     if (this.#chance(12)) return text + this.#nexthops()
     text += this.#maybe(45, () => `via ${this.#chance(90) ? this.#address() : this.#pick(['127.0.0.1', '0.0.0.0', '255.255.255.255', '224.0.0.1'])}`)
@@ -202,11 +204,11 @@ export class CommandGenerator {
     const filters = [
       () => `table ${this.#pick(['all', 'local', 'main', '100', '300', '12345'])}`,
       () => `dev ${this.#device()}`,
-      () => `proto ${this.#pick(['kernel', 'static', 'boot', '42', 'all'])}`,
-      () => `scope ${this.#pick(['link', 'host', 'global', 'all'])}`,
+      () => `proto ${this.#pick(['kernel', 'static', 'boot', 'babel'])}`,
+      () => `scope ${this.#pick(['link', 'host', 'global'])}`,
       () => `type ${this.#pick(['unicast', 'blackhole', 'local', 'b'])}`,
       () => `${this.#pick(['root', 'match', 'exact', 'to root', 'to', ''])} ${this.#pick(['10/8', '10.0/16', '10.0.0.1', 'default', '10.1.0.0/24'])}`,
-      () => `tos ${this.#pick(['0', '0x10', 'AF11'])}`,
+      () => `tos ${this.#pick(['0', '0x10', '28'])}`,
       () => `metric ${this.#pick(['0', '5', '10'])}`,
       () => `via ${this.#pick([this.#address(), '10/8'])}`,
       () => `src ${this.#pick([this.#address(), '10/8'])}`,
@@ -220,7 +222,7 @@ export class CommandGenerator {
   #show(): string {
     return this.#pick([
       () => `address show${this.#maybe(50, () => `dev ${this.#device()}`)}`,
-      () => `address show ${this.#pick(['up', 'primary', 'secondary', '-secondary', 'permanent', 'dynamic', 'deprecated', 'scope link', 'scope host', 'scope all', 'to 10.0/16', 'label tun0*', 'label lo', 'label tun0 dev tun0', 'type tun', 'group default', 'up scope global', 'noprefixroute'])}`,
+      () => `address show ${this.#pick(['up', 'primary', 'secondary', '-secondary', 'permanent', 'dynamic', 'deprecated', 'scope link', 'scope host', 'to 10.0/16', 'label tun0*', 'label lo', 'label tun0 dev tun0', 'type tun', 'group default', 'up scope global', 'noprefixroute'])}`,
       () => `link show${this.#maybe(60, () => this.#pick(['up', 'dev tun0', 'tun1', 'type tun', 'group default', 'nope']))}`,
       () => `rule show${this.#maybe(60, () => this.#pick(['from 10/8', 'to 10.1/16', 'table 100', 'pref 100', 'not', 'fwmark 5', 'iif lo', 'oif gone', 'proto static', 'ipproto tcp', 'tos 0x10', 'lookup main', '8.8.8.8']))}`,
       () => this.#pick(['bogus', 'a s lo', 'li', 'r', 'route get', 'address add 10.0.0.1/24', 'route flush', 'address flush', 'rule add', '# a comment', 'route show # default']),
@@ -329,6 +331,14 @@ route test 22.1/16 dev lo
 route test 11/8 dev lo
 route add 13/8
 route add 1/8 dev nope
+route add 30/8 dev lo proto 77 scope 55 tos AF11
+route add 31/8 dev lo proto 42 scope 253 realms cosmos/3
+route show proto 77
+route show proto all scope all
+route show tos AF11
+address add 10.30.0.1/24 dev tun1 scope 77
+address show scope 77
+address show scope all
 route show type bogus
 route show proto bogus
 route show proto 300

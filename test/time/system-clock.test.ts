@@ -3,11 +3,11 @@ import { MILLISECOND } from '../../lib/time/clock.ts'
 import { systemClock } from '../../lib/time/system-clock.ts'
 
 describe('systemClock', () => {
-  it('starts near zero, goes forward in whole nanoseconds, and knows the date', () => {
+  it('goes forward in whole nanoseconds, never as small integers, and knows the date', () => {
     const clock = systemClock()
     const first = clock.now()
     const second = clock.now()
-    expect(Number.isInteger(first) && first >= 0 && second >= first).to.equal(true)
+    expect(Number.isInteger(first) && first >= 2 ** 31 && second >= first).to.equal(true)
     const date = clock.epoch + BigInt(clock.now())
     expect(Math.abs(Number(date / 1_000_000n) - Date.now())).to.be.lessThan(2000)
   })

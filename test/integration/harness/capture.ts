@@ -43,7 +43,14 @@ export class Capture {
     const filters = filter === '' ? [] : [filter]
     this.#tcpdump = new Process(
       // Debian's tcpdump would otherwise become another user, who may not write there
-      ['tcpdump', '-i', device, '-n', '-U', '--immediate-mode', '-Z', 'root', '-w', this.file, ...filters],
+      // With its own sizes only eight packets may wait for it, which a burst of fragments exceeds.
+      [
+        ...'tcpdump -n -U --immediate-mode -s 65535 -B 32768 -Z root -i'.split(' '),
+        device,
+        '-w',
+        this.file,
+        ...filters,
+      ],
       { input: '' },
       prefix,
     )

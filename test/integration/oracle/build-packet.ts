@@ -65,7 +65,13 @@ export interface IcmpFields {
   checksumError?: number
 }
 
-export function icmp({ type, code = 0, rest = 0, data = new Uint8Array(0), checksumError = 0 }: IcmpFields): Bytes {
+export function icmp({
+  type,
+  code = 0,
+  rest = 0,
+  data = new Uint8Array(0),
+  checksumError = 0,
+}: IcmpFields): Bytes {
   const bytes = new Uint8Array(8 + data.length)
   const view = new DataView(bytes.buffer)
   bytes[0] = type
@@ -100,7 +106,12 @@ export function udp(fields: UdpFields): Bytes {
   view.setUint16(4, fields.length ?? bytes.length)
   bytes.set(data, 8)
   if (fields.noChecksum === true) return bytes
-  const pseudo = pseudoHeaderSum(parseIpv4(fields.src), parseIpv4(fields.dst), 17, fields.length ?? bytes.length)
+  const pseudo = pseudoHeaderSum(
+    parseIpv4(fields.src),
+    parseIpv4(fields.dst),
+    17,
+    fields.length ?? bytes.length,
+  )
   const check = checksum(bytes, 0, bytes.length, fold(pseudo))
   view.setUint16(6, ((check === 0 ? 0xffff : check) + (fields.checksumError ?? 0)) & 0xffff)
   return bytes

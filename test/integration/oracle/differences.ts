@@ -23,7 +23,7 @@ const FINER: Readonly<Record<string, string>> = {
  * frees with `kfree_skb` though nothing went wrong.
  */
 export function unmatchedReasons(kernel: readonly string[], stack: readonly string[]): string[] {
-  const left = stack.map((reason) => FINER[reason] ?? reason)
+  const left = stack.filter((reason) => reason !== 'NOT_SPECIFIED').map((reason) => FINER[reason] ?? reason)
   const found: string[] = []
   let unspecified = 0
   for (const exact of kernel) {
@@ -111,7 +111,8 @@ export const DIFFERENCES: readonly Difference[] = [
     why: 'RFC 1122 §3.2.2: unchanged. The kernel quotes what it has recorded in them meanwhile, under the old checksum.',
     applies: some(({ headerLength }) => headerLength > 20),
     settle: (kernel, stack) => {
-      for (const side of [kernel, stack]) side.sent = side.sent.map((line) => rewrite(line, blankQuotedOptions))
+      for (const side of [kernel, stack])
+        side.sent = side.sent.map((line) => rewrite(line, blankQuotedOptions))
     },
   },
   {
@@ -155,13 +156,16 @@ export const DIFFERENCES: readonly Difference[] = [
       bytes.subarray(20, headerLength).some((type) => type === 131 || type === 137),
     ),
     settle: (kernel, stack) => {
-      if (stack.sent.every((line) => line.includes('parameter problem') || line.includes('rewritten'))) copy(stack, kernel)
+      if (stack.sent.every((line) => line.includes('parameter problem') || line.includes('rewritten')))
+        copy(stack, kernel)
     },
   },
   {
     name: 'a fragment that ends past 65535 costs its datagram at once',
     why: 'Nothing can come of it; the kernel finds out when the last piece is there.',
-    applies: some(({ bytes, fragment }) => fragment && (((bytes[6]! & 0x1f) << 8) | bytes[7]!) * 8 + bytes.length > 65535),
+    applies: some(
+      ({ bytes, fragment }) => fragment && (((bytes[6]! & 0x1f) << 8) | bytes[7]!) * 8 + bytes.length > 65535,
+    ),
     settle: droppedByStack,
   },
   {
@@ -182,7 +186,13 @@ export const DIFFERENCES: readonly Difference[] = [
 ]
 
 /** What differs and may not, as lines; empty if nothing does. */
-export function compare(kernel: Comparable, stack: Comparable, step: Step, setup: Setup, reasons: boolean): string[] {
+export function compare(
+  kernel: Comparable,
+  stack: Comparable,
+  step: Step,
+  setup: Setup,
+  reasons: boolean,
+): string[] {
   for (const difference of DIFFERENCES) if (difference.applies(step, setup)) difference.settle(kernel, stack)
   const lines: string[] = []
   for (const key of ['sent', 'counters', 'links', 'routes'] as const) {

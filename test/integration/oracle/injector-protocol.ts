@@ -8,7 +8,7 @@ export interface WirePacket {
 
 export type Request =
   | { do: 'open'; devices: string[] }
-  | { do: 'send'; packets: WirePacket[]; /** ms */ wait: number }
+  | { do: 'send'; packets: WirePacket[] /** ms */; wait: number }
   | { do: 'close' }
 
 export interface Response {

@@ -5,11 +5,22 @@
  * packets.
  */
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs'
-import { readSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { loadAddon } from '../../../lib/device/tun/addon.ts'
 import type { TunHandle } from '../../../lib/device/tun/driver.ts'
 import type { Request, Response, WirePacket } from './injector-protocol.ts'
@@ -139,7 +150,8 @@ async function handle(request: Request): Promise<Response> {
       for (const wire of wires.values()) wire.received.length = 0
       if (typeof trace !== 'string') trace.take()
       const refused: number[] = []
-      for (const { device, bytes } of request.packets) refused.push(Math.min(0, wires.get(device)!.write(bytes)))
+      for (const { device, bytes } of request.packets)
+        refused.push(Math.min(0, wires.get(device)!.write(bytes)))
       await sleep(Math.max(1, request.wait))
       const received = (): WirePacket[] => [...wires.values()].flatMap((wire) => wire.received)
       // What was sent is in the devices' queues by now: it only has to be read.

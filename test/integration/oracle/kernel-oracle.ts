@@ -41,7 +41,7 @@ export class KernelOracle {
   /** Ends it and removes what it made. */
   async stop(): Promise<void> {
     const injector = this.#injector
-    if (injector !== null && injector.connected) {
+    if (injector?.connected) {
       const ended = once(injector, 'exit')
       injector.disconnect()
       await ended

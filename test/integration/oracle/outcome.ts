@@ -20,7 +20,11 @@ export interface Comparable {
   routes: string[]
 }
 
-export function comparable(outcome: Outcome, input: readonly WirePacket[], counters: ReadonlySet<string>): Comparable {
+export function comparable(
+  outcome: Outcome,
+  input: readonly WirePacket[],
+  counters: ReadonlySet<string>,
+): Comparable {
   const known = new Set<number>()
   for (const { bytes } of input) if (bytes.length >= 6) known.add((bytes[4]! << 8) | bytes[5]!)
   const ids = new Map<number, number>()
@@ -92,7 +96,7 @@ function replaceTimes(bytes: Uint8Array, at: number): boolean {
     const length = bytes[option + 1]!
     if (option + 1 >= end || length < 2 || option + length > end) break
     if (bytes[option] === 68) {
-      for (let time = option + 4; time + 4 <= option + length; time += 4) {
+      for (let time = option + 4; time + 4 <= option + length; time++) {
         if (!isNow(bytes, time)) continue
         bytes.set([0x6e, 0x6f, 0x77, 0x21], time)
         found = true

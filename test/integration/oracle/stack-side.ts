@@ -100,7 +100,9 @@ export class StackSide {
     }
     this.#clock.advance((step.wait ?? 1) * 1e6)
     const drops = stack.mib.dropsByReason()
-    const dropped = Object.entries(moved(this.#drops, drops)).flatMap(([reason, n]) => Array<string>(n).fill(reason))
+    const dropped = Object.entries(moved(this.#drops, drops)).flatMap(([reason, n]) =>
+      Array<string>(n).fill(reason),
+    )
     this.#drops = drops
     const counters = this.#readCounters()
     const links = this.#readLinks()
