@@ -27,6 +27,9 @@ export const DEBIAN_PACKAGES = {
 export const NEEDED_FOR = {
   addon: ['gcc', 'libc6-dev'],
   integration: [
+    'gcc',
+    'libc6-dev',
+    'procps',
     'iproute2',
     'iputils-ping',
     'iputils-tracepath',
@@ -36,7 +39,7 @@ export const NEEDED_FOR = {
     'tcpdump',
     'tshark',
   ],
-  demo: ['iproute2', 'iputils-ping', 'traceroute', 'tcpdump'],
+  demo: ['iproute2', 'iputils-ping'],
 }
 
 /** Where Debian keeps what only root uses; not in everybody's PATH. */

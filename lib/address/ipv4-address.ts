@@ -76,9 +76,9 @@ export function isLimitedBroadcast(address: Ipv4Address): boolean {
   return address === -1
 }
 
-/** 0.0.0.0/8, "this network" (RFC 1122 §3.2.1.3). */
+/** 0.0.0.0, "this host". The rest of 0.0.0.0/8 (RFC 1122 §3.2.1.3) Linux takes for ordinary addresses since 5.3. */
 export function isZeronet(address: Ipv4Address): boolean {
-  return address >>> 24 === 0
+  return address === 0
 }
 
 /** Reads 4 bytes in network order. */

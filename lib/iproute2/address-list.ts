@@ -141,7 +141,8 @@ export function showAddresses(command: Command, words: Words): number {
   for (const device of stack.devices) {
     if (!linkPasses(filter, device)) continue
     if (filter.device !== undefined && options.linkShown && filter.group === undefined) {
-      if (filter.label === undefined) output.write(formatLink(command, device, { mode: true, link: linkLine(command, filter) }))
+      if (filter.label === undefined)
+        output.write(formatLink(command, device, { mode: true, link: linkLine(command, filter) }))
       return Status.OK
     }
     const all = addresses.of(device)
@@ -186,7 +187,8 @@ export function flushAddresses(command: Command, words: Words): number {
   const { addresses } = stack.routing
   // Only the device counts of what can be said of devices.
   const doomed = [...addresses].filter(
-    (address) => (filter.device === undefined || filter.device === address.device) && addressPasses(filter, address),
+    (address) =>
+      (filter.device === undefined || filter.device === address.device) && addressPasses(filter, address),
   )
   for (const address of doomed) addresses.remove(address)
   stack.addressesChanged()

@@ -9,7 +9,15 @@ import { type Command, findDevice, usage } from './command.ts'
 import { Family, type InetPrefix, parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
 import { scopes } from './names.ts'
 import { Status, talk } from './outcome.ts'
-import { abbreviates, abbreviatesAny, duplicate, garbage, unknownCommand, type Words, wrong } from './words.ts'
+import {
+  abbreviates,
+  abbreviatesAny,
+  duplicate,
+  garbage,
+  unknownCommand,
+  type Words,
+  wrong,
+} from './words.ts'
 
 const MODIFIERS: readonly (readonly [string, AddressAddMode | 'delete'])[] = [
   ['add', 'add'],
@@ -91,14 +99,21 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
   }
   if (request.device === undefined) return refuse('Not enough information: "dev" argument is required.')
   const { local, peer } = request
-  const wildcard = verb === 'delete' && peer === undefined && local?.family === Family.INET && !local.lengthGiven
+  const wildcard =
+    verb === 'delete' && peer === undefined && local?.family === Family.INET && !local.lengthGiven
   if (wildcard) {
     output.complain('Warning: Executing wildcard deletion to stay compatible with old scripts.')
-    output.complain(`         Explicitly specify the prefix length (${request.localWord}/32) to avoid this warning.`)
+    output.complain(
+      `         Explicitly specify the prefix length (${request.localWord}/32) to avoid this warning.`,
+    )
     output.complain('         This special behaviour is likely to disappear in further releases,')
     output.complain('         fix your scripts!')
   }
-  if ((request.broadcast === '+' || request.broadcast === '-') && verb !== 'delete' && request.family !== Family.INET) {
+  if (
+    (request.broadcast === '+' || request.broadcast === '-') &&
+    verb !== 'delete' &&
+    request.family !== Family.INET
+  ) {
     return refuse('Broadcast can be set only for IPv4 addresses')
   }
   const device = findDevice(command, request.device)
@@ -199,7 +214,8 @@ function configOf(request: Request): AddressConfig {
   else if (broadcast !== undefined) {
     const base = peer ?? local
     const hostBits = ~ipv4Mask(base.length)
-    if (base.length <= 30) config.broadcast = broadcast === '+' ? base.address | hostBits : base.address & ~hostBits
+    if (base.length <= 30)
+      config.broadcast = broadcast === '+' ? base.address | hostBits : base.address & ~hostBits
   }
   if (request.valid !== undefined || request.preferred !== undefined) {
     config.validLifetime = request.valid ?? FOREVER

@@ -1,8 +1,8 @@
 /** What every command is given: the stack that it is about, how it is to print, and where to. */
 import type { NetDevice } from '../device/net-device.ts'
 import type { Stack } from '../stack/stack.ts'
-import { Exit, type Output, Status } from './outcome.ts'
 import type { IpOptions } from './options.ts'
+import { Exit, type Output, Status } from './outcome.ts'
 import type { Words } from './words.ts'
 
 export interface Command {

@@ -61,7 +61,10 @@ export function parseSigned(text: string): number | undefined {
 }
 
 /** `%u-%u` or, with a bound of 16 bits, `%hu[-%hu]` of `scanf`: numbers wrap, what follows them is ignored. */
-export function parseRange(text: string, bits: 16 | 32): { first: number; last: number | undefined } | undefined {
+export function parseRange(
+  text: string,
+  bits: 16 | 32,
+): { first: number; last: number | undefined } | undefined {
   const match = /^\s*([+-]?\d+)(?:-\s*([+-]?\d+))?/.exec(text)
   if (match === null) return undefined
   const wrap = (digits: string): number => Number(BigInt.asUintN(bits, BigInt(digits)))
@@ -77,7 +80,14 @@ export function parseTime(text: string): { value: number; raw: boolean } | undef
   const integer = text.includes('.') ? undefined : parseUnsigned(match[1]!)
   const number = integer ?? Number(match[1])
   const unit = match[2]!.toLowerCase()
-  const scale = unit === '' ? 1 : ['s', 'sec', 'secs'].includes(unit) ? 1000 : ['ms', 'msec', 'msecs'].includes(unit) ? 1 : 0
+  const scale =
+    unit === ''
+      ? 1
+      : ['s', 'sec', 'secs'].includes(unit)
+        ? 1000
+        : ['ms', 'msec', 'msecs'].includes(unit)
+          ? 1
+          : 0
   if (scale === 0 || !(number >= 0)) return undefined
   const value = Math.ceil(number * scale)
   return value <= 0xffffffff ? { value, raw: unit === '' } : undefined
@@ -148,7 +158,8 @@ export function parsePrefix(text: string, family: number): InetPrefix {
 export function parseHost(text: string, family: number): InetPrefix {
   const named = text === 'default' || text === 'all' || text === 'any'
   const found = named ? { family, address: 0 } : parseAddress(text, family)
-  if (found !== undefined) return { ...found, length: 32, lengthGiven: false, absent: text === 'all' || text === 'any' }
+  if (found !== undefined)
+    return { ...found, length: 32, lengthGiven: false, absent: text === 'all' || text === 'any' }
   throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} address is expected rather than "${text}".`)
 }
 
@@ -161,7 +172,10 @@ export function matchesGlob(pattern: string, text: string): boolean {
     if (char === '*') source += '[^]*'
     else if (char === '?') source += '[^]'
     else if (close > 0) {
-      source += `[${pattern.slice(at + 1, close).replace(/^!/, '^').replace(/\\/g, '\\\\')}]`
+      source += `[${pattern
+        .slice(at + 1, close)
+        .replace(/^!/, '^')
+        .replace(/\\/g, '\\\\')}]`
       at = close
     } else {
       const literal = char === '\\' && at + 1 < pattern.length ? pattern[++at]! : char

@@ -53,13 +53,23 @@ export function ip(stack: Stack, command: string | readonly string[]): IpResult 
  * Runs the commands of a batch as `ip -batch` does: one a line, without options; `#` begins a comment. It ends
  * at the first command that fails, with `force` only at one that is not understood.
  */
-export function ipBatch(stack: Stack, text: string, { force = false, file = '-' }: IpBatchOptions = {}): IpResult {
+export function ipBatch(
+  stack: Stack,
+  text: string,
+  { force = false, file = '-' }: IpBatchOptions = {},
+): IpResult {
   const output = new Output()
   return { ...runBatch(stack, output, text, force, file), stdout: output.stdout, stderr: output.stderr }
 }
 
 /** @internal */
-export function runBatch(stack: Stack, output: Output, text: string, force: boolean, file: string): { status: number } {
+export function runBatch(
+  stack: Stack,
+  output: Output,
+  text: string,
+  force: boolean,
+  file: string,
+): { status: number } {
   let status: number = Status.OK
   const options: IpOptions = defaultOptions(false)
   const ended = guard(output, () => {

@@ -25,7 +25,11 @@ function flagsText(device: NetDevice): string {
 }
 
 /** @param parts `mode`: as `ip link` has it and `ip address` not; `link`: the line of the link layer */
-export function formatLink(command: Command, device: NetDevice, parts: { mode: boolean; link: boolean }): string {
+export function formatLink(
+  command: Command,
+  device: NetDevice,
+  parts: { mode: boolean; link: boolean },
+): string {
   const { link } = device
   let text = `${device.ifindex}: ${device.name}: ${flagsText(device)} mtu ${device.mtu} qdisc ${device.qdisc} `
   text += `state ${device.operState} ${parts.mode ? 'mode DEFAULT ' : ''}`

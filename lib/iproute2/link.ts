@@ -1,6 +1,7 @@
 /** `ip link`: shows devices, brings them up and down, and sets their MTU. */
-import { Errno } from '../errors.ts'
+
 import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
 import { linkPasses, parseLinkFilter } from './address-list.ts'
 import { type Command, findDevice, usage } from './command.ts'
@@ -8,7 +9,15 @@ import { Family, isDeviceName, parseSigned } from './grammar.ts'
 import { formatLink, formatLinkBriefFlags } from './link-printer.ts'
 import { groups } from './names.ts'
 import { Exit, Status, talk } from './outcome.ts'
-import { abbreviates, abbreviatesAny, duplicate, garbage, unknownCommand, type Words, wrong } from './words.ts'
+import {
+  abbreviates,
+  abbreviatesAny,
+  duplicate,
+  garbage,
+  unknownCommand,
+  type Words,
+  wrong,
+} from './words.ts'
 
 export function link(command: Command, words: Words): number {
   if (words.done) return showLinks(command, words)
@@ -28,7 +37,9 @@ function showLinks(command: Command, words: Words): number {
   if (filter === undefined) return Status.REFUSED
   for (const device of stack.devices) {
     if (!linkPasses(filter, device)) continue
-    output.write(options.brief ? formatLinkBriefFlags(device) : formatLink(command, device, { mode: true, link: true }))
+    output.write(
+      options.brief ? formatLinkBriefFlags(device) : formatLink(command, device, { mode: true, link: true }),
+    )
   }
   return Status.OK
 }

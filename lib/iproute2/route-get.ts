@@ -4,6 +4,7 @@
  */
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
+import type { FibResult } from '../route/fib-types.ts'
 import { Flow4 } from '../route/flow.ts'
 import { InputAction, type Route } from '../route/route.ts'
 import { Metric, NetlinkError, NexthopFlag, RouteFlag } from '../route/rtnetlink.ts'
@@ -50,16 +51,19 @@ export function getRoute(command: Command, words: Words): number {
   const outgoing = question.outgoing === undefined ? null : findDevice(command, question.outgoing)
   if (outgoing === undefined) return Status.REFUSED
 
-  // With `connected`, iproute2 asks again, in the same words.
-  const rounds = question.connected && question.source === undefined ? 2 : 1
-  for (let round = 0; round < rounds; round++) {
-    const status = talk(output, () => {
-      const answer = ask(command, question, question.destination!, incoming, outgoing)
-      output.write(formatRoute(command, answer, noFilter()))
+  const reply = { source: 0 }
+  const answer = (): number =>
+    talk(output, () => {
+      const message = ask(command, question, question.destination!, incoming, outgoing)
+      reply.source = message.prefsrc
+      output.write(formatRoute(command, message, noFilter()))
     })
-    if (status !== Status.OK) return status
-  }
-  return Status.OK
+  const status = answer()
+  if (status !== Status.OK || !question.connected || question.source !== undefined) return status
+  // With `connected`, iproute2 asks again, in the same words, unless it learnt no source to ask with.
+  if (reply.source !== 0) return answer()
+  output.complain('Failed to connect the route')
+  return Status.REFUSED
 }
 
 function parseQuestion(command: Command, words: Words): Question {
@@ -145,7 +149,11 @@ function ask(
   }
   if (options.strict) {
     if (source !== undefined && source.length !== 0 && source.length !== 32) {
-      throw new NetlinkError(Errno.EINVAL, 'ipv4: Invalid values in header for route get request', 'route get')
+      throw new NetlinkError(
+        Errno.EINVAL,
+        'ipv4: Invalid values in header for route get request',
+        'route get',
+      )
     }
     if (question.translated) {
       throw new NetlinkError(Errno.EINVAL, 'ipv4: Unsupported attribute in route get request', 'route get')
@@ -177,13 +185,14 @@ function ask(
     if (result.alias === null) throw new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route get')
     return entryMessage(result.alias, sysctl, table, route.type)
   }
-  const message = decisionMessage(route, destination, table, result.alias?.tos ?? 0)
+  const message = decisionMessage(route, destination, table, result)
   const asked = flow.saddr !== 0 && flow.saddr === (source?.address ?? 0)
   if (incoming === null && !asked) message.prefsrc = flow.saddr
   if (incoming !== null && routing.doRedirect) message.flags |= RouteFlag.DOREDIRECT
   if (question.notify) message.flags |= NOTIFY_CACHED | 0x100
   const expires = route.expires === 0 ? 0 : Math.max(0, Math.floor((route.expires - routing.now) / 1e9))
-  const kept = route.nexthop !== null && (route.nexthop.outputRoute === route || route.nexthop.inputRoute === route)
+  const kept =
+    route.nexthop !== null && (route.nexthop.outputRoute === route || route.nexthop.inputRoute === route)
   message.cached = {
     source: source?.address ?? 0,
     mark: question.mark,
@@ -196,7 +205,11 @@ function ask(
 }
 
 /** What routing has learnt, and will forget, counts as of now. */
-function decide({ softirq, routing }: Command['stack'], flow: Flow4, incoming: NetDevice | null): Route | null {
+function decide(
+  { softirq, routing }: Command['stack'],
+  flow: Flow4,
+  incoming: NetDevice | null,
+): Route | null {
   softirq.enter()
   try {
     return incoming === null ? routing.output(flow) : routing.input(flow, incoming)
@@ -206,7 +219,12 @@ function decide({ softirq, routing }: Command['stack'], flow: Flow4, incoming: N
 }
 
 /** A decision (`rt_fill_info`). */
-function decisionMessage(route: Route, destination: InetPrefix, table: number, tos: number): RouteMessage {
+function decisionMessage(
+  route: Route,
+  destination: InetPrefix,
+  table: number,
+  result: FibResult,
+): RouteMessage {
   // Input that ends here is decided without a next hop: none of what belongs to one is known.
   const withHop = !(route.isInput && route.input === InputAction.LOCAL)
   let metrics = withHop ? (route.info?.metrics ?? null) : null
@@ -219,7 +237,7 @@ function decisionMessage(route: Route, destination: InetPrefix, table: number, t
     type: route.type,
     prefix: destination.address,
     prefixLength: 32,
-    tos,
+    tos: result.alias?.tos ?? 0,
     gateway: route.gateway,
     device: route.device,
     table,
@@ -228,9 +246,16 @@ function decisionMessage(route: Route, destination: InetPrefix, table: number, t
     prefsrc: 0,
     metric: 0,
     flags: route.flags & ~0xffff & ~NexthopFlag.DEAD,
-    realms: withHop ? (route.nexthop?.tclassid ?? 0) : 0,
+    realms: withHop ? mergeRealms(route.nexthop?.tclassid ?? 0, result.tclassid) : 0,
     metrics,
     nexthops: null,
     cached: null,
   }
+}
+
+/** Each half of the next hop's realms, or where that is 0 the rule's (`set_class_tag`). */
+function mergeRealms(own: number, rule: number): number {
+  const source = own >>> 16 === 0 ? rule & ~0xffff : own & ~0xffff
+  const destination = (own & 0xffff) === 0 ? rule & 0xffff : own & 0xffff
+  return source | destination
 }

@@ -75,7 +75,12 @@ function nexthopMessage(hop: FibNexthop, sysctl: Sysctl): NexthopMessage {
 }
 
 /** An entry of a table (`fib_dump_info`). @param table as the kernel names it; that of the entry unless given */
-export function entryMessage(alias: FibAlias, sysctl: Sysctl, table = alias.tableId, type = alias.type): RouteMessage {
+export function entryMessage(
+  alias: FibAlias,
+  sysctl: Sysctl,
+  table = alias.tableId,
+  type = alias.type,
+): RouteMessage {
   const { info } = alias
   const single = info.nexthops.length === 1 ? nexthopMessage(info.nexthops[0]!, sysctl) : null
   return {

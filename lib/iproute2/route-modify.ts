@@ -2,9 +2,10 @@
  * `ip route add` and its kin: the words of a route, with what iproute2 fills in by itself (table and scope by
  * type), and the request that is made of them.
  */
-import { Errno } from '../errors.ts'
+
 import type { NetDevice } from '../device/net-device.ts'
-import type { NexthopConfig, RouteConfig } from '../route/fib-types.ts'
+import { Errno } from '../errors.ts'
+import type { NexthopConfig, RouteAddMode, RouteConfig } from '../route/fib-types.ts'
 import { Metric, NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import { type Command, findDevice, usage } from './command.ts'
 import { Family, parseHost, parsePrefix, parseTime, parseUnsigned } from './grammar.ts'
@@ -12,7 +13,7 @@ import { dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from
 import { Exit, Status, talk } from './outcome.ts'
 import { abbreviates, abbreviatesAny, garbage, type Words, wrong } from './words.ts'
 
-export type RouteVerb = 'add' | 'change' | 'replace' | 'prepend' | 'append' | 'test' | 'delete'
+export type RouteVerb = RouteAddMode | 'delete'
 
 /** What the words say; what they leave out is filled in afterwards. */
 interface Request {
@@ -274,7 +275,12 @@ function parseNexthop(command: Command, words: Words, request: Request): Nexthop
 }
 
 /** Types whose routes iproute2 puts into table `local`. */
-const LOCAL_TYPES: readonly number[] = [RouteType.LOCAL, RouteType.BROADCAST, RouteType.NAT, RouteType.ANYCAST]
+const LOCAL_TYPES: readonly number[] = [
+  RouteType.LOCAL,
+  RouteType.BROADCAST,
+  RouteType.NAT,
+  RouteType.ANYCAST,
+]
 
 function routeConfig(request: Request, deletion: boolean, device: NetDevice | undefined): RouteConfig {
   const type = request.type ?? (deletion ? RouteType.UNSPEC : RouteType.UNICAST)
@@ -303,7 +309,8 @@ function routeConfig(request: Request, deletion: boolean, device: NetDevice | un
 
 function defaultScope(request: Request, type: number, deletion: boolean): number {
   if (type === RouteType.LOCAL || type === RouteType.NAT) return Scope.HOST
-  if (type === RouteType.BROADCAST || type === RouteType.MULTICAST || type === RouteType.ANYCAST) return Scope.LINK
+  if (type === RouteType.BROADCAST || type === RouteType.MULTICAST || type === RouteType.ANYCAST)
+    return Scope.LINK
   if (deletion) return Scope.NOWHERE
   const indirect = request.gatewayGiven || request.nexthops !== undefined || request.nexthopId !== 0
   return type === RouteType.UNICAST && !indirect ? Scope.LINK : Scope.UNIVERSE
@@ -323,22 +330,5 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
     if (verb !== 'delete') throw refuse('Nexthop id does not exist')
   }
   if (verb === 'delete') fib.deleteRoute(config)
-  else if (verb === 'test') test(stack.routing.fib, config)
   else fib.addRoute(config, verb)
-}
-
-/** Would it be there already? Nothing is added; a table that is not there is made, as by Linux. */
-function test(fib: Command['stack']['routing']['fib'], config: RouteConfig): void {
-  fib.addRoute(config, 'add')
-  for (const alias of fib.dump(config.table ?? RouteTable.MAIN)) {
-    const same =
-      alias.prefix === config.prefix &&
-      alias.prefixLength === config.prefixLength &&
-      alias.tos === config.tos &&
-      alias.info.priority >>> 0 === config.priority! >>> 0
-    if (!same) continue
-    fib.removeAlias(alias)
-    break
-  }
-  throw new NetlinkError(Errno.ENOENT, undefined, 'route')
 }

@@ -3,7 +3,15 @@
  * flags, and what was measured, each followed by a space. What a filter fixed is not said again.
  */
 import { formatIpv4 } from '../address/ipv4-address.ts'
-import { Metric, NexthopFlag, RouteFlag, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
+import {
+  Metric,
+  NexthopFlag,
+  RouteFlag,
+  RouteProtocol,
+  RouteTable,
+  RouteType,
+  Scope,
+} from '../route/rtnetlink.ts'
 import { type Command, lineEnd } from './command.ts'
 import { dsfields, formatRealms, formatRouteType, protocols, scopes, tables } from './names.ts'
 import type { RouteFilter } from './route-filter.ts'

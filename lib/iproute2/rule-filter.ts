@@ -89,7 +89,8 @@ function value(word: string, parsed: number | undefined, why: string): number {
 export function rulePasses(filter: RuleFilter, rule: FibRule): boolean {
   if (filter.priority !== undefined && filter.priority !== rule.priority) return false
   if (filter.inverted === true && !rule.invert) return false
-  if (!covers(filter.from, rule.from, rule.fromLength) || !covers(filter.to, rule.to, rule.toLength)) return false
+  if (!covers(filter.from, rule.from, rule.fromLength) || !covers(filter.to, rule.to, rule.toLength))
+    return false
   if (filter.tos !== undefined && filter.tos !== rule.tos) return false
   if (filter.mark && filter.mark !== rule.mark >>> 0) return false
   if (filter.markMask && filter.markMask !== rule.markMask >>> 0) return false

@@ -3,7 +3,15 @@ import { formatIpv4 } from '../address/ipv4-address.ts'
 import type { FibRule, NumberRange, RuleDevice } from '../route/fib-rules.ts'
 import { RouteProtocol, RuleAction } from '../route/rtnetlink.ts'
 import type { Command } from './command.ts'
-import { dsfields, formatIpProtocol, formatRealms, formatRouteType, groups, protocols, tables } from './names.ts'
+import {
+  dsfields,
+  formatIpProtocol,
+  formatRealms,
+  formatRouteType,
+  groups,
+  protocols,
+  tables,
+} from './names.ts'
 
 /** The end of the range of a rule that names none: no user has that number. */
 const NO_UID = 0xffffffff

@@ -37,8 +37,13 @@ export class IcmpReplies {
     // The type shares its 16-bit word with the code, which the reply keeps (RFC 1624).
     const code = bytes[at + ICMP_CODE]!
     const check = (bytes[at + ICMP_CHECKSUM]! << 8) | bytes[at + ICMP_CHECKSUM + 1]!
-    const updated = updateChecksum16(check, (IcmpType.ECHO << 8) | code, (IcmpType.ECHO_REPLY << 8) | code)
+    let updated = updateChecksum16(check, (IcmpType.ECHO << 8) | code, (IcmpType.ECHO_REPLY << 8) | code)
     bytes[at + ICMP_TYPE] = IcmpType.ECHO_REPLY
+    if (updated === 0) {
+      // Either zero: if the reply is nothing but zeros its checksum is 0xffff, and only summing tells.
+      bytes[at + ICMP_CHECKSUM] = bytes[at + ICMP_CHECKSUM + 1] = 0
+      updated = checksum(bytes, at, reply.end)
+    }
     bytes[at + ICMP_CHECKSUM] = updated >>> 8
     bytes[at + ICMP_CHECKSUM + 1] = updated
     this.#turnRound(reply, route, device, IcmpType.ECHO_REPLY)

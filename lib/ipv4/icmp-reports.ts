@@ -98,7 +98,8 @@ export class IcmpReports {
           const discovery = ctx.sysctl.ipv4.ip_no_pmtu_disc
           const checked = discovery === 3 && bytes[quote + IPV4_PROTOCOL] === IpProtocol.TCP
           if (discovery === 2 || (discovery === 3 && !checked)) return ctx.consume(packet)
-          if (discovery === 0 || checked) error.info = (bytes[at + ICMP_MTU]! << 8) | bytes[at + ICMP_MTU + 1]!
+          if (discovery === 0 || checked)
+            error.info = (bytes[at + ICMP_MTU]! << 8) | bytes[at + ICMP_MTU + 1]!
         }
         break
       }
@@ -124,8 +125,11 @@ export class IcmpReports {
     const quote = at + ICMP_HEADER
     if (end - quote < IPV4_MIN_HEADER) return this.#malformed(packet, DropReason.PKT_TOO_SMALL, device)
     const headerLength = (bytes[quote]! & 15) << 2
-    if (headerLength < IPV4_MIN_HEADER || end - quote < headerLength + 8) {
-      ctx.mib.icmp[IcmpMib.InErrors]!++
+    if (headerLength < IPV4_MIN_HEADER) {
+      // Linux lets the protocol look for an endpoint all the same, and only UDP and TCP complain that there is none.
+      const protocol = bytes[quote + IPV4_PROTOCOL]
+      const complains = protocol === IpProtocol.UDP || protocol === IpProtocol.TCP
+      if (complains || end - quote < headerLength + 8) ctx.mib.icmp[IcmpMib.InErrors]!++
       return ctx.consume(packet)
     }
     const error = this.#error

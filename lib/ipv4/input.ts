@@ -76,7 +76,10 @@ export class Ipv4Input {
     // Padding of the link, if any, is not part of the datagram. A packet with a body has no padding.
     if (totalLength < length && packet.body === null) {
       packet.end = start + totalLength
-      if (packet.checksum === Checksum.PARTIAL && packet.checksumStart + packet.checksumOffset + 2 > packet.end) {
+      if (
+        packet.checksum === Checksum.PARTIAL &&
+        packet.checksumStart + packet.checksumOffset + 2 > packet.end
+      ) {
         mib.ip[IpMib.InDiscards]!++ // where the checksum was to be stored is not part of it
         return ctx.drop(packet, DropReason.SKB_CSUM, device)
       }

@@ -81,17 +81,19 @@ export class IcmpRateLimit {
   /** Takes one message's worth for `address`, if it is there. Denials count as `IcmpOutRateLimitHost`. */
   allowDestination(address: Ipv4Address, now: number): boolean {
     const cost = this.#sysctl.icmp_ratelimit * MILLISECOND
-    if (cost === 0) return true // and the bucket is left alone
     return this.take(address, now, cost, BURST_FACTOR * cost)
   }
 
   /**
    * Takes `cost` nanoseconds of credit from the bucket of `address`, which holds `full` at most for this purpose,
-   * if they are there. As in Linux (`inet_peer`) there is one bucket for every purpose.
+   * if they are there. As in Linux (`inet_peer`) there is one bucket for every purpose, also for one that is not
+   * limited and so leaves nothing in it, unless no time has passed since its last use.
    */
   take(address: Ipv4Address, now: number, cost: number, full: number): boolean {
     const place = this.#find(address)
-    let tokens = Math.min(this.#tokens[place]! + (now - this.#last[place]!), full)
+    const elapsed = now - this.#last[place]!
+    let tokens = this.#tokens[place]!
+    if (elapsed > 0) tokens = Math.min(tokens + elapsed, full)
     const allowed = tokens >= cost
     if (allowed) tokens -= cost
     this.#tokens[place] = tokens

@@ -92,7 +92,7 @@ export class FibTable {
       first = first.next
     }
     if (first !== null && this.#order(first, tos, info.priority) === 0) {
-      if (mode === 'add') throw new NetlinkError(Errno.EEXIST, undefined, 'route')
+      if (mode === 'add' || mode === 'test') throw new NetlinkError(Errno.EEXIST, undefined, 'route')
       let last = first
       let match: FibAlias | null = null
       for (let at: FibAlias | null = first; at !== null; at = at.next) {
@@ -115,7 +115,7 @@ export class FibTable {
       if (match !== null) throw new NetlinkError(Errno.EEXIST, undefined, 'route')
       if (mode === 'append') before = last
     }
-    if (mode === 'change') throw new NetlinkError(Errno.ENOENT, undefined, 'route')
+    if (mode === 'change' || mode === 'test') throw new NetlinkError(Errno.ENOENT, undefined, 'route')
     const alias = new FibAlias(prefix, prefixLength, tos, config.type, this.id, info)
     if (node === 0) {
       this.trie.insert(prefix, prefixLength, alias)

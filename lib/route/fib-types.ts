@@ -103,6 +103,8 @@ export class FibResult {
   prefix: Ipv4Address = 0
   prefixLength = 0
   tableId = 0
+  /** Realms of the rule that led here, for where the next hop has none. */
+  tclassid = 0
 
   reset(): void {
     this.alias = null
@@ -114,6 +116,7 @@ export class FibResult {
     this.prefix = 0
     this.prefixLength = 0
     this.tableId = 0
+    this.tclassid = 0
   }
 }
 
@@ -144,5 +147,5 @@ export interface RouteConfig extends NexthopConfig {
   nexthops?: readonly NexthopConfig[]
 }
 
-/** How an addition treats what is there already (`NLM_F_*`, by iproute2's verbs). */
-export type RouteAddMode = 'add' | 'append' | 'prepend' | 'replace' | 'change'
+/** How an addition treats what is there already (`NLM_F_*`, by iproute2's verbs); `test` never adds, and always fails. */
+export type RouteAddMode = 'add' | 'append' | 'prepend' | 'replace' | 'change' | 'test'

@@ -323,6 +323,7 @@ export class Fib {
       if (rule.action === RuleAction.NOP) continue
       const error = this.#act(rule, flow, result, anyCarrier)
       if (error === -Errno.EAGAIN || (error === 0 && suppresses(rule, result))) continue
+      result.tclassid = rule.tclassid
       return error
     }
   }

@@ -27,7 +27,9 @@ export function reversePathCheck(
   const { sysctl, addresses, fib, reverse } = routing
   const ifindex = device.ifindex
   const rpFilter = sysctl.conf(ifindex).rpFilter
-  if (rpFilter === 0 && (ifindex !== oif || !sysctl.conf(ifindex).sendRedirects)) {
+  // With realms about, Linux wants that of the way back, so it looks.
+  const plain = rpFilter === 0 && !fib.hasTclassidUsers
+  if (plain && (ifindex !== oif || !sysctl.conf(ifindex).sendRedirects)) {
     if (sysctl.conf(ifindex).acceptLocal) return 0
     if (!fib.hasCustomLocalRoutes && !fib.hasCustomRules) {
       return addresses.isOwn(flow.saddr) ? -Errno.EINVAL : 0

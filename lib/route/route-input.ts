@@ -3,13 +3,7 @@
  * answered with an ICMP error, or a martian that is dropped. A packet that comes back from the loopback device
  * never gets here: it brought its decision along.
  */
-import {
-  type Ipv4Address,
-  isLimitedBroadcast,
-  isLoopback,
-  isMulticast,
-  isZeronet,
-} from '../address/ipv4-address.ts'
+import { type Ipv4Address, isLimitedBroadcast, isLoopback, isMulticast } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { DropReason } from '../wire/drop-reason.ts'
@@ -39,9 +33,10 @@ export function routeInput(routing: Routing, flow: Flow4, device: NetDevice): Ro
     return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
   if (isLimitedBroadcast(daddr) || (saddr === 0 && daddr === 0))
     return routeInputBroadcast(routing, flow, device)
-  // RFC 1122 §3.2.1.3(a): 0.0.0.0/8 is no source but while a host learns its address.
-  if (isZeronet(saddr)) return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
-  if (isZeronet(daddr)) return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
+  // RFC 1122 §3.2.1.3(a): 0.0.0.0 is no source but while a host learns its address; nor is the rest of its net, from
+  // the wire, though Linux takes that.
+  if (isThisNetwork(saddr)) return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
+  if (isThisNetwork(daddr)) return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
   if (isLoopback(daddr) || isLoopback(saddr)) {
     if (!sysctl.conf(device.ifindex).routeLocalnet) return drop(routing, DropReason.IP_LOCALNET, Errno.EINVAL)
   }
@@ -66,6 +61,11 @@ export function routeInput(routing: Routing, flow: Flow4, device: NetDevice): Ro
     return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
   }
   return routeForward(routing, flow, device)
+}
+
+/** 0.0.0.0/8 (RFC 6890 §2.2.2). */
+function isThisNetwork(address: Ipv4Address): boolean {
+  return address >>> 24 === 0
 }
 
 /** 240.0.0.0/4, what was class E. */
@@ -93,7 +93,7 @@ function routeInputMulticast(routing: Routing, flow: Flow4, device: NetDevice): 
   if (isLoopback(saddr) && !routing.sysctl.conf(device.ifindex).routeLocalnet) {
     return drop(routing, DropReason.IP_LOCALNET, Errno.EINVAL)
   }
-  if (isZeronet(saddr)) {
+  if (isThisNetwork(saddr)) {
     // Who has no address yet speaks to the local groups, or IGMP (RFC 3376 §4.2.13).
     if (saddr !== 0 || ((daddr & 0xffffff00) >>> 0 !== 0xe0000000 && flow.protocol !== 2)) {
       return drop(routing, DropReason.IP_INVALID_SOURCE, Errno.EINVAL)
@@ -167,7 +167,8 @@ function routeForward(routing: Routing, flow: Flow4, device: NetDevice): Route |
   const generation = routing.generation
   const cached = exception === null ? nexthop.inputRoute : exception.inputRoute
   // With bc_forwarding on some devices only, a broadcast route may have been used for local delivery before.
-  if (cached !== null && cached.generation === generation && cached.input === InputAction.FORWARD) return cached
+  if (cached !== null && cached.generation === generation && cached.input === InputAction.FORWARD)
+    return cached
   const route = new Route(out)
   route.type = result.type
   route.input = InputAction.FORWARD

@@ -66,7 +66,9 @@ export function routeOutput(routing: Routing, flow: Flow4): Route | null {
 
   const error = fib.lookup(flow, result)
   if (error !== 0) {
+    const { tclassid } = result
     result.reset()
+    result.tclassid = tclassid // of the rule that refused
     if (flow.oif === 0 || device === null) return fail(routing, -error)
     // No table knows the destination, but the sender named the device: take it to be on that link.
     if (flow.saddr === 0) flow.saddr = addresses.selectSource(device, 0, Scope.LINK)
@@ -109,17 +111,19 @@ function makeOutputRoute(
   if (isLoopback(flow.saddr) && !device.isLoopback && !sysctl.conf(device.ifindex).routeLocalnet) {
     return fail(routing, Errno.EINVAL) // 127.0.0.0/8 never goes on a wire (RFC 1122 §3.2.1.3(g))
   }
-  if (isLimitedBroadcast(flow.daddr)) type = RouteType.BROADCAST
-  else if (isMulticast(flow.daddr)) type = RouteType.MULTICAST
+  let via = nexthop
+  let holder = info
+  if (isLimitedBroadcast(flow.daddr)) {
+    type = RouteType.BROADCAST
+    // Whatever route was found: its gateway is not where 255.255.255.255 is.
+    via = null
+    holder = null
+  } else if (isMulticast(flow.daddr)) type = RouteType.MULTICAST
   if (type === RouteType.UNSPEC) type = RouteType.UNICAST
 
   if (device.isLoopback) flags |= RouteFlag.LOCAL
-  let via = nexthop
-  let holder = info
   if (type === RouteType.BROADCAST) {
     flags |= RouteFlag.BROADCAST | RouteFlag.LOCAL
-    via = null
-    holder = null
   } else if (type === RouteType.MULTICAST) {
     flags |= RouteFlag.MULTICAST | RouteFlag.LOCAL
     if (!groups.isMember(device, flow.daddr)) flags &= ~RouteFlag.LOCAL

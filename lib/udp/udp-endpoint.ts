@@ -57,8 +57,8 @@ export class UdpEndpoint implements EventSource {
 
   /**
    * Sends one datagram, from `source` if it is given (`IP_PKTINFO`): an answer comes from the address that was
-   * asked. 0, or a positive errno: `ENETUNREACH`, `EMSGSIZE`, `EACCES` (broadcast), `ENOBUFS`, `EINVAL` (port 0,
-   * or no source of this host), `EBADFD` (closed).
+   * asked. 0, or a positive errno: `ENETUNREACH` (no way, or no source of this host), `EMSGSIZE`, `EACCES`
+   * (broadcast), `ENOBUFS`, `EINVAL` (port 0), `EBADFD` (closed).
    */
   send(data: Uint8Array, to: Ipv4Address, port: number, source: Ipv4Address = this.address): number {
     if (this.#closed) return Errno.EBADFD

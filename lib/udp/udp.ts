@@ -35,6 +35,8 @@ export interface UdpBindOptions {
   address?: Ipv4Address
   /** 0 or absent: an unused one is picked (RFC 6056). */
   port?: number
+  /** `SO_REUSEADDR`: the port may be shared with others that say so too; who is bound more exactly gets the datagram. */
+  reuseAddress?: boolean
   /** Called for each datagram, outside of packet processing. */
   onMessage: (message: UdpMessage) => void
   /** Bytes that may wait for `onMessage`; 212992 by default. */
@@ -81,7 +83,7 @@ export class Udp implements TransportProtocol {
       options.onMessage,
       options.receiveBuffer ?? sysctl.core.rmem_default,
     )
-    if (!this.#endpoints.bind(key, endpoint)) {
+    if (!this.#endpoints.bind(key, endpoint, { reuseAddress: options.reuseAddress ?? false })) {
       throw new TunstackError('EADDRINUSE', `port ${port} is in use`, { value: port, syscall: 'bind' })
     }
     return endpoint

@@ -98,7 +98,7 @@ describe('IPv4 addresses', () => {
       ['127.255.255.255', false, false, true, false],
       ['128.0.0.0', false, false, false, false],
       ['0.0.0.0', false, false, false, true],
-      ['0.255.0.1', false, false, false, true],
+      ['0.255.0.1', false, false, false, false],
       ['255.255.255.255', false, false, false, false],
     ]
     for (const [text, ...expected] of table) {

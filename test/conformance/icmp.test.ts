@@ -57,6 +57,16 @@ describe('ICMP echo (RFC 792, RFC 1122 §3.2.2.6)', () => {
     expect(seen).to.be.at.least(510) // of the two zeros there is only one
   })
 
+  it('icmp-echo-cksum-edge: a reply of nothing but zeros has the checksum 0xffff', () => {
+    for (const size of [0, 1, 2, 56]) {
+      const request = echoRequest(TO_HOST, { identifier: 0, sequence: 0, data: new Uint8Array(size) })
+      expect(hex(request.slice(22, 24))).to.equal('f7ff')
+      const [reply] = bench().exchange(bench().tun, request)
+      expect(decode(reply!).icmp).to.include({ type: 0, identifier: 0, sequence: 0 })
+      expect(hex(reply!.slice(22, 24))).to.equal('ffff')
+    }
+  })
+
   it('icmp-echo-8k: 8000 bytes come and go in fragments', () => {
     const data = pattern(8000)
     const pieces = fragments(echoRequest(TO_HOST, { data }), 1480)

@@ -31,6 +31,8 @@ export class Wire implements LinkDevice {
   blocked = false
   /** Called for each packet that is sent, beside `sent`. */
   onSend: ((packet: Bytes) => void) | null = null
+  /** Bytes of room that a received packet's slab has at least: as of a driver that reads into large buffers. */
+  room = 0
   /** How many bursts at most 64 packets each the stack sent. */
   bursts = 0
   host!: LinkHost
@@ -79,11 +81,12 @@ export class Wire implements LinkDevice {
   push(...packets: Uint8Array[]): void {
     const burst = this.#burst
     for (const bytes of packets) {
-      const packet: Packet | null = this.host.pool.from(bytes)
+      const packet: Packet | null = this.host.pool.allocate(Math.max(bytes.length, this.room))
       if (packet === null) {
         this.stats.increment(LinkStat.rxDropped)
         continue
       }
+      packet.bytes.set(bytes, packet.put(bytes.length))
       this.stats.received(1, bytes.length)
       burst.push(packet)
       if (burst.length === BURST_SIZE) this.host.receive(burst)

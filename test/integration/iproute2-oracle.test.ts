@@ -19,13 +19,7 @@ const SEQUENCES = 4
 const DEVICES = ['tun0', 'tun1']
 
 /** What the state looks like, asked after every few commands. */
-const SURVEY = [
-  'address show',
-  'link show',
-  'route show',
-  'route show table all',
-  'rule show',
-]
+const SURVEY = ['address show', 'link show', 'route show', 'route show table all', 'rule show']
 
 interface Answer {
   /** What each command printed, on both streams together. */
@@ -91,7 +85,11 @@ describe('iproute2 against the real one', function () {
 
   function kernel(commands: readonly string[]): Answer {
     const script = `exec ip -n ${namespace} -force -batch - 2>&1`
-    const run = spawnSync('sh', ['-c', script], { input: marked(commands), encoding: 'utf8', timeout: 60_000 })
+    const run = spawnSync('sh', ['-c', script], {
+      input: marked(commands),
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
     if (commands.some((command) => BRINGS_UP.test(command))) settle()
     return split(run.stdout, run.status ?? -1)
   }
@@ -111,7 +109,7 @@ describe('iproute2 against the real one', function () {
   for (let sequence = 0; sequence < SEQUENCES; sequence++) {
     const seed = SEED + sequence
     it(`prints the same for ${COMMANDS} random commands, seed ${seed}`, async () => {
-      const generator = new CommandGenerator(new Random(seededRandom(seed)), sequence % 2 === 1)
+      const generator = new CommandGenerator(new Random(seededRandom(seed)), sequence % 2 === 1, sequence > 1)
       const commands: string[] = ['link set lo up', 'link set tun0 up']
       while (commands.length < COMMANDS) {
         commands.push(generator.next())

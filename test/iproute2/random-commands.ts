@@ -11,11 +11,16 @@ const DEVICES = ['lo', 'tun0', 'tun1']
 export class CommandGenerator {
   readonly #random: Random
   readonly #rules: boolean
+  readonly #realms: boolean
 
-  /** @param rules whether rules are added too: the first one parts table local from main for good */
-  constructor(random: Random, rules: boolean) {
+  /**
+   * @param rules whether rules are added too: the first one parts table local from main for good
+   * @param realms whether routes and rules have realms
+   */
+  constructor(random: Random, rules: boolean, realms: boolean) {
     this.#random = random
     this.#rules = rules
+    this.#realms = realms
   }
 
   next(): string {
@@ -61,12 +66,18 @@ export class CommandGenerator {
     let text = `${this.#pick(['address', 'addr', 'a'])} ${verb} ${this.#maybe(10, () => 'local')} ${local}${length}`
     text += this.#maybe(10, () => `peer ${this.#address()}${this.#pick(['', '/24'])}`)
     if (!verb.startsWith('d')) {
-      text += this.#maybe(40, () => `${this.#pick(['brd', 'broadcast', 'b'])} ${this.#pick(['+', '+', '-', '10.0.0.255', '10.9.9.9'])}`)
+      text += this.#maybe(
+        40,
+        () =>
+          `${this.#pick(['brd', 'broadcast', 'b'])} ${this.#pick(['+', '+', '-', '10.0.0.255', '10.9.9.9'])}`,
+      )
       text += this.#maybe(15, () => `scope ${this.#pick(['host', 'link', 'site', 'global', 'nowhere'])}`)
       text += this.#maybe(10, () => 'noprefixroute')
       text += this.#maybe(4, () => this.#pick(['nodad', 'secondary', 'home']))
       text += this.#maybe(12, () => `metric ${this.#pick(['5', '10', '0'])}`)
-      text += this.#maybe(5, () => this.#pick(['valid_lft 10', 'preferred_lft 0', 'valid_lft 0', 'preferred_lft forever']))
+      text += this.#maybe(5, () =>
+        this.#pick(['valid_lft 10', 'preferred_lft 0', 'valid_lft 0', 'preferred_lft forever']),
+      )
       text += this.#maybe(8, () => `label ${this.#pick(['tun0:1', 'x', 'lo:0', 'muchtoolongalabel'])}`)
     }
     return `${text}${this.#chance(2) ? '' : ` dev ${this.#device()}`}`
@@ -77,23 +88,76 @@ export class CommandGenerator {
       () => `10.${this.#below(4)}.0.0/16`,
       () => `10.${this.#below(3)}.${this.#below(2)}/24`,
       () => `10.${this.#below(3)}.${this.#below(2)}.${this.#below(4)}`,
-      () => this.#pick(['10/8', '10.0.0.0/9', 'default', '0/1', '127.0.0.5', '8.8/16', '172.16/12', '10.0.0.1/24', '0x0a.1.0.0/255.255.0.0']),
+      () =>
+        this.#pick([
+          '10/8',
+          '10.0.0.0/9',
+          'default',
+          '0/1',
+          '127.0.0.5',
+          '8.8/16',
+          '172.16/12',
+          '10.0.0.1/24',
+          '0x0a.1.0.0/255.255.0.0',
+        ]),
       () => 'default',
     ])()
   }
 
   #routeChange(): string {
-    const verb = this.#pick(['add', 'add', 'add', 'a', 'append', 'ap', 'prepend', 'p', 'replace', 'r', 'change', 'c', 'test', 't', 'del', 'del', 'd'])
+    const verb = this.#pick([
+      'add',
+      'add',
+      'add',
+      'a',
+      'append',
+      'ap',
+      'prepend',
+      'p',
+      'replace',
+      'r',
+      'change',
+      'c',
+      'test',
+      't',
+      'del',
+      'del',
+      'd',
+    ])
     const type = this.#maybe(20, () =>
-      this.#pick(['blackhole', 'unreachable', 'prohibit', 'throw', 'local', 'broadcast', 'multicast', 'unicast', 'u', 'bl', 'brd']),
+      this.#pick([
+        'blackhole',
+        'unreachable',
+        'prohibit',
+        'throw',
+        'local',
+        'broadcast',
+        'multicast',
+        'unicast',
+        'u',
+        'bl',
+        'brd',
+      ]),
     )
     const plain = !/black|bl$|unr|u$|pro|thr/.test(type) || this.#chance(10)
     let text = `${this.#pick(['route', 'r', 'ro'])} ${verb}${type} ${this.#maybe(5, () => 'to')} ${this.#prefix()}`
     if (type !== '') text = text.replace(' to ', ' ')
     text += this.#maybe(15, () => `tos ${this.#pick(['0x10', '10', '28', '0x28', '3', '0xc0'])}`)
-    text += this.#maybe(25, () => `${this.#pick(['metric', 'm', 'priority', 'p'])} ${this.#pick(['5', '10', '20', '0', '0x10', '4294967295'])}`)
-    text += this.#maybe(20, () => `${this.#pick(['table', 't'])} ${this.#pick(['100', '300', '356', 'local', 'default', 'main', '70000'])}`)
-    text += this.#maybe(15, () => `${this.#pick(['proto', 'protocol', 'pro'])} ${this.#pick(['static', 'kernel', 'babel', 'boot', 'unspec'])}`)
+    text += this.#maybe(
+      25,
+      () =>
+        `${this.#pick(['metric', 'm', 'priority', 'p'])} ${this.#pick(['5', '10', '20', '0', '0x10', '4294967295'])}`,
+    )
+    text += this.#maybe(
+      20,
+      () =>
+        `${this.#pick(['table', 't'])} ${this.#pick(['100', '300', '356', 'local', 'default', 'main', '70000'])}`,
+    )
+    text += this.#maybe(
+      15,
+      () =>
+        `${this.#pick(['proto', 'protocol', 'pro'])} ${this.#pick(['static', 'kernel', 'babel', 'boot', 'unspec'])}`,
+    )
     text += this.#maybe(15, () => `src ${this.#address()}`)
     text += this.#maybe(10, () => `scope ${this.#pick(['host', 'link', 'global', 'site', 'nowhere'])}`)
     text += this.#maybe(20, () =>
@@ -118,10 +182,21 @@ export class CommandGenerator {
         'fastopen_no_cookie 1',
       ]),
     )
-    text += this.#maybe(6, () => `realms ${this.#pick(['5', '5/6'])}`)
+    text += this.#maybe(this.#realms ? 10 : 0, () => `realms ${this.#pick(['5', '5/6'])}`)
     if (!plain) return text
-    if (this.#chance(12)) return text + this.#nexthops()
-    text += this.#maybe(45, () => `via ${this.#chance(90) ? this.#address() : this.#pick(['127.0.0.1', '0.0.0.0', '255.255.255.255', '224.0.0.1'])}`)
+    if (this.#chance(12)) {
+      // Which hop of a group a flow takes is each host's secret: groups are for destinations that nobody asks for.
+      const apart = text.replace(
+        /(\d+\.[\d./]+|default|0\/1|10\/8|0x[\d./a]+) *(?= |$)/,
+        this.#pick(['30/8', '30.1/16', '30.1.2.3']),
+      )
+      return apart + this.#nexthops()
+    }
+    text += this.#maybe(
+      45,
+      () =>
+        `via ${this.#chance(90) ? this.#address() : this.#pick(['127.0.0.1', '0.0.0.0', '255.255.255.255', '224.0.0.1'])}`,
+    )
     text += this.#maybe(75, () => `dev ${this.#device()}`)
     return text + this.#maybe(8, () => 'onlink')
   }
@@ -135,14 +210,22 @@ export class CommandGenerator {
       text += this.#maybe(via === '' ? 100 : 80, () => `dev ${this.#pick(DEVICES)}`)
       text += this.#maybe(60, () => `weight ${this.#pick(['1', '3', '256'])}`)
       text += this.#maybe(8, () => 'onlink')
-      text += this.#maybe(8, () => 'realms 7')
+      text += this.#maybe(this.#realms ? 15 : 0, () => 'realms 7')
     }
     return text
   }
 
   #link(): string {
     const device = this.#device()
-    const what = this.#pick(['up', 'up', 'up', 'up', 'down', 'down', `mtu ${this.#pick(['1300', '1500', '60', '70000', '-1', '68', '65536'])}`])
+    const what = this.#pick([
+      'up',
+      'up',
+      'up',
+      'up',
+      'down',
+      'down',
+      `mtu ${this.#pick(['1300', '1500', '60', '70000', '-1', '68', '65536'])}`,
+    ])
     // Loopback keeps its MTU: below 68 there is no IPv4, and what then becomes of it is its own story.
     if (device === 'lo' && what.startsWith('mtu')) return 'link set lo mtu -1'
     return `${this.#pick(['link', 'l'])} ${this.#pick(['set', 's'])}${this.#maybe(40, () => 'dev')} ${device} ${what}`
@@ -161,23 +244,30 @@ export class CommandGenerator {
     text += this.#maybe(6, () => `ipproto ${this.#pick(['tcp', 'udp', '200'])}`)
     text += this.#maybe(6, () => `sport ${this.#pick(['5', '5-7', '0', '7-5'])}`)
     text += this.#maybe(6, () => `dport ${this.#pick(['5', '5-7'])}`)
-    text += this.#maybe(50, () => `${this.#pick(['priority', 'pref', 'order'])} ${this.#pick(['50', '100', '200', '32766', '40000'])}`)
-    text += this.#maybe(8, () => 'realms 5')
+    text += this.#maybe(
+      50,
+      () =>
+        `${this.#pick(['priority', 'pref', 'order'])} ${this.#pick(['50', '100', '200', '32766', '40000'])}`,
+    )
+    text += this.#maybe(this.#realms ? 20 : 0, () => 'realms 5')
     text += this.#maybe(8, () => 'protocol static')
     const action = this.#below(10)
     if (action < 6) {
       text += ` ${this.#pick(['table', 'lookup'])} ${this.#pick(['100', '300', 'main', '70000'])}`
       return text + this.#maybe(10, () => `suppress_prefixlength ${this.#pick(['0', '16'])}`)
     }
-    if (action < 8) return `${text} ${this.#pick(['unreachable', 'prohibit', 'blackhole', 'type blackhole', 'nop'])}`
+    if (action < 8)
+      return `${text} ${this.#pick(['unreachable', 'prohibit', 'blackhole', 'type blackhole', 'nop'])}`
     return action === 8 ? text || 'rule show' : `${text} goto ${this.#pick(['100', '200', '32766'])}`
   }
 
   #flush(): string {
     return this.#pick([
       () => `address flush dev ${this.#device()}`,
-      () => `address flush ${this.#pick(['to 10.0/16', 'scope link', 'secondary', 'label tun0*', 'primary'])}`,
-      () => `route flush ${this.#pick(['table 100', 'dev tun0', 'root 10.1/16', 'proto static', 'table all dev tun1', 'type blackhole', 'cache'])}`,
+      () =>
+        `address flush ${this.#pick(['to 10.0/16', 'scope link', 'secondary', 'label tun0*', 'primary'])}`,
+      () =>
+        `route flush ${this.#pick(['table 100', 'dev tun0', 'root 10.1/16', 'proto static', 'table all dev tun1', 'type blackhole', 'cache'])}`,
       () => (this.#rules ? `rule flush table ${this.#pick(['100', '300'])}` : 'route flush exact 10/8'),
     ])()
   }
@@ -185,19 +275,40 @@ export class CommandGenerator {
   #routeGet(): string {
     const destination = this.#pick([
       () => this.#address(),
-      () => this.#pick(['10.0.0.255', '10.1.255.255', '127.0.0.1', '127.1.2.3', '127.255.255.255', '8.8.8.8', '172.16.0.1', '0.0.0.0', '224.0.0.1', '224.0.0.9', '239.1.1.1', '255.255.255.255', '10.1', '10.0.0.1/24', '0.0.0.5']),
+      () =>
+        this.#pick([
+          '10.0.0.255',
+          '10.1.255.255',
+          '127.0.0.1',
+          '127.1.2.3',
+          '127.255.255.255',
+          '8.8.8.8',
+          '172.16.0.1',
+          '0.0.0.0',
+          '224.0.0.1',
+          '224.0.0.9',
+          '239.1.1.1',
+          '255.255.255.255',
+          '10.1',
+          '10.0.0.1/24',
+          '0.0.0.5',
+          'fibmatch 30.1.2.3',
+        ]),
     ])()
     let text = `route ${this.#pick(['get', 'g'])}${this.#maybe(15, () => 'fibmatch')} ${destination}`
+    if (destination.startsWith('fibmatch')) return text
     if (this.#chance(15)) {
       text += ` from ${this.#pick([this.#address(), '8.8.8.8', '127.0.0.1', '224.0.0.1'])}`
-      if (this.#chance(50)) return `${text} iif ${this.#pick(DEVICES)}`
+      // From the wire, 0.0.0.0/8 is refused here and taken by Linux; and realms of the way back are not known.
+      const input = destination !== '0.0.0.5' && !this.#realms
+      if (this.#chance(50) && input) return `${text} iif ${this.#pick(DEVICES)}`
     } else text += this.#maybe(10, () => `from ${this.#address()}`)
     text += this.#maybe(25, () => `${this.#pick(['oif', 'dev'])} ${this.#device()}`)
     text += this.#maybe(10, () => `mark ${this.#pick(['5', '0x10', '0'])}`)
     text += this.#maybe(10, () => `tos ${this.#pick(['0x10', '28', '3'])}`)
     text += this.#maybe(6, () => `uid ${this.#pick(['0', '1000'])}`)
     text += this.#maybe(6, () => `ipproto ${this.#pick(['tcp', 'udp', 'icmp', '47'])}`)
-    return text + this.#maybe(3, () => this.#pick(['connected', 'notify']))
+    return text + this.#maybe(3, () => 'connected')
   }
 
   #routeShow(): string {
@@ -207,7 +318,8 @@ export class CommandGenerator {
       () => `proto ${this.#pick(['kernel', 'static', 'boot', 'babel'])}`,
       () => `scope ${this.#pick(['link', 'host', 'global'])}`,
       () => `type ${this.#pick(['unicast', 'blackhole', 'local', 'b'])}`,
-      () => `${this.#pick(['root', 'match', 'exact', 'to root', 'to', ''])} ${this.#pick(['10/8', '10.0/16', '10.0.0.1', 'default', '10.1.0.0/24'])}`,
+      () =>
+        `${this.#pick(['root', 'match', 'exact', 'to root', 'to', ''])} ${this.#pick(['10/8', '10.0/16', '10.0.0.1', 'default', '10.1.0.0/24'])}`,
       () => `tos ${this.#pick(['0', '0x10', '28'])}`,
       () => `metric ${this.#pick(['0', '5', '10'])}`,
       () => `via ${this.#pick([this.#address(), '10/8'])}`,
@@ -222,10 +334,26 @@ export class CommandGenerator {
   #show(): string {
     return this.#pick([
       () => `address show${this.#maybe(50, () => `dev ${this.#device()}`)}`,
-      () => `address show ${this.#pick(['up', 'primary', 'secondary', '-secondary', 'permanent', 'dynamic', 'deprecated', 'scope link', 'scope host', 'to 10.0/16', 'label tun0*', 'label lo', 'label tun0 dev tun0', 'type tun', 'group default', 'up scope global', 'noprefixroute'])}`,
-      () => `link show${this.#maybe(60, () => this.#pick(['up', 'dev tun0', 'tun1', 'type tun', 'group default', 'nope']))}`,
-      () => `rule show${this.#maybe(60, () => this.#pick(['from 10/8', 'to 10.1/16', 'table 100', 'pref 100', 'not', 'fwmark 5', 'iif lo', 'oif gone', 'proto static', 'ipproto tcp', 'tos 0x10', 'lookup main', '8.8.8.8']))}`,
-      () => this.#pick(['bogus', 'a s lo', 'li', 'r', 'route get', 'address add 10.0.0.1/24', 'route flush', 'address flush', 'rule add', '# a comment', 'route show # default']),
+      () =>
+        `address show ${this.#pick(['up', 'primary', 'secondary', '-secondary', 'permanent', 'dynamic', 'deprecated', 'scope link', 'scope host', 'to 10.0/16', 'label tun0*', 'label lo', 'label tun0 dev tun0', 'type tun', 'group default', 'up scope global', 'noprefixroute'])}`,
+      () =>
+        `link show${this.#maybe(60, () => this.#pick(['up', 'dev tun0', 'tun1', 'type tun', 'group default', 'nope']))}`,
+      () =>
+        `rule show${this.#maybe(60, () => this.#pick(['from 10/8', 'to 10.1/16', 'table 100', 'pref 100', 'not', 'fwmark 5', 'iif lo', 'oif gone', 'proto static', 'ipproto tcp', 'tos 0x10', 'lookup main', '8.8.8.8']))}`,
+      () =>
+        this.#pick([
+          'bogus',
+          'a s lo',
+          'li',
+          'r',
+          'route get',
+          'address add 10.0.0.1/24',
+          'route flush',
+          'address flush',
+          'rule add',
+          '# a comment',
+          'route show # default',
+        ]),
     ])()
   }
 }
@@ -277,6 +405,7 @@ route get 1.1.1.1 from 10/8
 route get default
 -4 route get default
 route get 10.5.0.9 as 1.2.3.4
+route get 10.5.0.9 notify
 route get 10.5.0.9 vrf x
 route get 10.5.0.9 uid -1
 route get 1.2.3.4 mark x

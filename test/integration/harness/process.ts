@@ -113,8 +113,8 @@ export class Process {
   }
 
   /** Writes to its standard input. */
-  write(text: string): void {
-    this.#child.stdin!.write(text)
+  write(data: string | Uint8Array): void {
+    this.#child.stdin!.write(data)
   }
 
   /** Sends a signal to it and to what it started; nothing if it has ended. */

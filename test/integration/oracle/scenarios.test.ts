@@ -26,7 +26,7 @@ describe('the stack beside the kernel: scenarios', function () {
 
   for (const scenario of SCENARIOS) {
     const ids = scenario.steps.flatMap(
-      ({ title }) => /\(([a-z0-9, -]+)\)$/.exec(title)?.[1]?.split(', ') ?? [],
+      ({ title }) => /\(([a-z]+-[a-z0-9, -]+)\)$/.exec(title)?.[1]?.split(', ') ?? [],
     )
     const covered = ids.length === 0 ? '' : ` [${[...new Set(ids)].join(' ')}]`
     it(`${scenario.name}${covered}`, async () => {

@@ -36,6 +36,9 @@ describe('ping', function () {
         same(`-T ${options}, to ${target}`, `-c 1 -T ${options} ${target}`, 1)
       }
     }
+    for (const options of ['tsonly', 'tsandaddr', 'tsprespec 10.9.0.1 10.9.0.2 10.9.0.2']) {
+      same(`-T ${options}, in fragments`, `-c 1 -T ${options} -s 4000 10.9.0.2`, 1)
+    }
     same('-M do, what fits', '-c 2 -i 0.02 -M do -s 1472 10.9.0.2', 2)
     same('-M do, one byte too much', '-c 1 -W 0.2 -M do -s 1473 10.9.0.2', 0)
     same('-M want', '-c 2 -i 0.02 -M want -s 3000 10.9.0.2', 2)

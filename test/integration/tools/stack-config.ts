@@ -18,6 +18,8 @@ export interface StackConfig {
   routes?: readonly string[]
   /** By full name. */
   sysctl?: Readonly<Record<string, number>>
+  /** UDP port whose datagrams are sent back. */
+  udpEcho?: number
 }
 
 export interface MemoryReport {

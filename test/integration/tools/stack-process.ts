@@ -3,6 +3,9 @@ import type { Namespace, Process } from '../netns.ts'
 import type { Request, Response, StackConfig } from './stack-config.ts'
 import type { Methods } from './stack-program.ts'
 
+/** ms until an answer must be there. */
+const PATIENCE = 60_000
+
 type Result<T> = Awaited<T extends void ? null : T>
 
 export class StackProcess {
@@ -35,7 +38,7 @@ export class StackProcess {
     const id = this.#next++
     const request: Request = { id, method, args }
     this.process.write(`${JSON.stringify(request)}\n`)
-    const [, answer] = await this.process.waitFor(new RegExp(`^${id} (.*)\\n`, 'm'), 30_000)
+    const [, answer] = await this.process.waitFor(new RegExp(`^${id} (.*)\\n`, 'm'), PATIENCE)
     const response = JSON.parse(answer!) as Response
     if ('error' in response) {
       throw Object.assign(new Error(`${method}: ${response.error.message}`), { code: response.error.code })

@@ -12,6 +12,7 @@ import {
   type ExplainOptions,
   type PingOptions,
   type PingResult,
+  parseIpv4,
   Stack,
 } from '../../../lib/index.ts'
 import type { MemoryReport, Request, Response, StackConfig, WatchedPacket } from './stack-config.ts'
@@ -29,6 +30,12 @@ for (const { name, kernel, address, mtu } of config.tuns) {
   stack.addDevice(tun).addAddress(address)
 }
 for (const route of config.routes ?? []) stack.routes.add(route)
+if (config.udpEcho !== undefined) {
+  const endpoint = stack.udp.bind({
+    port: config.udpEcho,
+    onMessage: ({ data, address, port }) => void endpoint.send(data, parseIpv4(address), port),
+  })
+}
 
 let file: Capture | undefined
 let watch: Capture | undefined
@@ -41,6 +48,9 @@ const methods = {
   counters: (): Record<string, number> => stack.mib.snapshot(),
 
   links: () => Object.fromEntries(stack.interfaces.map(({ name, stats }) => [name, stats])),
+
+  /** Packets that the first TUN has received: short, for who asks often. */
+  received: (): number => stack.interface(config.tuns[0]!.name).stats.rxPackets,
 
   sysctl: (name: string, value: number): void => void stack.sysctlSet(name, value),
 
