@@ -6,6 +6,8 @@ export interface Plan {
   rounds: number
   /** Sizes are a small fraction of what they should be. */
   quick: boolean
+  /** Options of Node for tunstack behind a device: those of its profiler, if one is wanted. */
+  readonly nodeOptions: readonly string[]
   /** Tells whoever waits what is going on. */
   progress(text: string): void
 }

@@ -81,7 +81,11 @@ async function measure(bed: Testbed, figures: EchoFigures, plan: Plan): Promise<
   const subjects: Subject[] = [
     { name: C, address: '10.77.1.2', command: program('echo.c', ['tun1']) },
     { name: JS, address: '10.77.2.2', command: program('js-responder.ts', ['tun2']) },
-    { name: STACK, address: '10.77.3.2', command: program('stack-responder.ts', ['tun3', '10.77.3.2/24']) },
+    {
+      name: STACK,
+      address: '10.77.3.2',
+      command: program('stack-responder.ts', ['tun3', '10.77.3.2/24'], plan.nodeOptions),
+    },
     { name: KERNEL, address: '10.77.4.2', command: null },
   ]
   for (const i of [1, 2, 3]) host.addTun(`tun${i}`, { address: `10.77.${i}.1/24` })

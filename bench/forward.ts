@@ -65,7 +65,7 @@ async function measureSubject(
     Namespace,
   ]
   const responder =
-    subject === KERNEL ? kernelRouter(bed, a, b, router) : await tunRouter(subject, a, b, router)
+    subject === KERNEL ? kernelRouter(bed, a, b, router) : await tunRouter(subject, a, b, router, plan)
   await b.start(program('udp-flood.c', ['sink']), { ready: /^ready$/m })
 
   await floodOnce(a, b, PAYLOADS[0]!, plan.quick ? 0.1 : 0.7)
@@ -98,11 +98,17 @@ function kernelRouter(bed: Testbed, a: Namespace, b: Namespace, router: Namespac
 }
 
 /** The router opens the devices in its own namespace; then they move, and the router keeps their other ends. */
-async function tunRouter(subject: string, a: Namespace, b: Namespace, router: Namespace): Promise<Responder> {
+async function tunRouter(
+  subject: string,
+  a: Namespace,
+  b: Namespace,
+  router: Namespace,
+  plan: Plan,
+): Promise<Responder> {
   const command =
     subject === C
       ? program('forward.c', ['tun-a', 'tun-b'])
-      : program('stack-router.ts', ['tun-a', `${A.router}/24`, 'tun-b', `${B.router}/24`])
+      : program('stack-router.ts', ['tun-a', `${A.router}/24`, 'tun-b', `${B.router}/24`], plan.nodeOptions)
   const responder = await Responder.start(router, command)
   for (const [host, side, device] of [
     [a, A, 'tun-a'],

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
+import { resolve } from 'node:path'
 import type { Benchmark, Plan } from './benchmark.ts'
 import { echo } from './echo.ts'
 import { Figures } from './figure.ts'
@@ -39,6 +40,8 @@ async function main(): Promise<void> {
   const plan: Plan = {
     rounds: options.repeats,
     quick: options.quick,
+    nodeOptions:
+      options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(options.profile)}`],
     progress: (text) =>
       process.stderr.write(
         `${process.stderr.isTTY ? '\r\x1b[K' : ''}${text}${process.stderr.isTTY ? '' : '\n'}`,
@@ -51,6 +54,7 @@ async function main(): Promise<void> {
 
   console.log(`\n${machine()}\n${plan.rounds} rounds; load before ${before}, after ${load()}`)
   if (before > BUSY) console.log('The machine was not idle: what else ran is in these figures.')
+  if (options.profile !== undefined) console.log('With --profile: the profiler is in these figures.')
   if (plan.quick) console.log('--quick: sizes too small to mean anything.')
   console.log(`\n${table(figures.all)}`)
   if (options.json !== undefined) {

@@ -8,16 +8,19 @@ export interface BenchOptions {
   /** Small sizes and few repeats, to see that everything works: its figures mean nothing. */
   quick: boolean
   json: string | undefined
+  /** Folder for CPU profiles of tunstack in `echo` and `forward`; the figures of such a run mean nothing. */
+  profile: string | undefined
 }
 
-export const HELP = `Usage: npm run bench -- [--only NAME]… [--repeats N] [--quick] [--json FILE]
+export const HELP = `Usage: npm run bench -- [--only NAME]… [--repeats N] [--quick] [--json FILE] [--profile DIR]
 
 Measures tunstack against references in the same run, in turns, and prints one table. Needs root on Linux.
 
   --only NAME   echo, forward, micro, memory; may be given several times
   --repeats N   rounds, 5 by default; the table has median and spread
   --quick       small sizes and 2 rounds: shows that it runs, not how fast
-  --json FILE   every sample, for comparing runs`
+  --json FILE   every sample, for comparing runs
+  --profile DIR CPU profiles of tunstack in echo and forward, for the developer tools of a browser`
 
 /** @throws TypeError, RangeError for what it does not know */
 export function parseOptions(args: string[], names: readonly string[]): BenchOptions | null {
@@ -28,6 +31,7 @@ export function parseOptions(args: string[], names: readonly string[]): BenchOpt
       repeats: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
+      profile: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
@@ -37,5 +41,6 @@ export function parseOptions(args: string[], names: readonly string[]): BenchOpt
   const repeats = values.repeats ?? (values.quick ? '2' : '5')
   if (!/^[1-9]\d{0,2}$/.test(repeats))
     throw new RangeError(`--repeats takes a number from 1 to 999; got '${repeats}'`)
-  return { only: values.only, repeats: Number(repeats), quick: values.quick, json: values.json }
+  const { only, quick, json, profile } = values
+  return { only, repeats: Number(repeats), quick, json, profile }
 }

@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path'
 
 /** By package: the commands or files that show it is there, and what it is for. */
 export const DEBIAN_PACKAGES = {
+  procps: { commands: ['sysctl'], why: 'sets the kernel up as the stack is (sysctl)' },
   gcc: { commands: ['cc'], why: 'compiles the TUN driver (native/)' },
   'libc6-dev': { files: ['/usr/include/stdio.h'], why: 'the C headers that the TUN driver is compiled with' },
   iproute2: {

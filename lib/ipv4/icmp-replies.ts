@@ -8,6 +8,7 @@ import { IcmpMib } from '../observe/mib.ts'
 import { Checksum, HEADROOM, type Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
+import { RouteHint } from '../route/route-hint.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
 import { checksum, updateChecksum16 } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
@@ -23,6 +24,7 @@ export class IcmpReplies {
   readonly #ip: Ipv4
   readonly #flow = new Flow4()
   readonly #source = new Flow4()
+  readonly #hint = new RouteHint()
 
   constructor(ip: Ipv4) {
     this.#ip = ip
@@ -116,7 +118,11 @@ export class IcmpReplies {
     flow.tos = tos & 0xfc
     flow.protocol = IpProtocol.ICMP
     flow.mark = sysctl.ipv4.fwmark_reflect !== 0 ? packet.mark : 0
-    const route = routing.output(flow)
+    let route = this.#hint.find(routing, flow, null)
+    if (route === null) {
+      route = routing.output(flow)
+      if (route !== null) this.#hint.keep(routing, flow, null, route)
+    }
     // Nobody to tell: as Linux, without a word (the source of the request has no way back). And unlike Linux no
     // reply to many: a source that is a broadcast address is an attack (RFC 1122 §3.2.1.3, RFC 2644).
     if (route === null || (route.flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {

@@ -20,6 +20,8 @@ export class Identification {
   readonly #hash: HalfSipHash
   readonly #random: Random
   readonly #key = new Int32Array(3)
+  /** Which counter `#key` has; -1 before the first. */
+  #index = -1
   #counters: Uint16Array | null = null
   /** Milliseconds of the last use, modulo 2³². */
   #stamps: Uint32Array | null = null
@@ -38,10 +40,13 @@ export class Identification {
     const counters = (this.#counters ??= this.#seed())
     const stamps = (this.#stamps ??= new Uint32Array(COUNTERS))
     const key = this.#key
-    key[0] = destination
-    key[1] = source
-    key[2] = protocol
-    const index = this.#hash.words(key, 0, 3) & (COUNTERS - 1)
+    if (key[0] !== destination || key[1] !== source || key[2] !== protocol || this.#index < 0) {
+      key[0] = destination
+      key[1] = source
+      key[2] = protocol
+      this.#index = this.#hash.words(key, 0, 3) & (COUNTERS - 1)
+    }
+    const index = this.#index
     const time = Math.floor(now / MILLISECOND) >>> 0
     const idle = (time - stamps[index]!) >>> 0
     stamps[index] = time

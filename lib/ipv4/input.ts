@@ -10,6 +10,7 @@ import { IpExtMib, IpMib, TcpExtMib } from '../observe/mib.ts'
 import { Checksum, type Packet, PacketType } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { InputAction, type Route } from '../route/route.ts'
+import { RouteHint } from '../route/route-hint.ts'
 import { RouteType } from '../route/rtnetlink.ts'
 import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
@@ -37,6 +38,7 @@ const ECN_COUNTER = [
 export class Ipv4Input {
   readonly #ip: Ipv4
   readonly #flow = new Flow4()
+  readonly #hint = new RouteHint()
 
   constructor(ip: Ipv4) {
     this.#ip = ip
@@ -136,11 +138,16 @@ export class Ipv4Input {
     flow.tos = bytes[start + IPV4_TOS]! & 0xfc
     flow.protocol = bytes[start + IPV4_PROTOCOL]!
     flow.mark = packet.mark
-    this.#readPorts(packet, flow)
     const { routing } = ctx
+    const known = this.#hint.find(routing, flow, device)
+    if (known !== null) return known
+    this.#readPorts(packet, flow)
     const route = routing.input(flow, device)
     packet.doRedirect = routing.doRedirect
-    if (route !== null) return route
+    if (route !== null) {
+      this.#hint.keep(routing, flow, device, route)
+      return route
+    }
     if (routing.errno === Errno.EXDEV) ctx.mib.tcpExt[TcpExtMib.IPReversePathFilter]!++
     ctx.drop(packet, routing.reason, device)
     return null

@@ -145,9 +145,10 @@ export class PacketPool {
   }
 
   #takeSlab(bytes: number): Slab | null {
-    const size = this.#classOf(bytes)
-    if (size === null) return null
-    if (size.free === null && !this.#grow(size)) {
+    const fitting = this.#classOf(bytes)
+    if (fitting === null) return null
+    const size = fitting.free !== null || this.#grow(fitting) ? fitting : this.#larger(fitting)
+    if (size === null) {
       this.exhausted++
       return null
     }
@@ -155,6 +156,11 @@ export class PacketPool {
     size.free = slab.nextFree
     slab.nextFree = null
     return slab
+  }
+
+  /** A class of larger slabs that has one to spare: else memory that was once cut large would be lost to small packets. */
+  #larger(than: SizeClass): SizeClass | null {
+    return this.#classes.find(({ slabSize, free }) => slabSize > than.slabSize && free !== null) ?? null
   }
 
   #grow(size: SizeClass): boolean {

@@ -94,7 +94,10 @@ async function live(bench: HostBench | RouterBench, dice: Dice, wires: Wire[], t
   stack.sysctlSet('net.ipv4.conf.all.rp_filter', 0)
   stack.sysctlSet('net.ipv4.icmp_echo_ignore_broadcasts', 1)
   bench.pass(120_000) // fragments and pings are over, limits full again
-  for (const each of wires) each.take()
+  for (const each of wires) {
+    each.take()
+    each.room = 0 // where memory is short, none may have been cut that large
+  }
   expect(stack.pool.outstanding, 'packets kept').to.equal(0)
   expect(stack.ipv4.reassembly.memory, 'fragments kept').to.equal(0)
   bench.expectAlive()

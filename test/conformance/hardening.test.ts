@@ -400,6 +400,16 @@ describe('memory that is short', () => {
     })
   }
 
+  it('memory that was cut into large slabs serves small packets too, once it is free', async () => {
+    const bench = new HostBench({ packetMemory: 66560 * 8 })
+    const { pool } = bench.stack
+    const large = Array.from({ length: 8 }, () => pool.allocate(60_000)!)
+    expect(pool.allocate(100)).to.equal(null)
+    for (const packet of large) packet.free()
+    bench.expectAlive()
+    await bench.end()
+  })
+
   it('a device that takes nothing: its queue is bounded, and emptied when it goes down', async () => {
     const bench = new HostBench()
     const { stack, tun } = bench

