@@ -6,6 +6,7 @@
 import { INADDR_ANY, type Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
+import { AliasKinds } from './fib-kinds.ts'
 import { metricsOf, sameMetrics } from './fib-metrics.ts'
 import type { CompleteRoute, HopRequest } from './fib-request.ts'
 import { FibInfo, FibNexthop, FibResult, type NexthopConfig } from './fib-types.ts'
@@ -58,6 +59,8 @@ export class FibInfos {
   readonly #bySource = new Map<Ipv4Address, Set<FibInfo>>()
   readonly #flow = new Flow4()
   readonly #result = new FibResult()
+  /** What tables hold for routes with these infos. */
+  readonly kinds = new AliasKinds()
   /** Next hops with a realm: source validation must look routes up as long as there are any. */
   tclassidUsers = 0
 

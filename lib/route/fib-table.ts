@@ -8,12 +8,24 @@ import { Errno } from '../errors.ts'
 import { type CompleteRoute, deletionMatches } from './fib-request.ts'
 import { type FibInfos, ROUTE_TYPE_ERRORS } from './fib-semantics.ts'
 import { FibTrie } from './fib-trie.ts'
-import { FibAlias, type FibInfo, type FibNexthop, type FibResult, type RouteAddMode } from './fib-types.ts'
+import {
+  type AliasKind,
+  FibAlias,
+  type FibInfo,
+  type FibNexthop,
+  type FibResult,
+  type RouteAddMode,
+} from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
 import { NetlinkError, NexthopFlag } from './rtnetlink.ts'
 
 /** The bits of the TOS that routes and rules look at: those of RFC 1349, as Linux still does. */
 export const TOS_MASK = 0x1c
+
+const MASKS = Int32Array.from({ length: 33 }, (_, length) => ipv4Mask(length))
+
+/** An alias that will not do: neither 0 nor an errno. */
+const NOT_THIS = 1
 
 /** Whether next hops over a device without carrier count as dead. */
 export type LinkdownPolicy = (hop: FibNexthop) => boolean
@@ -39,34 +51,51 @@ export class FibTable {
    */
   lookup(flow: Flow4, result: FibResult, anyCarrier: boolean): number {
     const { trie } = this
-    for (let node = trie.find(flow.daddr); node !== 0; node = trie.shorter(node)) {
-      for (let alias = trie.head(node); alias !== null; alias = alias.next) {
-        if (alias.tos !== 0 && alias.tos !== (flow.tos & TOS_MASK)) continue
-        const { info } = alias
-        if (info.scope < flow.scope) continue
-        const error = ROUTE_TYPE_ERRORS[alias.type]!
-        if (error !== 0) return error
-        if ((info.flags & NexthopFlag.DEAD) !== 0) continue
-        const hops = info.nexthops
-        for (let i = 0; i < hops.length; i++) {
-          const hop = hops[i]!
-          if ((hop.flags & NexthopFlag.DEAD) !== 0) continue
-          if (flow.oif !== 0 && flow.oif !== hop.device!.ifindex) continue
-          if ((hop.flags & NexthopFlag.LINKDOWN) !== 0 && !anyCarrier && this.#ignoresLinkdown(hop)) continue
-          result.alias = alias
-          result.info = info
-          result.nexthop = hop
-          result.nexthopIndex = i
-          result.type = alias.type
-          result.scope = info.scope
-          result.prefix = alias.prefix
-          result.prefixLength = alias.prefixLength
-          result.tableId = this.id
-          return 0
+    const { daddr } = flow
+    let held = trie.find(daddr)
+    while (held !== 0) {
+      const { length } = trie
+      let answer = NOT_THIS
+      if (held > 0) answer = this.#try(held, length, flow, result, anyCarrier)
+      else {
+        const { lists } = trie
+        for (let cell = -held; cell !== 0 && answer === NOT_THIS; cell = lists.next(cell)) {
+          answer = this.#try(lists.kind(cell), length, flow, result, anyCarrier)
         }
       }
+      if (answer !== NOT_THIS) return answer
+      held = trie.findWithin(daddr, length - 1)
     }
     return -Errno.EAGAIN
+  }
+
+  /** Answers with an alias of that kind if it will do; {@link NOT_THIS} if not. */
+  #try(id: number, length: number, flow: Flow4, result: FibResult, anyCarrier: boolean): number {
+    const kind = this.#infos.kinds.at(id)
+    if (kind.tos !== 0 && kind.tos !== (flow.tos & TOS_MASK)) return NOT_THIS
+    const { info } = kind
+    if (info.scope < flow.scope) return NOT_THIS
+    const error = ROUTE_TYPE_ERRORS[kind.type]!
+    if (error !== 0) return error
+    if ((info.flags & NexthopFlag.DEAD) !== 0) return NOT_THIS
+    const hops = info.nexthops
+    for (let i = 0; i < hops.length; i++) {
+      const hop = hops[i]!
+      if ((hop.flags & NexthopFlag.DEAD) !== 0) continue
+      if (flow.oif !== 0 && flow.oif !== hop.device!.ifindex) continue
+      if ((hop.flags & NexthopFlag.LINKDOWN) !== 0 && !anyCarrier && this.#ignoresLinkdown(hop)) continue
+      result.kind = kind
+      result.info = info
+      result.nexthop = hop
+      result.nexthopIndex = i
+      result.type = kind.type
+      result.scope = info.scope
+      result.prefix = flow.daddr & MASKS[length]!
+      result.prefixLength = length
+      result.tableId = this.id
+      return 0
+    }
+    return NOT_THIS
   }
 
   /** @throws NetlinkError as Linux's `fib_table_insert` */
@@ -82,94 +111,83 @@ export class FibTable {
 
   #add(config: CompleteRoute, info: FibInfo, mode: RouteAddMode): void {
     const { prefix, prefixLength, tos } = config
-    const node = this.trie.exact(prefix, prefixLength)
-    const head = node === 0 ? null : this.trie.head(node)
-    // `before` is the last alias that stays in front of the new one; `first` begins those of the same identity.
-    let before: FibAlias | null = null
-    let first = head
-    while (first !== null && this.#order(first, tos, info.priority) < 0) {
-      before = first
-      first = first.next
+    const held = this.trie.exact(prefix, prefixLength)
+    const aliases = this.#read(held)
+    let first = 0
+    while (first < aliases.length && this.#order(aliases[first]!, tos, info.priority) < 0) first++
+    let end = first
+    let match = -1
+    for (; end < aliases.length && this.#order(aliases[end]!, tos, info.priority) === 0; end++) {
+      if (aliases[end]!.info === info) match = end
     }
-    if (first !== null && this.#order(first, tos, info.priority) === 0) {
+    if (end > first) {
+      // There are aliases of the same identity, from `first` up to `end`.
       if (mode === 'add' || mode === 'test') throw new NetlinkError(Errno.EEXIST, undefined, 'route')
-      let last = first
-      let match: FibAlias | null = null
-      for (let at: FibAlias | null = first; at !== null; at = at.next) {
-        if (this.#order(at, tos, info.priority) !== 0) break
-        if (at.type === config.type && at.info === info && match === null) match = at
-        last = at
-      }
-      if (mode === 'replace' || mode === 'change') {
-        if (match === first) {
-          this.#infos.release(info) // it is there already, and is counted
-          return
-        }
-        if (match !== null) throw new NetlinkError(Errno.EEXIST, undefined, 'route')
-        const alias = new FibAlias(prefix, prefixLength, tos, config.type, this.id, info)
-        alias.next = first.next
-        this.#link(node, before, alias)
-        this.#infos.release(first.info)
+      const replaces = mode === 'replace' || mode === 'change'
+      if (replaces && match === first) {
+        this.#infos.release(info) // it is there already, and is counted
         return
       }
-      if (match !== null) throw new NetlinkError(Errno.EEXIST, undefined, 'route')
-      if (mode === 'append') before = last
+      if (match >= 0) throw new NetlinkError(Errno.EEXIST, undefined, 'route')
+      if (replaces) {
+        const replaced = aliases[first]!
+        aliases[first] = this.#infos.kinds.obtain(info, tos)
+        this.#write(prefix, prefixLength, held, aliases)
+        this.#release(replaced)
+        return
+      }
     }
     if (mode === 'change' || mode === 'test') throw new NetlinkError(Errno.ENOENT, undefined, 'route')
-    const alias = new FibAlias(prefix, prefixLength, tos, config.type, this.id, info)
-    if (node === 0) {
-      this.trie.insert(prefix, prefixLength, alias)
-      return
-    }
-    alias.next = before === null ? head : before.next
-    this.#link(node, before, alias)
+    aliases.splice(mode === 'append' ? end : first, 0, this.#infos.kinds.obtain(info, tos))
+    this.#write(prefix, prefixLength, held, aliases)
   }
 
   /** @throws NetlinkError `ESRCH` if there is no such route, as Linux's `fib_table_delete` */
   delete(config: CompleteRoute): void {
-    const node = this.trie.exact(config.prefix, config.prefixLength)
-    let before: FibAlias | null = null
-    for (let alias = node === 0 ? null : this.trie.head(node); alias !== null; alias = alias.next) {
-      if (
-        alias.tableId === this.id &&
-        alias.tos === config.tos &&
-        deletionMatches(config, alias.info, alias.type)
-      ) {
-        this.#unlink(node, before, alias)
+    const { prefix, prefixLength, tos } = config
+    const held = this.trie.exact(prefix, prefixLength)
+    const aliases = this.#read(held)
+    for (let i = 0; i < aliases.length; i++) {
+      const { tableId, tos: own, info, type } = aliases[i]!
+      if (tableId === this.id && own === tos && deletionMatches(config, info, type)) {
+        this.#take(prefix, prefixLength, held, aliases, i)
         return
       }
-      before = alias
     }
     throw new NetlinkError(Errno.ESRCH, undefined, 'route')
   }
 
   /** Takes the given alias away; false if it is not there any more. */
-  remove(target: FibAlias): boolean {
-    const node = this.trie.exact(target.prefix, target.prefixLength)
-    let before: FibAlias | null = null
-    for (let alias = node === 0 ? null : this.trie.head(node); alias !== null; alias = alias.next) {
-      if (alias === target) {
-        this.#unlink(node, before, alias)
-        return true
-      }
-      before = alias
-    }
-    return false
+  remove({ prefix, prefixLength, kind }: FibAlias): boolean {
+    const held = this.trie.exact(prefix, prefixLength)
+    const aliases = this.#read(held)
+    const index = aliases.indexOf(kind)
+    if (index >= 0) this.#take(prefix, prefixLength, held, aliases, index)
+    return index >= 0
   }
 
   /** Takes away what is dead (`fib_table_flush`), and gives how many went. */
   flushDead(): number {
     const dead: FibAlias[] = []
-    for (const alias of this.dump()) if ((alias.info.flags & NexthopFlag.DEAD) !== 0) dead.push(alias)
+    for (const alias of this.#dump(isDead)) dead.push(alias)
     for (const alias of dead) this.remove(alias)
     return dead.length
   }
 
   /** The table's aliases in the order in which Linux dumps them. Don't change the table meanwhile. */
-  *dump(): Generator<FibAlias, void, undefined> {
-    for (const node of this.trie.nodes()) {
-      for (let alias = this.trie.head(node); alias !== null; alias = alias.next) {
-        if (alias.tableId === this.id) yield alias
+  dump(): Generator<FibAlias, void, undefined> {
+    return this.#dump(any)
+  }
+
+  *#dump(wanted: (kind: AliasKind) => boolean): Generator<FibAlias, void, undefined> {
+    const { lists } = this.trie
+    const { kinds } = this.#infos
+    const cursor = this.trie.cursor()
+    while (cursor.next()) {
+      const { prefix, length, value } = cursor
+      for (let cell = value; cell !== 0; cell = cell > 0 ? 0 : -lists.next(-cell)) {
+        const kind = kinds.at(cell > 0 ? cell : lists.kind(-cell))
+        if (kind.tableId === this.id && wanted(kind)) yield new FibAlias(prefix, length, kind)
       }
     }
   }
@@ -177,52 +195,64 @@ export class FibTable {
   /** Takes this table's aliases out of the shared trie into one of its own. */
   unshare(): void {
     const shared = [...this.dump()]
-    const own = new FibTrie()
     const left = this.trie
-    for (const alias of shared) {
-      const node = left.exact(alias.prefix, alias.prefixLength)
-      detach(left, node, alias)
-      alias.next = null
-      const there = own.exact(alias.prefix, alias.prefixLength)
-      if (there === 0) own.insert(alias.prefix, alias.prefixLength, alias)
-      else tailOf(own.head(there)!).next = alias
+    for (const { prefix, prefixLength, kind } of shared) {
+      const held = left.exact(prefix, prefixLength)
+      const aliases = this.#read(held)
+      aliases.splice(aliases.indexOf(kind), 1)
+      this.#write(prefix, prefixLength, held, aliases)
     }
-    this.trie = own
+    this.trie = new FibTrie()
+    for (const { prefix, prefixLength, kind } of shared) {
+      const held = this.trie.exact(prefix, prefixLength)
+      this.#write(prefix, prefixLength, held, [...this.#read(held), kind])
+    }
   }
 
   /** Where an alias stands to one of this table with that TOS and priority: before (< 0), alike (0), after. */
-  #order(alias: FibAlias, tos: number, priority: number): number {
+  #order(alias: AliasKind, tos: number, priority: number): number {
     if (alias.tableId !== this.id) return alias.tableId > this.id ? -1 : 1
     if (alias.tos !== tos) return alias.tos > tos ? -1 : 1
     const own = alias.info.priority >>> 0
     return own === priority >>> 0 ? 0 : own < priority >>> 0 ? -1 : 1
   }
 
-  #link(node: number, before: FibAlias | null, alias: FibAlias): void {
-    if (before === null) this.trie.setHead(node, alias)
-    else before.next = alias
+  /** What is held for a prefix, as a list of its own. */
+  #read(held: number): AliasKind[] {
+    const { kinds } = this.#infos
+    if (held > 0) return [kinds.at(held)]
+    const { lists } = this.trie
+    const aliases: AliasKind[] = []
+    for (let cell = -held; cell !== 0; cell = lists.next(cell)) aliases.push(kinds.at(lists.kind(cell)))
+    return aliases
   }
 
-  #unlink(node: number, before: FibAlias | null, alias: FibAlias): void {
-    if (before !== null) before.next = alias.next
-    else if (alias.next !== null) this.trie.setHead(node, alias.next)
-    else this.trie.remove(node)
+  /** Replaces what is held for a prefix. */
+  #write(prefix: Ipv4Address, length: number, held: number, aliases: readonly AliasKind[]): void {
+    const { trie } = this
+    if (held < 0) trie.lists.release(-held)
+    if (aliases.length === 0) trie.delete(prefix, length)
+    else trie.set(prefix, length, aliases.length === 1 ? aliases[0]!.id : -trie.lists.create(aliases))
+  }
+
+  #take(prefix: Ipv4Address, length: number, held: number, aliases: AliasKind[], index: number): void {
+    const [taken] = aliases.splice(index, 1)
+    this.#write(prefix, length, held, aliases)
+    this.#release(taken!)
+  }
+
+  #release(alias: AliasKind): void {
+    this.#infos.kinds.release(alias)
     this.#infos.release(alias.info)
   }
 }
 
-function detach(trie: FibTrie, node: number, target: FibAlias): void {
-  let before: FibAlias | null = null
-  for (let alias = trie.head(node); alias !== null && alias !== target; alias = alias.next) before = alias
-  if (before !== null) before.next = target.next
-  else if (target.next !== null) trie.setHead(node, target.next)
-  else trie.remove(node)
+function isDead({ info }: AliasKind): boolean {
+  return (info.flags & NexthopFlag.DEAD) !== 0
 }
 
-function tailOf(alias: FibAlias): FibAlias {
-  let tail = alias
-  while (tail.next !== null) tail = tail.next
-  return tail
+function any(): boolean {
+  return true
 }
 
 /** @throws NetlinkError `EINVAL` for a length that is none, and for bits beyond it */

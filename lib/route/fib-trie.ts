@@ -1,315 +1,426 @@
 /**
- * Longest-prefix match for a million routes. A path-compressed binary trie (a node per prefix that is held, and
- * per place where two of them part) lives in typed arrays, 20 bytes a node, so that the garbage collector never
- * walks it and a step of a lookup touches one cache line. As a table grows, an index over the first 8, 12 or 16 bits of the address lets a lookup skip the top
- * levels. Nodes know their parent, so backtracking to the next shorter prefix needs no second walk.
+ * Longest-prefix match for a million routes: a tree bitmap (a compressed multibit trie). A node decides four bits
+ * of the address. One bitmap tells which of the 30 prefixes of the next one to four bits it holds, another which
+ * of its 16 children exist; both kinds lie side by side in one block, each at the place that the bits before its
+ * own count up to. Nothing is pushed down to the leaves, so adding or removing a prefix, even 0/0, changes one
+ * node. From {@link INDEX_FROM} prefixes on, an index by the first 16 bits of the address leaves out the top
+ * four levels: then a /24 is found in three reads that depend on each other.
  */
-import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
-import type { FibAlias } from './fib-types.ts'
+import type { Ipv4Address } from '../address/ipv4-address.ts'
+import { BLOCK_MAX, FibBlocks } from './fib-blocks.ts'
+import { AliasLists } from './fib-kinds.ts'
 
-// What a node holds, in four words.
-const PREFIX = 0
-/** Where the bit after the prefix is 0; the next word is where it is 1. */
-const CHILD = 1
-/** Length of the prefix, and {@link HAS_ALIASES}. */
-const META = 3
-const HAS_ALIASES = 64
-const LENGTH = 63
+/** Bits of the address that a node decides. */
+const STRIDE = 4
+// What a node is, in three words.
+/** A bit per prefix: `2ˡ - 2 + v` for the one whose last l bits, of this node's, are v. The longer, the higher. */
+const PREFIXES = 0
+/** A bit per child. */
+const CHILDREN = 1
+/** Address in the middle of the node's block: before it, backwards, a value per prefix; from it on the children. */
+const BLOCK = 2
+const NODE = 3
 
-/** No node. */
-const NONE = 0
-const TOP = 1
+/** Prefixes from which on a trie has the index, and down to which it keeps it. */
+export const INDEX_FROM = 8192
+const INDEX_UNTIL = 2048
+const INDEX_BITS = 16
 
-/** Masks by prefix length: looked up in the inner loop. */
-const MASKS = Int32Array.from({ length: 33 }, (_, length) => ipv4Mask(length))
+/** Of a node's prefixes, those that cover the addresses which go on with these four bits. */
+const COVERING = Int32Array.from({ length: 16 }, (_, v) => {
+  return (1 << (v >>> 3)) | (1 << (2 + (v >>> 2))) | (1 << (6 + (v >>> 1))) | (1 << (14 + v))
+})
+/** Of a node's prefixes, those of at most 0…4 bits. */
+const WITHIN = Int32Array.of(0, 0x3, 0x3f, 0x3fff, 0x3fffffff)
+/** Bits of a prefix below its node, by its bit's number. */
+const LENGTH_OF = Uint8Array.from({ length: 30 }, (_, bit) => 31 - Math.clz32(bit + 2))
 
-/** How many prefixes a table holds before it gets an index of so many bits. */
-const INDEX_WIDTHS: readonly (readonly [number, number])[] = [
-  [65536, 16],
-  [4096, 12],
-  [256, 8],
-]
+/** Nodes on the way to a prefix, while it is being removed. */
+const PATH = new Int32Array(32 / STRIDE)
+
+/** Words that one insertion may take: a block for every level. */
+const INSERTION_MOST = (32 / STRIDE) * BLOCK_MAX
+/** Words from which on it is worth while to close the gaps of an array. */
+const COMPACTED_FROM = 4096
 
 export class FibTrie {
-  /** Prefixes that have at least one alias. */
+  /** Prefixes that are held. */
   size = 0
-  // Node 0 stands for "none", node 1 is the top: 0.0.0.0/0, always there, with or without aliases.
-  #capacity = 16
-  #nodes = new Int32Array(4 * this.#capacity)
-  #parent = new Int32Array(this.#capacity)
-  readonly #head: (FibAlias | null)[] = [null, null]
-  #used = 2
-  /** Freed nodes, linked by `#parent`. */
-  #free = NONE
-  #indexBits = 0
-  /** By the first bits of an address: where a walk may begin. */
-  #index = new Int32Array([TOP])
-  /** Beside it: the nearest node above with aliases, for walks that find none further down. */
-  #cover = new Int32Array([NONE])
+  /** Length of the prefix that {@link find} or {@link findWithin} found. */
+  length = 0
+  /** For values that are lists: a trie keeps what its values mean. */
+  readonly lists = new AliasLists()
+  #blocks = new FibBlocks(NODE)
+  #root = this.#newRoot()
+  /** What 0/0 has: no node holds it. */
+  #default = 0
+  /** By the first 16 bits of an address: the node that decides the next four, 0 if there is none. */
+  #index: Int32Array | null = null
 
-  /**
-   * The node of the longest prefix that covers the address and has aliases; 0 if there is none.
-   * Go on with {@link shorter} if none of its aliases will do.
-   */
+  /** What the longest prefix that covers the address has, and its `length`; 0 if there is none. */
   find(address: Ipv4Address): number {
-    const nodes = this.#nodes
-    const start = this.#indexBits === 0 ? 0 : address >>> (32 - this.#indexBits)
-    let node = this.#index[start]!
-    let best = this.#cover[start]!
-    while (node !== NONE) {
-      const at = 4 * node
-      const meta = nodes[at + META]!
-      const bits = meta & LENGTH
-      if (((address ^ nodes[at + PREFIX]!) & MASKS[bits]!) !== 0) break
-      if (meta > LENGTH) best = node
-      if (bits === 32) break
-      node = nodes[at + CHILD + ((address >>> (31 - bits)) & 1)]!
+    const index = this.#index
+    if (index === null) return this.#walk(address, this.#root, 0, 32)
+    const node = index[address >>> INDEX_BITS]!
+    if (node !== 0) {
+      const found = this.#walk(address, node, INDEX_BITS, 32)
+      if (found !== 0 && this.length !== 0) return found
     }
-    return best
+    return this.#walk(address, this.#root, 0, INDEX_BITS)
   }
 
-  /** The next shorter prefix that covers that of `node` and has aliases; 0 if there is none. */
-  shorter(node: number): number {
-    const parent = this.#parent
-    for (let up = parent[node]!; up !== NONE; up = parent[up]!) {
-      if (this.#nodes[4 * up + META]! > LENGTH) return up
-    }
-    return NONE
-  }
-
-  /** First alias of a node that {@link find}, {@link shorter} or {@link exact} gave. */
-  head(node: number): FibAlias | null {
-    return this.#head[node]!
-  }
-
-  /** Replaces the first alias of a node; the list must not become empty (see {@link remove}). */
-  setHead(node: number, alias: FibAlias): void {
-    this.#head[node] = alias
-  }
-
-  /** The node of exactly this prefix, if it has aliases; else 0. */
-  exact(address: Ipv4Address, bits: number): number {
-    let node: number = TOP
-    while (node !== NONE) {
-      const length = this.#bits(node)
-      if (length >= bits) {
-        const same = length === bits && this.#nodes[4 * node + PREFIX] === address
-        return same && this.#head[node] !== null ? node : NONE
+  /** As {@link find}, of prefixes of at most `limit` bits; nothing for a negative limit. */
+  findWithin(address: Ipv4Address, limit: number): number {
+    if (limit < 0) return 0
+    let from = 0
+    let found = 0
+    let node = this.#root
+    const { words } = this.#blocks
+    for (let depth = 0; depth < limit; depth += STRIDE) {
+      const next = (address << depth) >>> 28
+      const covering = words[node + PREFIXES]! & COVERING[next]! & WITHIN[Math.min(STRIDE, limit - depth)]!
+      if (covering !== 0) {
+        const bit = 31 - Math.clz32(covering)
+        from = depth + LENGTH_OF[bit]!
+        found = words[words[node + BLOCK]! - 1 - ones(words[node + PREFIXES]! & ((1 << bit) - 1))]!
       }
-      if (((address ^ this.#nodes[4 * node + PREFIX]!) & MASKS[length]!) !== 0) return NONE
-      node = this.#below(node, address)
+      const children = words[node + CHILDREN]!
+      if (((children >>> next) & 1) === 0) break
+      node = words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1))
     }
-    return NONE
+    this.length = from
+    return found === 0 ? this.#default : found
   }
 
-  /** Makes a prefix that {@link exact} did not find, with its first alias. Gives the node. */
-  insert(address: Ipv4Address, bits: number, alias: FibAlias): number {
+  /** What exactly this prefix has; 0 if it is not held. */
+  exact(address: Ipv4Address, length: number): number {
+    if (length === 0) return this.#default
+    const { words } = this.#blocks
+    let node = this.#root
+    let depth = 0
+    for (; length - depth > STRIDE; depth += STRIDE) {
+      const next = (address << depth) >>> 28
+      const children = words[node + CHILDREN]!
+      if (((children >>> next) & 1) === 0) return 0
+      node = words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1))
+    }
+    const prefixes = words[node + PREFIXES]!
+    const bit = bitOf(address, length, depth)
+    if (((prefixes >>> bit) & 1) === 0) return 0
+    return words[words[node + BLOCK]! - 1 - ones(prefixes & ((1 << bit) - 1))]!
+  }
+
+  /** Gives a prefix this value, which is not 0, and enters it if need be. */
+  set(address: Ipv4Address, length: number, value: number): void {
+    if (length === 0) {
+      if (this.#default === 0) this.size++
+      this.#default = value
+      return
+    }
+    this.#makeRoom()
+    let node = this.#root
+    let depth = 0
+    for (; length - depth > STRIDE; depth += STRIDE) node = this.#child(node, (address << depth) >>> 28)
+    const { words } = this.#blocks
+    const prefixes = words[node + PREFIXES]!
+    const bit = bitOf(address, length, depth)
+    const before = ones(prefixes & ((1 << bit) - 1))
+    if (((prefixes >>> bit) & 1) !== 0) {
+      words[words[node + BLOCK]! - 1 - before] = value
+      return
+    }
+    this.#widen(node, ones(prefixes) - before, 1, 1)
+    const wider = this.#blocks.words
+    wider[node + PREFIXES] = prefixes | (1 << bit)
+    wider[wider[node + BLOCK]! - 1 - before] = value
     this.size++
-    this.#widen()
-    let above: number = TOP
-    for (;;) {
-      if (this.#bits(above) === bits) {
-        this.#head[above] = alias // a fork that becomes a prefix of its own
-        this.#nodes[4 * above + META] = bits | HAS_ALIASES
-        this.#recover(above)
-        return above
-      }
-      const slot = this.#slot(above, address)
-      const below = this.#nodes[slot]!
-      if (below === NONE) {
-        const node = this.#allocate(address, bits, above, alias)
-        this.#nodes[slot] = node
-        this.#reindex(above, address)
-        return node
-      }
-      const common = commonBits(address, this.#nodes[4 * below + PREFIX]!, Math.min(bits, this.#bits(below)))
-      if (common === this.#bits(below)) {
-        above = below
-        continue
-      }
-      // They part before `below` begins: a new node goes between, the prefix itself or a fork above both.
-      const between = this.#allocate(address & MASKS[common]!, common, above, common === bits ? alias : null)
-      this.#nodes[slot] = between
-      this.#nodes[this.#slot(between, this.#nodes[4 * below + PREFIX]!)] = below
-      this.#parent[below] = between
-      let node = between
-      if (common !== bits) {
-        node = this.#allocate(address, bits, between, alias)
-        this.#nodes[this.#slot(between, address)] = node
-      }
-      this.#reindex(above, address)
-      return node
-    }
+    if (this.#index !== null) this.#reindex(address)
+    else if (this.size >= INDEX_FROM) this.#buildIndex()
   }
 
-  /** Takes a prefix away, whose last alias is gone. */
-  remove(node: number): void {
+  /** Takes a prefix away; nothing happens if it is not held. */
+  delete(address: Ipv4Address, length: number): void {
+    if (length === 0) {
+      if (this.#default !== 0) this.size--
+      this.#default = 0
+      return
+    }
+    const { words } = this.#blocks
+    let node = this.#root
+    let depth = 0
+    for (; length - depth > STRIDE; depth += STRIDE) {
+      PATH[depth / STRIDE] = node
+      const next = (address << depth) >>> 28
+      const children = words[node + CHILDREN]!
+      if (((children >>> next) & 1) === 0) return
+      node = words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1))
+    }
+    const prefixes = words[node + PREFIXES]!
+    const bit = bitOf(address, length, depth)
+    if (((prefixes >>> bit) & 1) === 0) return
+    this.#narrow(node, ones(prefixes) - ones(prefixes & ((1 << bit) - 1)) - 1, 1, 1)
+    this.#blocks.words[node + PREFIXES] = prefixes & ~(1 << bit)
     this.size--
-    this.#head[node] = null
-    this.#nodes[4 * node + META]! &= LENGTH
-    const address = this.#nodes[4 * node + PREFIX]!
-    let top = node
-    // A node without aliases stays only as a fork of two; its parent may have been one because of it.
-    for (let at = node; at !== TOP && at !== NONE; ) {
-      const left = this.#nodes[4 * at + CHILD]!
-      const right = this.#nodes[4 * at + CHILD + 1]!
-      if (this.#head[at] !== null || (left !== NONE && right !== NONE)) break
-      const below = left !== NONE ? left : right
-      const above = this.#parent[at]!
-      this.#nodes[this.#slot(above, this.#nodes[4 * at + PREFIX]!)] = below
-      if (below !== NONE) this.#parent[below] = above
-      this.#release(at)
-      top = above
-      at = below === NONE ? above : NONE
+    this.#prune(node, depth, address)
+    if (this.#index !== null) {
+      if (this.size < INDEX_UNTIL) this.#index = null
+      else this.#reindex(address)
     }
-    if (top !== node) this.#reindex(top, address)
-    else this.#recover(node)
+    const { words: left, used, free } = this.#blocks
+    if (left.length > COMPACTED_FROM && used - free < left.length >>> 2) this.#compact()
   }
 
-  /** Nodes with aliases in the order of a dump: by address, and of one address the longer prefix first. */
-  *nodes(): Generator<number, void, undefined> {
-    const run: number[] = []
-    for (const node of this.#preorder()) {
-      if (run.length > 0 && this.#nodes[4 * run[0]! + PREFIX] !== this.#nodes[4 * node + PREFIX]) {
-        while (run.length > 0) yield run.pop()!
-      }
-      if (this.#head[node] !== null) run.push(node)
-    }
-    while (run.length > 0) yield run.pop()!
+  /** All prefixes: by address, and of one address the longer first, as Linux dumps them. Not to be changed meanwhile. */
+  cursor(): FibCursor {
+    return new FibCursor(this.#blocks.words, this.#root, this.#default)
   }
 
-  /** Bytes held by the arrays of the trie, without the aliases. */
+  /** Bytes of the arrays. */
   get bytes(): number {
-    return this.#capacity * 20 + 2 * this.#index.byteLength + this.#head.length * 8
+    return this.#blocks.words.byteLength + (this.#index === null ? 0 : this.#index.byteLength)
   }
 
-  #bits(node: number): number {
-    return this.#nodes[4 * node + META]! & LENGTH
+  #newRoot(): number {
+    const root = this.#blocks.allocate(NODE)
+    this.#blocks.words.fill(0, root, root + NODE)
+    return root
   }
 
-  /** Index of the word that says what is below a node in the direction of an address. */
-  #slot(node: number, address: Ipv4Address): number {
-    return 4 * node + CHILD + ((address >>> (31 - this.#bits(node))) & 1)
+  /** As {@link find}, from a node at this depth on, through nodes above depth `end`. */
+  #walk(address: Ipv4Address, node: number, depth: number, end: number): number {
+    const { words } = this.#blocks
+    let best = 0
+    let bestCovering = 0
+    let bestDepth = 0
+    for (;;) {
+      const next = (address << depth) >>> 28
+      const covering = words[node]! & COVERING[next]!
+      if (covering !== 0) {
+        best = node
+        bestCovering = covering
+        bestDepth = depth
+      }
+      const children = words[node + CHILDREN]!
+      depth += STRIDE
+      if (((children >>> next) & 1) === 0 || depth === end) break
+      node = words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1))
+    }
+    if (bestCovering === 0) {
+      this.length = 0
+      return this.#default
+    }
+    const bit = 31 - Math.clz32(bestCovering)
+    this.length = bestDepth + LENGTH_OF[bit]!
+    return words[words[best + BLOCK]! - 1 - ones(words[best]! & ((1 << bit) - 1))]!
   }
 
-  #below(node: number, address: Ipv4Address): number {
-    return this.#nodes[this.#slot(node, address)]!
+  /** The child for these four bits, made if it is not there. */
+  #child(node: number, next: number): number {
+    const { words } = this.#blocks
+    const children = words[node + CHILDREN]!
+    const before = NODE * ones(children & ((1 << next) - 1))
+    if (((children >>> next) & 1) !== 0) return words[node + BLOCK]! + before
+    this.#widen(node, ones(words[node + PREFIXES]!) + before, NODE, 0)
+    const wider = this.#blocks.words
+    wider[node + CHILDREN] = children | (1 << next)
+    const child = wider[node + BLOCK]! + before
+    wider[child + PREFIXES] = 0
+    wider[child + CHILDREN] = 0
+    wider[child + BLOCK] = 0
+    return child
   }
 
-  *#preorder(): Generator<number, void, undefined> {
-    const stack: number[] = [TOP]
-    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-      const left = this.#nodes[4 * node + CHILD]!
-      const right = this.#nodes[4 * node + CHILD + 1]!
-      if (right !== NONE) stack.push(right)
-      if (left !== NONE) stack.push(left)
-      yield node
+  /** Puts words in at `offset` of a node's block, `values` of them for values. */
+  #widen(node: number, offset: number, count: number, values: number): void {
+    const { words } = this.#blocks
+    const held = ones(words[node + PREFIXES]!)
+    const size = held + NODE * ones(words[node + CHILDREN]!)
+    const at = this.#blocks.widen(words[node + BLOCK]! - held, size, offset, count)
+    this.#blocks.words[node + BLOCK] = at + held + values
+  }
+
+  /** Takes words out at `offset` of a node's block, `values` of them values. */
+  #narrow(node: number, offset: number, count: number, values: number): void {
+    const { words } = this.#blocks
+    const held = ones(words[node + PREFIXES]!)
+    const size = held + NODE * ones(words[node + CHILDREN]!)
+    const at = this.#blocks.narrow(words[node + BLOCK]! - held, size, offset, count)
+    this.#blocks.words[node + BLOCK] = at === 0 ? 0 : at + held - values
+  }
+
+  /** Takes away the node, and those above it along `PATH`, as far as they hold nothing any more. */
+  #prune(node: number, depth: number, address: Ipv4Address): void {
+    let { words } = this.#blocks
+    while (depth > 0 && words[node + PREFIXES] === 0 && words[node + CHILDREN] === 0) {
+      depth -= STRIDE
+      node = PATH[depth / STRIDE]!
+      const next = (address << depth) >>> 28
+      const children = words[node + CHILDREN]!
+      const before = NODE * ones(children & ((1 << next) - 1))
+      this.#narrow(node, ones(words[node + PREFIXES]!) + before, NODE, 0)
+      words = this.#blocks.words
+      words[node + CHILDREN] = children & ~(1 << next)
     }
   }
 
-  #allocate(address: Ipv4Address, bits: number, parent: number, head: FibAlias | null): number {
-    let node = this.#free
-    if (node !== NONE) this.#free = this.#parent[node]!
-    else {
-      if (this.#used === this.#capacity) this.#grow()
-      node = this.#used++
+  #buildIndex(): void {
+    this.#index = new Int32Array(1 << INDEX_BITS)
+    for (let start = 0; start < 1 << INDEX_BITS; start += 16) this.#reindex(start << INDEX_BITS)
+  }
+
+  /** Enters the 16 nodes at depth 16 anew, whose addresses begin with the same 12 bits. */
+  #reindex(address: Ipv4Address): void {
+    const index = this.#index!
+    const { words } = this.#blocks
+    let node = this.#root
+    for (let depth = 0; depth < 12; depth += STRIDE) {
+      const next = (address << depth) >>> 28
+      const children = words[node + CHILDREN]!
+      if (((children >>> next) & 1) === 0) {
+        node = 0
+        break
+      }
+      node = words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1))
     }
-    const at = 4 * node
-    this.#nodes[at + PREFIX] = address
-    this.#nodes[at + CHILD] = NONE
-    this.#nodes[at + CHILD + 1] = NONE
-    this.#nodes[at + META] = head === null ? bits : bits | HAS_ALIASES
-    this.#parent[node] = parent
-    this.#head[node] = head
-    return node
-  }
-
-  #release(node: number): void {
-    this.#head[node] = null
-    this.#parent[node] = this.#free
-    this.#free = node
-  }
-
-  #grow(): void {
-    const capacity = this.#capacity * 2
-    const nodes = new Int32Array(4 * capacity)
-    nodes.set(this.#nodes)
-    this.#nodes = nodes
-    const parent = new Int32Array(capacity)
-    parent.set(this.#parent)
-    this.#parent = parent
-    this.#capacity = capacity
-  }
-
-  #widen(): void {
-    const width = INDEX_WIDTHS.find(([size]) => this.size >= size)?.[1] ?? 0
-    if (width <= this.#indexBits) return
-    this.#indexBits = width
-    this.#index = new Int32Array(1 << width)
-    this.#cover = new Int32Array(1 << width)
-    this.#fill(TOP, TOP, NONE, 0, this.#index.length)
-  }
-
-  /** Renews the index for the addresses that go the same way from `above` as `address` does. */
-  #reindex(above: number, address: Ipv4Address): void {
-    const width = this.#indexBits
-    if (width === 0) return
-    const bits = Math.min(this.#bits(above) + 1, width)
-    const first = (address & MASKS[bits]!) >>> (32 - width)
-    const count = 1 << (width - bits)
-    // Where nothing is below, a walk begins at the last node above that the index can tell apart.
-    let from = above
-    while (this.#bits(from) >= width) from = this.#parent[from]!
-    this.#fill(this.#below(from, address), from, this.shorter(from), first, count)
-  }
-
-  /** A node has gained or lost its aliases: what it covers is entered anew. */
-  #recover(node: number): void {
-    const width = this.#indexBits
-    if (width === 0 || this.#bits(node) >= width) return
-    if (node === TOP) this.#fill(TOP, TOP, NONE, 0, this.#index.length)
-    else this.#reindex(this.#parent[node]!, this.#nodes[4 * node + PREFIX]!)
-  }
-
-  /**
-   * Entries `first…first+count-1` begin at `node`, or deeper where the index tells more bits; at `above` if
-   * there is none. `cover` is the nearest node above `above` that has aliases.
-   */
-  #fill(node: number, above: number, cover: number, first: number, count: number): void {
-    const width = this.#indexBits
-    if (node === NONE) {
-      this.#enter(above, cover, first, first + count)
-      return
-    }
-    const nearest = this.#nodes[4 * above + META]! > LENGTH ? above : cover
-    // A walk that begins at a node which does not match ends there, with what covers it: so this is right for
-    // entries beside the node's own prefix as well.
-    const bits = this.#bits(node)
-    if (bits >= width) {
-      this.#enter(node, nearest, first, first + count)
-      return
-    }
-    const start = this.#nodes[4 * node + PREFIX]! >>> (32 - width)
-    const half = 1 << (width - bits - 1)
-    const end = start + 2 * half
-    if (start > first) this.#enter(node, nearest, first, Math.min(start, first + count))
-    if (end < first + count) this.#enter(node, nearest, Math.max(first, end), first + count)
-    for (let side = 0; side < 2; side++) {
-      const from = Math.max(start + side * half, first)
-      const to = Math.min(start + (side + 1) * half, first + count)
-      if (from < to) this.#fill(this.#nodes[4 * node + CHILD + side]!, node, nearest, from, to - from)
+    const start = (address >>> INDEX_BITS) & ~15
+    const children = node === 0 ? 0 : words[node + CHILDREN]!
+    let child = node === 0 ? 0 : words[node + BLOCK]!
+    for (let i = 0; i < 16; i++) {
+      if (((children >>> i) & 1) === 0) index[start + i] = 0
+      else {
+        index[start + i] = child
+        child += NODE
+      }
     }
   }
 
-  #enter(node: number, cover: number, from: number, to: number): void {
-    // Most are single entries, for which fill() costs more than a store.
-    for (let i = from; i < to; i++) {
-      this.#index[i] = node
-      this.#cover[i] = cover
-    }
+  /** Before the array would grow while a third of it is free: closes the gaps instead. */
+  #makeRoom(): void {
+    const { words, used, free } = this.#blocks
+    if (used + INSERTION_MOST > words.length && words.length > COMPACTED_FROM && free > used / 3)
+      this.#compact()
+  }
+
+  #compact(): void {
+    const from = this.#blocks
+    const live = from.used - from.free
+    this.#blocks = new FibBlocks(live + (live >>> 2) + INSERTION_MOST)
+    const root = this.#newRoot()
+    this.#copy(from.words, this.#root, root)
+    this.#root = root
+    if (this.#index !== null) this.#buildIndex()
+  }
+
+  #copy(from: Int32Array, node: number, to: number): void {
+    const values = ones(from[node + PREFIXES]!)
+    const size = values + NODE * ones(from[node + CHILDREN]!)
+    const at = size === 0 ? 0 : this.#blocks.allocate(size)
+    const { words } = this.#blocks
+    const start = from[node + BLOCK]! - values
+    for (let i = 0; i < size; i++) words[at + i] = from[start + i]!
+    words[to + PREFIXES] = from[node + PREFIXES]!
+    words[to + CHILDREN] = from[node + CHILDREN]!
+    words[to + BLOCK] = at === 0 ? 0 : at + values
+    for (let i = values; i < size; i += NODE) this.#copy(from, start + i, at + i)
   }
 }
 
-function commonBits(a: Ipv4Address, b: Ipv4Address, most: number): number {
-  return Math.min(Math.clz32(a ^ b), most)
+/** A walk through all prefixes of a trie in the order of a dump. */
+export class FibCursor {
+  prefix: Ipv4Address = 0
+  length = 0
+  value = 0
+  readonly #words: Int32Array
+  /** Nodes down to the present one, and how far the walk is in each: in steps of five per four-bit value. */
+  readonly #path: number[]
+  readonly #steps: number[] = [0]
+  /** What was read of one address, the shorter first, flat: length and value. */
+  readonly #run: number[] = []
+  #runPrefix = 0
+  /** Read but of the next address. */
+  #nextPrefix = 0
+  #nextLength = 0
+  #nextValue = 0
+
+  /** @internal by {@link FibTrie.cursor} */
+  constructor(words: Int32Array, root: number, defaultValue: number) {
+    this.#words = words
+    this.#path = [root]
+    this.#nextValue = defaultValue
+    if (defaultValue === 0) this.#read()
+  }
+
+  /** Goes on to the next prefix; false at the end. */
+  next(): boolean {
+    const run = this.#run
+    if (run.length === 0) {
+      if (this.#nextValue === 0) return false
+      this.#runPrefix = this.#nextPrefix
+      do {
+        run.push(this.#nextLength, this.#nextValue)
+        this.#read()
+      } while (this.#nextValue !== 0 && this.#nextPrefix === this.#runPrefix)
+    }
+    this.prefix = this.#runPrefix
+    this.value = run.pop()!
+    this.length = run.pop()!
+    return true
+  }
+
+  /** Reads the next prefix by address, of one address the shorter first; value 0 at the end. */
+  #read(): void {
+    const words = this.#words
+    const path = this.#path
+    const steps = this.#steps
+    while (path.length > 0) {
+      const top = path.length - 1
+      const node = path[top]!
+      const step = steps[top]!++
+      if (step === 16 * (STRIDE + 1)) {
+        path.pop()
+        steps.pop()
+        continue
+      }
+      const next = (step / (STRIDE + 1)) | 0
+      const bits = (step % (STRIDE + 1)) + 1
+      if (bits > STRIDE) {
+        const children = words[node + CHILDREN]!
+        if (((children >>> next) & 1) === 0) continue
+        path.push(words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1)))
+        steps.push(0)
+        continue
+      }
+      if ((next & ((1 << (STRIDE - bits)) - 1)) !== 0) continue
+      const bit = (1 << bits) - 2 + (next >>> (STRIDE - bits))
+      const prefixes = words[node + PREFIXES]!
+      if (((prefixes >>> bit) & 1) === 0) continue
+      this.#nextPrefix = this.#address()
+      this.#nextLength = STRIDE * top + bits
+      this.#nextValue = words[words[node + BLOCK]! - 1 - ones(prefixes & ((1 << bit) - 1))]!
+      return
+    }
+    this.#nextValue = 0
+  }
+
+  /** Where the walk is. Every step was counted on when it was read. */
+  #address(): Ipv4Address {
+    let address = 0
+    for (let level = 0; level < this.#steps.length; level++) {
+      address |= (((this.#steps[level]! - 1) / (STRIDE + 1)) | 0) << (28 - STRIDE * level)
+    }
+    return address
+  }
+}
+
+/** Number of a prefix's bit in its node, which is at this depth. */
+function bitOf(address: Ipv4Address, length: number, depth: number): number {
+  const bits = length - depth
+  return (1 << bits) - 2 + ((address << depth) >>> (32 - bits))
+}
+
+/** How many bits are set, of at most 31. */
+function ones(bits: number): number {
+  bits -= (bits >>> 1) & 0x55555555
+  bits = (bits & 0x33333333) + ((bits >>> 2) & 0x33333333)
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24
 }

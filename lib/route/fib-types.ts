@@ -56,6 +56,8 @@ export class FibInfo {
   /** Routes that point here. */
   references = 0
   dead = false
+  /** @internal what tables hold for the routes that point here */
+  kinds: AliasKind | null = null
 
   /** MTU of the route, 0 if it names none. */
   get mtu(): number {
@@ -63,37 +65,62 @@ export class FibInfo {
   }
 }
 
-/** One route: a prefix, a TOS, a type, and the {@link FibInfo}. */
+/** What routes to different prefixes share: an info and a TOS. A table holds the number of one for each route. */
+export class AliasKind {
+  /** @internal see {@link AliasKinds} */
+  readonly id: number
+  readonly info: FibInfo
+  readonly tos: number
+  /** `RTN_*`, and the table: those of the info, where a lookup finds them at once. */
+  readonly type: number
+  readonly tableId: number
+  /** Routes of this kind. */
+  references = 1
+  /** @internal */
+  nextOfInfo: AliasKind | null = null
+
+  constructor(id: number, info: FibInfo, tos: number) {
+    this.id = id
+    this.info = info
+    this.tos = tos
+    this.type = info.type
+    this.tableId = info.tableId
+  }
+}
+
+/** One route: a prefix and its kind. Made when it is asked for; routes that look alike are the same one. */
 export class FibAlias {
   readonly prefix: Ipv4Address
   readonly prefixLength: number
-  readonly tos: number
-  readonly tableId: number
-  type: number
-  info: FibInfo
-  /** @internal the next alias of the same prefix, in the order in which a lookup tries them */
-  next: FibAlias | null = null
-  /** `RTM_F_*` / offload state is not modelled. */
-  constructor(
-    prefix: Ipv4Address,
-    prefixLength: number,
-    tos: number,
-    type: number,
-    tableId: number,
-    info: FibInfo,
-  ) {
+  /** @internal */
+  readonly kind: AliasKind
+
+  constructor(prefix: Ipv4Address, prefixLength: number, kind: AliasKind) {
     this.prefix = prefix
     this.prefixLength = prefixLength
-    this.tos = tos
-    this.type = type
-    this.tableId = tableId
-    this.info = info
+    this.kind = kind
+  }
+
+  get tos(): number {
+    return this.kind.tos
+  }
+
+  get tableId(): number {
+    return this.kind.tableId
+  }
+
+  get type(): number {
+    return this.kind.type
+  }
+
+  get info(): FibInfo {
+    return this.kind.info
   }
 }
 
 /** What a lookup found; reused, so read it before the next lookup. */
 export class FibResult {
-  alias: FibAlias | null = null
+  kind: AliasKind | null = null
   info: FibInfo | null = null
   nexthop: FibNexthop | null = null
   /** Index of `nexthop` in `info.nexthops`. */
@@ -106,8 +133,13 @@ export class FibResult {
   /** Realms of the rule that led here, for where the next hop has none. */
   tclassid = 0
 
+  /** The route; an object of its own for everyone who asks. */
+  get alias(): FibAlias | null {
+    return this.kind === null ? null : new FibAlias(this.prefix, this.prefixLength, this.kind)
+  }
+
   reset(): void {
-    this.alias = null
+    this.kind = null
     this.info = null
     this.nexthop = null
     this.nexthopIndex = 0

@@ -10,7 +10,19 @@ import { parseIpv4 } from '../../lib/index.ts'
 import { samples } from '../wire/samples.ts'
 import { type Bench, HOST, HostBench, INNER, LEFT, PEER, RIGHT, ROUTER_LEFT, RouterBench } from './harness.ts'
 import { Dice, mutate, mutateTrain } from './mutate.ts'
-import { address, type Bytes, decode, echoRequest, fragments, hex, icmp, internetChecksum, pattern, tcp, udp } from './packets.ts'
+import {
+  address,
+  type Bytes,
+  decode,
+  echoRequest,
+  fragments,
+  hex,
+  icmp,
+  internetChecksum,
+  pattern,
+  tcp,
+  udp,
+} from './packets.ts'
 import type { Wire } from './wire.ts'
 
 const SEEDS = 60
@@ -31,7 +43,11 @@ function corpusOf(from: string, to: string): Bytes[] {
     tcp(there, { dport: 80 }),
     icmp(there, { type: 13 }, pattern(12)),
     icmp(there, { type: 3, code: 4, word: 600 }, udp(back, { sport: 7, dport: 40000 }, pattern(30))),
-    icmp(there, { type: 5, code: 1, word: parseIpv4('10.9.0.9') >>> 0 }, udp(back, { sport: 7, dport: 40000 })),
+    icmp(
+      there,
+      { type: 5, code: 1, word: parseIpv4('10.9.0.9') >>> 0 },
+      udp(back, { sport: 7, dport: 40000 }),
+    ),
     icmp(there, { type: 11 }, echoRequest(back)),
     echoRequest({ ...there, options: [7, 15, 4, ...new Array<number>(12).fill(0)] }),
     echoRequest({ ...there, options: [0x44, 20, 5, 1, ...new Array<number>(16).fill(0)] }),
@@ -40,13 +56,22 @@ function corpusOf(from: string, to: string): Bytes[] {
   ]
 }
 
-const DESTINATIONS = ['224.0.0.1', '255.255.255.255', '127.0.0.1', '0.0.0.0', '10.9.0.255', '192.0.2.1', '241.0.0.1']
+const DESTINATIONS = [
+  '224.0.0.1',
+  '255.255.255.255',
+  '127.0.0.1',
+  '0.0.0.0',
+  '10.9.0.255',
+  '192.0.2.1',
+  '241.0.0.1',
+]
 
 /** An echo service, so that there is an endpoint to reach. */
 function serve({ stack }: Bench): void {
   const endpoint = stack.udp.bind({
     port: 7,
-    onMessage: ({ data, address: from, port, to }) => endpoint.send(data, parseIpv4(from), port, parseIpv4(to)),
+    onMessage: ({ data, address: from, port, to }) =>
+      endpoint.send(data, parseIpv4(from), port, parseIpv4(to)),
   })
 }
 
@@ -60,7 +85,13 @@ function checkHeader(packet: Bytes): void {
 }
 
 /** One life of a stack under a seed. */
-async function live(bench: HostBench | RouterBench, dice: Dice, wires: Wire[], targets: string[], strict: boolean) {
+async function live(
+  bench: HostBench | RouterBench,
+  dice: Dice,
+  wires: Wire[],
+  targets: string[],
+  strict: boolean,
+) {
   const { stack } = bench
   serve(bench)
   if (dice.chance(30)) stack.sysctlSet('net.ipv4.icmp_echo_ignore_broadcasts', 0)
@@ -138,7 +169,13 @@ describe('fuzzing (hardening-15, hardening-9)', () => {
   it('a failing seed says how to replay it', async () => {
     const broken = new Dice(5)
     expect(Array.from({ length: 5 }, () => broken.below(1000))).to.deep.equal(
-      Array.from({ length: 5 }, ((again) => () => again.below(1000))(new Dice(5))),
+      Array.from(
+        { length: 5 },
+        (
+          (again) => () =>
+            again.below(1000)
+        )(new Dice(5)),
+      ),
     )
     const corpus = corpusOf(PEER, HOST)
     const once = (): string[] => {

@@ -1,13 +1,19 @@
-import { expect } from 'chai'
-import fc from 'fast-check'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { formatIpv4Packet, MILLISECOND, type PingProbe, Stack, seededRandom, VirtualClock } from '../../lib/index.ts'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import {
+  formatIpv4Packet,
+  MILLISECOND,
+  type PingProbe,
+  Stack,
+  seededRandom,
+  VirtualClock,
+} from '../../lib/index.ts'
 import { Random } from '../../lib/random/random.ts'
 import { HOST, HostBench, INNER, LEFT, PEER, RIGHT, RouterBench, useBench } from './harness.ts'
 import {
   type Bytes,
-  concat,
   decode,
   echoRequest,
   fragment,
@@ -36,20 +42,117 @@ describe('hardening-15: every length lies', () => {
 
   /** Where lengths and offsets are: byte offset, width in bytes, and where the checksum above IP is, if any. */
   const samples: [name: string, packet: Bytes, fields: [at: number, width: number][]][] = [
-    ['echo request', echoRequest({ ...TO_HOST, options: [7, 7, 4, 0, 0, 0, 0, 0] }), [[0, 1], [2, 2], [6, 2], [21, 1], [22, 1]]],
-    ['timestamp option', echoRequest({ ...TO_HOST, options: [0x44, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0] }), [[0, 1], [2, 2], [21, 1], [22, 1], [23, 1]]],
-    ['source route', echoRequest({ ...TO_HOST, options: [0x83, 7, 4, 10, 0, 3, 1, 0] }), [[0, 1], [2, 2], [21, 1], [22, 1]]],
-    ['router alert', echoRequest({ ...TO_HOST, options: [0x94, 4, 0, 0] }), [[0, 1], [20, 1], [21, 1], [22, 2]]],
-    ['UDP', udp(TO_HOST, { dport: 7, checksum: 0 }, pattern(20)), [[0, 1], [2, 2], [6, 2], [24, 2]]],
-    ['TCP', tcp(TO_HOST, { dport: 80 }, pattern(20)), [[0, 1], [2, 2], [32, 1]]],
-    ['timestamp request', icmp(TO_HOST, { type: 13 }, pattern(12)), [[0, 1], [2, 2]]],
-    ['ICMP error', icmp(TO_HOST, { type: 3, code: 4, word: 600 }, echoRequest({ src: HOST, dst: PEER, options: [7, 7, 4, 0, 0, 0, 0, 0] }).slice(0, 36)), [[0, 1], [2, 2], [26, 2], [28, 1], [30, 2], [34, 2], [49, 1], [50, 1]]],
-    ['redirect', icmp(TO_HOST, { type: 5, code: 1, word: 0x0a090005 }, udp({ src: HOST, dst: '192.0.2.1' }, { dport: 9 })), [[0, 1], [2, 2], [28, 1], [30, 2], [34, 2], [52, 2]]],
+    [
+      'echo request',
+      echoRequest({ ...TO_HOST, options: [7, 7, 4, 0, 0, 0, 0, 0] }),
+      [
+        [0, 1],
+        [2, 2],
+        [6, 2],
+        [21, 1],
+        [22, 1],
+      ],
+    ],
+    [
+      'timestamp option',
+      echoRequest({ ...TO_HOST, options: [0x44, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0] }),
+      [
+        [0, 1],
+        [2, 2],
+        [21, 1],
+        [22, 1],
+        [23, 1],
+      ],
+    ],
+    [
+      'source route',
+      echoRequest({ ...TO_HOST, options: [0x83, 7, 4, 10, 0, 3, 1, 0] }),
+      [
+        [0, 1],
+        [2, 2],
+        [21, 1],
+        [22, 1],
+      ],
+    ],
+    [
+      'router alert',
+      echoRequest({ ...TO_HOST, options: [0x94, 4, 0, 0] }),
+      [
+        [0, 1],
+        [20, 1],
+        [21, 1],
+        [22, 2],
+      ],
+    ],
+    [
+      'UDP',
+      udp(TO_HOST, { dport: 7, checksum: 0 }, pattern(20)),
+      [
+        [0, 1],
+        [2, 2],
+        [6, 2],
+        [24, 2],
+      ],
+    ],
+    [
+      'TCP',
+      tcp(TO_HOST, { dport: 80 }, pattern(20)),
+      [
+        [0, 1],
+        [2, 2],
+        [32, 1],
+      ],
+    ],
+    [
+      'timestamp request',
+      icmp(TO_HOST, { type: 13 }, pattern(12)),
+      [
+        [0, 1],
+        [2, 2],
+      ],
+    ],
+    [
+      'ICMP error',
+      icmp(
+        TO_HOST,
+        { type: 3, code: 4, word: 600 },
+        echoRequest({ src: HOST, dst: PEER, options: [7, 7, 4, 0, 0, 0, 0, 0] }).slice(0, 36),
+      ),
+      [
+        [0, 1],
+        [2, 2],
+        [26, 2],
+        [28, 1],
+        [30, 2],
+        [34, 2],
+        [49, 1],
+        [50, 1],
+      ],
+    ],
+    [
+      'redirect',
+      icmp(
+        TO_HOST,
+        { type: 5, code: 1, word: 0x0a090005 },
+        udp({ src: HOST, dst: '192.0.2.1' }, { dport: 9 }),
+      ),
+      [
+        [0, 1],
+        [2, 2],
+        [28, 1],
+        [30, 2],
+        [34, 2],
+        [52, 2],
+      ],
+    ],
   ]
 
   /** Values that have hurt somebody: nothing, too little, off by one, too much, everything. */
   const lies = (width: number, truth: number): number[] => {
-    const all = width === 1 ? [0, 1, 2, 3, 4, 5, 19, 20, 40, 41, 64, 127, 128, 254, 255, 0x40, 0x44, 0x4f, 0x5f] : [0, 1, 7, 8, 19, 20, 21, 27, 28, 60, 0x1fff, 0x2000, 0x3fff, 0x7fff, 0x8000, 0xfffe, 0xffff]
+    const all =
+      width === 1
+        ? [0, 1, 2, 3, 4, 5, 19, 20, 40, 41, 64, 127, 128, 254, 255, 0x40, 0x44, 0x4f, 0x5f]
+        : [0, 1, 7, 8, 19, 20, 21, 27, 28, 60, 0x1fff, 0x2000, 0x3fff, 0x7fff, 0x8000, 0xfffe, 0xffff]
     return [...new Set([...all, truth - 1, truth + 1])].filter((value) => value >= 0 && value < 256 ** width)
   }
 
@@ -162,7 +265,9 @@ describe('hardening-16: recursion', () => {
 describe('hardening-19: randomness', () => {
   it('hardening-19: Math.random() is nowhere in lib', () => {
     const lib = join(import.meta.dirname, '../../lib')
-    const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+    const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith('.ts'),
+    )
     expect(files.length).to.be.greaterThan(80)
     for (const file of files) {
       const code = readFileSync(join(lib, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')
@@ -214,22 +319,26 @@ describe('hardening-22: a flood starves nobody', () => {
     stack.sysctlSet('net.ipv4.ip_forward', 1)
     stack.routes.replace('default dev lo')
     const budget = stack.softirq.budget
-    const loops = Array.from({ length: 64 }, (_, i) => udp({ src: PEER, dst: `203.0.113.${i}`, ttl: 255 }, { dport: 9 }))
+    const loops = Array.from({ length: 64 }, (_, i) =>
+      udp({ src: PEER, dst: `203.0.113.${i}`, ttl: 255 }, { dport: 9 }),
+    )
     const before = stack.loopback.stats.rxPackets
     tun.push(...loops)
     // One turn of the event loop has done one budget's worth, give or take a burst.
     expect(stack.loopback.stats.rxPackets - before).to.be.at.most(budget + 128)
-    let turns = 0
-    const lateness: number[] = []
-    const tick = (due: number): void => {
-      lateness.push(clock.now() - due)
-      turns++
+    // What falls due meanwhile has its turn before the flood is over.
+    const done: number[] = []
+    const look = (): void => {
+      done.push(stack.loopback.stats.rxPackets)
+      if (done.length < 20) clock.soon(look)
     }
-    for (let i = 0; i < 5; i++) clock.setTimer(() => tick(clock.now()), 0)
+    clock.soon(look)
     bench.settle()
-    expect(turns).to.equal(5)
-    expect(Math.max(...lateness)).to.equal(0)
-    expect(stack.loopback.stats.rxPackets).to.be.greaterThan(64 * 250)
+    const whole = stack.loopback.stats.rxPackets
+    expect(whole).to.be.greaterThan(64 * 250)
+    expect(done.filter((packets) => packets < whole)).to.have.length(20)
+    const steps = done.slice(1).map((packets, i) => packets - done[i]!)
+    expect(Math.max(...steps)).to.be.at.most(budget + 128)
     await bench.end()
   })
 
@@ -238,12 +347,19 @@ describe('hardening-22: a flood starves nobody', () => {
     const { stack, tun, clock } = bench
     stack.sysctlSet('net.ipv4.ip_forward', 1)
     stack.routes.add('203.0.113.0/24 dev lo')
-    tun.push(...Array.from({ length: 64 }, () => udp({ src: PEER, dst: '203.0.113.1', ttl: 255 }, { dport: 9 })))
+    tun.push(
+      ...Array.from({ length: 64 }, () => udp({ src: PEER, dst: '203.0.113.1', ttl: 255 }, { dport: 9 })),
+    )
     tun.take()
     // The flood still has work waiting; the request is handled in the burst that it comes in.
     expect(clock.untilNext()).to.equal(0)
     tun.push(echoRequest(TO_HOST))
-    expect(tun.take().map(decode).filter(({ icmp }) => icmp?.type === 0)).to.have.length(1)
+    expect(
+      tun
+        .take()
+        .map(decode)
+        .filter(({ icmp }) => icmp?.type === 0),
+    ).to.have.length(1)
     bench.settle()
     await bench.end()
   })
@@ -252,20 +368,21 @@ describe('hardening-22: a flood starves nobody', () => {
     const bench = new HostBench()
     const { stack, tun, clock } = bench
     tun.onSend = (packet) => {
-      const { icmp, src, dst } = decode(packet)
-      if (icmp?.type !== 8 || dst !== PEER) return
+      if (packet[20] !== 8) return
+      const { src, dst } = decode(packet)
       clock.soon(() => tun.push(answer(packet, src, dst)))
     }
-    const result = stack.ping(PEER, { count: 50, interval: 10 })
-    for (let ms = 0; ms < 600; ms++) {
-      tun.push(...Array.from({ length: 64 }, (_, i) => echoRequest({ src: `10.9.1.${i}`, dst: INNER })))
+    const flood = Array.from({ length: 64 }, (_, i) => echoRequest({ src: `10.9.1.${i}`, dst: INNER }))
+    const result = stack.ping(PEER, { count: 20, interval: 10 })
+    for (let ms = 0; ms < 250; ms++) {
+      tun.push(...flood)
       bench.pass(1)
       tun.take()
     }
     const { received, rtt, time } = await result
-    expect(received).to.equal(50)
+    expect(received).to.equal(20)
     expect(rtt!.max).to.be.at.most(1)
-    expect(time).to.be.within(490, 500)
+    expect(time).to.be.within(190, 195)
     await bench.end()
   })
 
@@ -300,11 +417,11 @@ describe('hardening-24: keys that the wire chooses', () => {
     }
   })
 
-  it('hardening-24: state about senders is bounded: a million of them leave no more than the tables hold', async () => {
+  it('hardening-24: state about senders is bounded: thousands of them leave no more than the tables hold', async () => {
     const bench = new RouterBench()
     const { left } = bench
     bench.stack.routes.add('192.0.2.0/24 via 10.1.0.254 dev left')
-    for (let i = 0; i < 30_000; i++) {
+    for (let i = 0; i < 8000; i++) {
       const src = `10.1.${(i >>> 8) & 127}.${i & 255}`
       left.push(udp({ src, dst: '203.0.113.1' }, { dport: 9 }), udp({ src, dst: '192.0.2.1' }, { dport: 9 }))
       left.sent.length = 0
@@ -362,8 +479,18 @@ describe('memory that is short', () => {
           for (const reply of bench.exchange(tun, packet)) decode(reply)
         }
         for (const to of [PEER, INNER, '127.0.0.1', '224.0.0.1', '10.9.0.255']) {
-          void stack.ping(to, { size: 3000, timeout: 10, broadcast: true, onProbe: (probe) => probes.push(probe) })
-          void stack.ping(to, { size: 10, timeout: 10, broadcast: true, onProbe: (probe) => probes.push(probe) })
+          void stack.ping(to, {
+            size: 3000,
+            timeout: 10,
+            broadcast: true,
+            onProbe: (probe) => probes.push(probe),
+          })
+          void stack.ping(to, {
+            size: 10,
+            timeout: 10,
+            broadcast: true,
+            onProbe: (probe) => probes.push(probe),
+          })
           bench.settle()
         }
         bench.pass(40_000)
@@ -443,6 +570,5 @@ describe('clocks', () => {
     clock.advance(20 * MILLISECOND)
     expect((await result).received).to.equal(2)
     await stack.close()
-    void concat
   })
 })

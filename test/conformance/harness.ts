@@ -112,7 +112,9 @@ export class RouterBench extends Bench {
 function expectAlive(bench: Bench, wire: Wire, from: string, to: string): void {
   wire.take()
   const request = echoRequest({ src: from, dst: to }, { identifier: 0xa11e, data: [1, 2, 3] })
-  bench.expect(wire, request, [{ src: to, dst: from, icmp: { type: 0, identifier: 0xa11e, data: [1, 2, 3] } }])
+  bench.expect(wire, request, [
+    { src: to, dst: from, icmp: { type: 0, identifier: 0xa11e, data: [1, 2, 3] } },
+  ])
 }
 
 /** For `describe`: a bench per test, closed and checked after it. */

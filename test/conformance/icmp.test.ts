@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Stack } from '../../lib/index.ts'
+import type { Stack } from '../../lib/index.ts'
 import { HOST, HostBench, INNER, PEER, useBench } from './harness.ts'
 import {
   type Bytes,
@@ -151,7 +151,13 @@ describe('ICMP input that is wrong or not for us (RFC 1122 §3.2.2)', () => {
 
   it('icmp-stray: says nothing to messages that nobody waits for', () => {
     const about = ipv4({ src: HOST, dst: PEER, protocol: 200 }, pattern(8))
-    const quotes: Uint8Array[] = [about, about.slice(0, 20), about.slice(0, 19), new Uint8Array(0), pattern(28)]
+    const quotes: Uint8Array[] = [
+      about,
+      about.slice(0, 20),
+      about.slice(0, 19),
+      new Uint8Array(0),
+      pattern(28),
+    ]
     const lying = about.slice()
     lying[0] = 0x4f // a quoted header longer than the quote
     quotes.push(lying)
@@ -255,8 +261,7 @@ describe('ICMP errors that this host sends (RFC 1122 §3.2.2, RFC 1812 §4.3)', 
 
   it('icmp-ratelimit: all senders together get icmp_msgs_per_sec (hardening-13)', () => {
     const { tun } = bench()
-    const from = (i: number): Bytes =>
-      udp({ src: `10.77.${i >>> 8}.${i & 255}`, dst: HOST }, { dport: 9 })
+    const from = (i: number): Bytes => udp({ src: `10.77.${i >>> 8}.${i & 255}`, dst: HOST }, { dport: 9 })
     const flood = Array.from({ length: 5000 }, (_, i) => from(i))
     const answers = bench().exchange(tun, ...flood).length
     expect(answers).to.be.within(25, 150) // a burst of 50, of which each takes 0, 1 or 2
@@ -305,7 +310,10 @@ describe('ICMP errors that this host receives (RFC 1122 §3.2.2)', () => {
       [12, 0, 'EPROTO'],
     ] as const) {
       const { result, request } = startPing()
-      bench().exchange(bench().tun, icmp({ src: '192.0.2.1', dst: HOST }, { type, code }, request.slice(0, 28)))
+      bench().exchange(
+        bench().tun,
+        icmp({ src: '192.0.2.1', dst: HOST }, { type, code }, request.slice(0, 28)),
+      )
       const [probe] = (await result).probes
       expect(probe).to.deep.include({ outcome: 'error', code: errno, from: '192.0.2.1' })
     }
@@ -313,7 +321,11 @@ describe('ICMP errors that this host receives (RFC 1122 §3.2.2)', () => {
 
   it('icmp-paramprob: a Parameter Problem is passed up with its pointer', async () => {
     const { result, request } = startPing()
-    const error = icmp({ src: PEER, dst: HOST }, { type: 12, code: 0, word: 0x15000000 }, request.slice(0, 28))
+    const error = icmp(
+      { src: PEER, dst: HOST },
+      { type: 12, code: 0, word: 0x15000000 },
+      request.slice(0, 28),
+    )
     bench().exchange(bench().tun, error)
     expect((await result).probes[0]!.icmp).to.deep.equal({ type: 12, code: 0, info: 0x15 })
   })

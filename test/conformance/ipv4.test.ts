@@ -77,7 +77,11 @@ describe('IPv4 input (RFC 791, RFC 1122 §3.2.1)', () => {
 
   it('ip-totlen-long: discards a total length larger than what arrived', () => {
     for (const totalLength of [85, 1500, 65535]) {
-      expectDiscarded(echoRequest({ ...TO_HOST, totalLength }), 'IpExtInTruncatedPkts', DropReason.PKT_TOO_SMALL)
+      expectDiscarded(
+        echoRequest({ ...TO_HOST, totalLength }),
+        'IpExtInTruncatedPkts',
+        DropReason.PKT_TOO_SMALL,
+      )
     }
   })
 
@@ -146,7 +150,11 @@ describe('IPv4 input (RFC 791, RFC 1122 §3.2.1)', () => {
   })
 
   it('does not forward, and says nothing, while ip_forward is 0', () => {
-    expectDiscarded(echoRequest({ src: PEER, dst: '192.0.2.7' }), 'IpInAddrErrors', DropReason.IP_INADDRERRORS)
+    expectDiscarded(
+      echoRequest({ src: PEER, dst: '192.0.2.7' }),
+      'IpInAddrErrors',
+      DropReason.IP_INADDRERRORS,
+    )
   })
 })
 
@@ -247,7 +255,9 @@ describe('IPv4 options on the way in (RFC 1122 §3.2.1.8)', () => {
       [head, tail],
       [tail, head],
     ]) {
-      const [reply] = bench().exchange(tun, ...order).map(decode)
+      const [reply] = bench()
+        .exchange(tun, ...order)
+        .map(decode)
       expect(reply).to.deep.include({ options: '' })
       expect(reply!.icmp).to.deep.include({ type: 0, data: pattern(1008) })
     }

@@ -27,7 +27,9 @@ export class Dice {
   }
 }
 
-const WORDS = [0, 1, 7, 8, 20, 21, 28, 60, 576, 0x1fff, 0x2000, 0x3fff, 0x4000, 0x7fff, 0x8000, 0xfffe, 0xffff]
+const WORDS = [
+  0, 1, 7, 8, 20, 21, 28, 60, 576, 0x1fff, 0x2000, 0x3fff, 0x4000, 0x7fff, 0x8000, 0xfffe, 0xffff,
+]
 
 type Mutation = (packet: Bytes, dice: Dice, corpus: readonly Bytes[]) => Bytes
 
@@ -67,7 +69,8 @@ const MUTATIONS: readonly Mutation[] = [
   insertOptions,
   function makeFragment(packet, dice) {
     if (packet.length < 8) return packet
-    const word = (dice.chance(60) ? 0x2000 : 0) | dice.pick([0, 0, 1, 2, 3, 60, 64, 185, 8191, dice.below(8192)])
+    const word =
+      (dice.chance(60) ? 0x2000 : 0) | dice.pick([0, 0, 1, 2, 3, 60, 64, 185, 8191, dice.below(8192)])
     packet.set([word >>> 8, word & 0xff], 6)
     if (dice.chance(70)) packet.set([0, dice.below(4)], 4) // few identifications, so that fragments meet
     return packet
@@ -83,7 +86,12 @@ function insertOptions(packet: Bytes, dice: Dice): Bytes {
     if (type <= 1) options.push(type)
     else {
       const length = dice.chance(80) ? 2 + dice.below(room - options.length + 1) : dice.below(256)
-      options.push(type, length, dice.chance(80) ? 4 + (dice.below(4) & ~1) * 2 : dice.below(256), dice.below(4))
+      options.push(
+        type,
+        length,
+        dice.chance(80) ? 4 + (dice.below(4) & ~1) * 2 : dice.below(256),
+        dice.below(4),
+      )
       while (options.length < room && dice.chance(85)) options.push(dice.below(3) === 0 ? dice.below(256) : 0)
     }
   }
@@ -122,7 +130,8 @@ export function mutate(dice: Dice, corpus: readonly Bytes[], destinations: reado
     if (dice.chance(85)) packet.set(dice.pick(destinations), 16)
     if (dice.chance(20)) packet.set(dice.pick(destinations), 12)
   }
-  for (let changes = dice.below(4); changes > 0; changes--) packet = dice.pick(MUTATIONS)(packet, dice, corpus)
+  for (let changes = dice.below(4); changes > 0; changes--)
+    packet = dice.pick(MUTATIONS)(packet, dice, corpus)
   if (packet.length > 60_000) packet = packet.slice(0, 60_000)
   if (packet.length >= 4 && dice.chance(80)) store(packet, 2, packet.length)
   if (dice.chance(90)) mend(packet)
@@ -130,7 +139,11 @@ export function mutate(dice: Dice, corpus: readonly Bytes[], destinations: reado
 }
 
 /** The fragments of a datagram, in any order, perhaps with one too many, too few or wrong, or with options. */
-export function mutateTrain(dice: Dice, corpus: readonly Bytes[], destinations: readonly number[][]): Bytes[] {
+export function mutateTrain(
+  dice: Dice,
+  corpus: readonly Bytes[],
+  destinations: readonly number[][],
+): Bytes[] {
   const whole = concat(dice.pick(corpus).slice(0, 28), pattern(dice.below(4000), dice.below(9)))
   if (whole.length < 28) return []
   whole[0] = 0x45

@@ -112,7 +112,16 @@ export interface IcmpFields {
 export function icmpMessage(fields: IcmpFields, data: ArrayLike<number> = []): Bytes {
   const word = fields.word ?? 0
   const bytes = concat(
-    [fields.type, fields.code ?? 0, 0, 0, word >>> 24, (word >>> 16) & 0xff, (word >>> 8) & 0xff, word & 0xff],
+    [
+      fields.type,
+      fields.code ?? 0,
+      0,
+      0,
+      word >>> 24,
+      (word >>> 16) & 0xff,
+      (word >>> 8) & 0xff,
+      word & 0xff,
+    ],
     data,
   )
   const check = fields.checksum ?? internetChecksum(bytes)
@@ -162,7 +171,16 @@ export function udpDatagram(ip: Ipv4Fields, fields: UdpFields, data: ArrayLike<n
   const sport = fields.sport ?? 40000
   const length = fields.length ?? 8 + data.length
   const bytes = concat(
-    [sport >>> 8, sport & 0xff, fields.dport >>> 8, fields.dport & 0xff, (length >>> 8) & 0xff, length & 0xff, 0, 0],
+    [
+      sport >>> 8,
+      sport & 0xff,
+      fields.dport >>> 8,
+      fields.dport & 0xff,
+      (length >>> 8) & 0xff,
+      length & 0xff,
+      0,
+      0,
+    ],
     data,
   )
   let check = fields.checksum ?? internetChecksum(bytes, pseudoSum(ip.src, ip.dst, 17, 8 + data.length))
@@ -342,7 +360,11 @@ function decodeTcp(ip: Decoded, bytes: Bytes): NonNullable<Decoded['tcp']> {
   }
 }
 
-type Deep<T> = T extends Uint8Array ? ArrayLike<number> : T extends object ? { [K in keyof T]?: Deep<T[K]> } : T
+type Deep<T> = T extends Uint8Array
+  ? ArrayLike<number>
+  : T extends object
+    ? { [K in keyof T]?: Deep<T[K]> }
+    : T
 
 /** What is expected of a packet: any part of {@link Decoded}. */
 export type Expected = Deep<Decoded>
@@ -384,5 +406,7 @@ function plain(value: unknown): unknown {
 }
 
 function nested(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !(value instanceof Uint8Array) && !Array.isArray(value)
+  return (
+    typeof value === 'object' && value !== null && !(value instanceof Uint8Array) && !Array.isArray(value)
+  )
 }

@@ -16,8 +16,7 @@ const bench = useBench(() => {
 function startEcho(on: HostBench): void {
   const endpoint = on.stack.udp.bind({
     port: ECHO,
-    onMessage: ({ data, address, port, to }) =>
-      endpoint.send(data, parseIpv4(address), port, parseIpv4(to)),
+    onMessage: ({ data, address, port, to }) => endpoint.send(data, parseIpv4(address), port, parseIpv4(to)),
   })
 }
 
@@ -99,7 +98,9 @@ describe('UDP (RFC 768, RFC 1122 §4.1)', () => {
 
   it('udp-burst: 200 back to back are all echoed, unaltered and in order', () => {
     const packets = Array.from({ length: 200 }, (_, i) => udp(TO_HOST, { dport: ECHO }, pattern(i, i)))
-    const replies = bench().exchange(bench().tun, ...packets).map(decode)
+    const replies = bench()
+      .exchange(bench().tun, ...packets)
+      .map(decode)
     expect(replies.map(({ udp }) => hex(udp!.data))).to.deep.equal(packets.map((p) => hex(p.slice(28))))
   })
 
@@ -110,7 +111,8 @@ describe('UDP (RFC 768, RFC 1122 §4.1)', () => {
   })
 
   it('udp-mcast-deliver: nothing from a broadcast or multicast source', () => {
-    for (const src of ['255.255.255.255', '224.0.0.1']) expectSilence(udp({ src, dst: HOST }, { dport: ECHO }))
+    for (const src of ['255.255.255.255', '224.0.0.1'])
+      expectSilence(udp({ src, dst: HOST }, { dport: ECHO }))
     expect(bench().count('UdpInDatagrams')).to.equal(0)
   })
 
@@ -166,7 +168,10 @@ describe('UDP (RFC 768, RFC 1122 §4.1)', () => {
       return bench().tun.take()
     }
     const [sent] = send(1000)
-    bench().exchange(bench().tun, icmp({ src: PEER, dst: HOST }, { type: 3, code: 4, word: 600 }, sent!.slice(0, 28)))
+    bench().exchange(
+      bench().tun,
+      icmp({ src: PEER, dst: HOST }, { type: 3, code: 4, word: 600 }, sent!.slice(0, 28)),
+    )
     expect(send(1000).map((packet) => decode(packet).length)).to.deep.equal([596, 452])
     expect(send(572).map((packet) => decode(packet).df)).to.deep.equal([true])
   })
@@ -197,7 +202,9 @@ describe('UDP endpoints', () => {
   it('say why they cannot be bound', () => {
     const { udp: protocol } = bench().stack
     const onMessage = (): void => {}
-    expect(() => protocol.bind({ port: ECHO, onMessage })).to.throw().with.property('code', 'EADDRINUSE')
+    expect(() => protocol.bind({ port: ECHO, onMessage }))
+      .to.throw()
+      .with.property('code', 'EADDRINUSE')
     expect(() => protocol.bind({ address: parseIpv4('192.0.2.1'), onMessage }))
       .to.throw()
       .with.property('code', 'EADDRNOTAVAIL')

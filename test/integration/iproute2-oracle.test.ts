@@ -10,7 +10,7 @@ import { Output } from '../../lib/iproute2/outcome.ts'
 import { Random } from '../../lib/random/random.ts'
 import { seededRandom } from '../../lib/random/seeded.ts'
 import { Stack } from '../../lib/stack/stack.ts'
-import { IdleTun } from '../iproute2/idle-tun.ts'
+import { IdleTun } from '../../lib/device/idle-tun.ts'
 import { CommandGenerator, SINGLE_COMMANDS, TEARDOWN } from '../iproute2/random-commands.ts'
 
 const SEED = Number(process.env['IPROUTE2_ORACLE_SEED'] ?? 20251122)

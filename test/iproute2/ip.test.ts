@@ -4,7 +4,7 @@ import { ip, ipBatch } from '../../lib/iproute2/ip.ts'
 import { Stack } from '../../lib/stack/stack.ts'
 import { SECOND } from '../../lib/time/clock.ts'
 import { VirtualClock } from '../../lib/time/virtual-clock.ts'
-import { IdleTun } from './idle-tun.ts'
+import { IdleTun } from '../../lib/device/idle-tun.ts'
 
 /** A stack, and `ip` for it: what a command printed, which must have succeeded. */
 function rig(options: { loopbackUp?: boolean; carrier?: boolean } = {}) {

@@ -146,7 +146,7 @@ describe('fragmentPacket', () => {
     const { pool, mib, drops, pieces, context, sink } = setUp(66560 * 8 + 2048 * 64)
     const packet = pool.from(datagram(counting(60000)))!
     const taken: Packet[] = []
-    for (let i = 0; i < 54; i++) taken.push(pool.allocate(100)!)
+    for (let i = 0; i < 61; i++) taken.push(pool.allocate(100)!)
     expect(fragmentPacket(packet, 1500, context, sink)).to.equal(Errno.ENOBUFS)
     expect(pieces.length).to.equal(10)
     expect(mib.ip[IpMib.FragFails]).to.equal(1)

@@ -5,7 +5,10 @@ import { PingSession } from '../../lib/ping/ping-session.ts'
 import { TimerWheel } from '../../lib/time/timer-wheel.ts'
 
 /** A session on an endpoint that only counts: no packets, so that a hundred thousand requests take no time. */
-function start(timing: { count: number; timeout: number; keep: number }, onProbe?: (sequence: number) => void) {
+function start(
+  timing: { count: number; timeout: number; keep: number },
+  onProbe?: (sequence: number) => void,
+) {
   const clock = new VirtualClock()
   const sent: number[] = []
   let closed = 0
@@ -71,7 +74,9 @@ describe('ping sessions', () => {
 
   it('give up a request whose sequence number is taken again while it still waits', () => {
     const settled: number[] = []
-    const run = start({ count: Number.POSITIVE_INFINITY, timeout: 0x7fffffff, keep: 5 }, (each) => settled.push(each))
+    const run = start({ count: Number.POSITIVE_INFINITY, timeout: 0x7fffffff, keep: 5 }, (each) =>
+      settled.push(each),
+    )
     for (let i = 0; i < 65_540; i++) run.next()
     run.session.stop()
     expect(settled.slice(0, 5)).to.deep.equal([1, 2, 3, 4, 5])

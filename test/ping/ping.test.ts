@@ -1,6 +1,12 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { type Clock, MILLISECOND, type PingOptions, type PingProbe, type PingResult } from '../../lib/index.ts'
+import {
+  type Clock,
+  MILLISECOND,
+  type PingOptions,
+  type PingProbe,
+  type PingResult,
+} from '../../lib/index.ts'
 import { HostBench, PEER, useBench } from '../conformance/harness.ts'
 import { type Bytes, decode, echoReply, icmp } from '../conformance/packets.ts'
 
@@ -51,7 +57,12 @@ describe('stack.ping', () => {
   it('says what each request gave', async () => {
     bench().answer((sequence) => (sequence === 2 ? [] : [5]))
     const told: PingProbe[] = []
-    const { probes } = await bench().ping({ count: 2, interval: 10, timeout: 50, onProbe: (p) => told.push(p) })
+    const { probes } = await bench().ping({
+      count: 2,
+      interval: 10,
+      timeout: 50,
+      onProbe: (p) => told.push(p),
+    })
     expect(probes).to.deep.equal([
       { sequence: 1, outcome: 'reply', duplicates: 0, from: PEER, ttl: 61, bytes: 64, rtt: 5 },
       { sequence: 2, outcome: 'timeout', duplicates: 0 },
@@ -134,7 +145,14 @@ describe('stack.ping', () => {
   })
 
   it('sets TTL, TOS, DF, size and source as told', async () => {
-    const options = { ttl: 7, tos: 0x20, size: 3, source: '10.0.3.1', pathMtuDiscovery: 'dont', timeout: 1 } as const
+    const options = {
+      ttl: 7,
+      tos: 0x20,
+      size: 3,
+      source: '10.0.3.1',
+      pathMtuDiscovery: 'dont',
+      timeout: 1,
+    } as const
     void bench().stack.ping(PEER, options)
     bench().settle()
     const [packet] = bench().tun.take().map(decode)
@@ -155,7 +173,10 @@ describe('stack.ping', () => {
 
   it('two series at once don’t mix', async () => {
     bench().answer((sequence) => [sequence])
-    const [a, b] = [bench().stack.ping(PEER, { count: 3, interval: 1 }), bench().stack.ping(PEER, { count: 2 })]
+    const [a, b] = [
+      bench().stack.ping(PEER, { count: 3, interval: 1 }),
+      bench().stack.ping(PEER, { count: 2 }),
+    ]
     bench().pass(5000)
     expect(bench().identifiers.size).to.equal(2)
     expect([(await a).received, (await b).received]).to.deep.equal([3, 2])
@@ -260,7 +281,9 @@ describe('stack.ping', () => {
       bench().pass(15)
       await bench().stack.close()
       expect(await result).to.include({ transmitted: 2, received: 1 })
-      const late = await bench().stack.ping(PEER).catch((error) => error.code)
+      const late = await bench()
+        .stack.ping(PEER)
+        .catch((error) => error.code)
       expect(late).to.equal('ERR_STACK_CLOSED')
     })
   })
@@ -312,11 +335,18 @@ describe('stack.ping', () => {
       { source: '10.0.0' },
     ]
     for (const options of wrong) {
-      const error = await bench().stack.ping(PEER, options).then(() => undefined, (e: unknown) => e)
+      const error = await bench()
+        .stack.ping(PEER, options)
+        .then(
+          () => undefined,
+          (e: unknown) => e,
+        )
       expect(error, JSON.stringify(options)).to.have.property('code', 'ERR_INVALID_ARG_VALUE')
     }
     const code = (address: string, options: PingOptions = {}): Promise<unknown> =>
-      bench().stack.ping(address, options).catch((error) => error.code)
+      bench()
+        .stack.ping(address, options)
+        .catch((error) => error.code)
     expect(await code('10.9')).to.equal('ERR_INVALID_ARG_VALUE')
     expect(await code(PEER, { device: 'tun9' })).to.equal('ENODEV')
   })
@@ -352,7 +382,9 @@ describe('stack.ping', () => {
             if (answered[i]) expect(probe.rtt).to.equal(firsts[i])
           })
           // What comes at the very end may or may not be in time.
-          const atEnd = fates.flatMap((delays, i) => delays.filter((each) => i * interval + each === end)).length
+          const atEnd = fates.flatMap((delays, i) =>
+            delays.filter((each) => i * interval + each === end),
+          ).length
           expect(result.duplicates).to.be.within(duplicates, duplicates + atEnd)
           await own.end()
         },

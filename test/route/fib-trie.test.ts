@@ -3,146 +3,126 @@ import fc from 'fast-check'
 import { ipv4Mask } from '../../lib/address/ipv4-address.ts'
 import { Random } from '../../lib/random/random.ts'
 import { seededRandom } from '../../lib/random/seeded.ts'
-import { FibTrie } from '../../lib/route/fib-trie.ts'
-import { FibAlias, FibInfo } from '../../lib/route/fib-types.ts'
+import { FibTrie, INDEX_FROM } from '../../lib/route/fib-trie.ts'
+import { address, adversarial, edges, type Held, Pair, sequences } from './linear-search.ts'
 
-const info = new FibInfo()
-const key = (prefix: number, length: number): string => `${prefix >>> 0}/${length}`
-
-/** The same, by looking at every prefix. */
-class Linear {
-  readonly prefixes = new Map<string, FibAlias>()
-
-  /** Prefixes that cover the address, the longest first. */
-  covering(address: number): string[] {
-    return [...this.prefixes.values()]
-      .filter((alias) => ((address ^ alias.prefix) & ipv4Mask(alias.prefixLength)) === 0)
-      .sort((a, b) => b.prefixLength - a.prefixLength)
-      .map((alias) => key(alias.prefix, alias.prefixLength))
+/** All prefixes that cover the address, found one after the other as a lookup goes on to shorter ones. */
+function covering(trie: FibTrie, one: number): Held[] {
+  const found: Held[] = []
+  for (let value = trie.find(one); value !== 0; ) {
+    const { length } = trie
+    found.push({ prefix: one & ipv4Mask(length), length, value })
+    value = trie.findWithin(one, length - 1)
   }
-
-  dump(): string[] {
-    return [...this.prefixes.values()]
-      .sort((a, b) => (a.prefix >>> 0) - (b.prefix >>> 0) || b.prefixLength - a.prefixLength)
-      .map((alias) => key(alias.prefix, alias.prefixLength))
-  }
+  return found
 }
 
-class Pair {
-  readonly trie = new FibTrie()
-  readonly linear = new Linear()
-
-  /** Adds the prefix, or takes it away if it is there. */
-  toggle(address: number, length: number): void {
-    const prefix = address & ipv4Mask(length)
-    const node = this.trie.exact(prefix, length)
-    const name = key(prefix, length)
-    expect(node !== 0).to.equal(this.linear.prefixes.has(name))
-    if (node !== 0) {
-      this.trie.remove(node)
-      this.linear.prefixes.delete(name)
-      return
-    }
-    const alias = new FibAlias(prefix, length, 0, 1, 254, info)
-    this.linear.prefixes.set(name, alias)
-    expect(this.trie.head(this.trie.insert(prefix, length, alias))).to.equal(alias)
-  }
-
-  covering(address: number): string[] {
-    const found: string[] = []
-    for (let node = this.trie.find(address); node !== 0; node = this.trie.shorter(node)) {
-      const alias = this.trie.head(node)!
-      found.push(key(alias.prefix, alias.prefixLength))
-    }
-    return found
-  }
-
-  dump(): string[] {
-    return [...this.trie.nodes()].map((node) => {
-      const alias = this.trie.head(node)!
-      return key(alias.prefix, alias.prefixLength)
-    })
-  }
+function dump(trie: FibTrie): Held[] {
+  const cursor = trie.cursor()
+  const all: Held[] = []
+  while (cursor.next()) all.push({ prefix: cursor.prefix, length: cursor.length, value: cursor.value })
+  return all
 }
 
-/** Addresses that have much in common, so that prefixes nest and part late. */
-const address = fc.oneof(
-  fc.integer({ min: -0x80000000, max: 0x7fffffff }),
-  fc
-    .tuple(fc.constantFrom(0, 10, 127, 128, 255), fc.nat(3), fc.nat(3), fc.nat(255))
-    .map(([a, b, c, d]) => (a << 24) | (b << 16) | (c << 8) | d),
-)
+function agree({ table, linear }: Pair<FibTrie>, asked: Iterable<number>): void {
+  for (const one of asked) expect(covering(table, one)).to.deep.equal(linear.covering(one))
+}
 
 describe('FibTrie', () => {
-  it('agrees with a linear search through any sequence of insertions and removals', () => {
+  it('agrees with a linear search through any sequence of changes', () => {
+    sequences(() => new FibTrie(), 7, 300)
+  })
+
+  it('agrees with a linear search on tables made to be hard', () => {
+    adversarial(() => new FibTrie())
+  })
+
+  it('finds the shorter prefixes too, knows what exactly a prefix has, and dumps in order', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(address, fc.nat(32)), { maxLength: 80 }),
+        fc.array(fc.tuple(address, fc.nat(32)), { maxLength: 60 }),
         fc.array(address),
         (steps, asked) => {
-          const pair = new Pair()
-          for (const [prefix, length] of steps) pair.toggle(prefix, length)
-          expect(pair.trie.size).to.equal(pair.linear.prefixes.size)
-          expect(pair.dump()).to.deep.equal(pair.linear.dump())
-          for (const one of [...asked, ...steps.map(([prefix]) => prefix)]) {
-            expect(pair.covering(one)).to.deep.equal(pair.linear.covering(one))
+          const pair = new Pair(new FibTrie())
+          for (const step of steps) pair.toggle(...step)
+          const all = pair.linear.all()
+          expect(dump(pair.table)).to.deep.equal(all)
+          agree(pair, [...asked, ...steps.map(([of]) => of)])
+          for (const { prefix, length, value } of all)
+            expect(pair.table.exact(prefix, length)).to.equal(value)
+          for (const [of, length] of steps) {
+            const prefix = of & ipv4Mask(length)
+            expect(pair.table.exact(prefix, length) !== 0).to.equal(pair.linear.has(prefix, length))
           }
         },
       ),
-      { seed: 7, numRuns: 300 },
+      { seed: 8, numRuns: 200 },
     )
   })
 
-  it('agrees with a linear search across the widths of its index', () => {
+  it('agrees with a linear search while its index comes and goes, and its gaps are closed', () => {
     const random = new Random(seededRandom(3))
-    const pair = new Pair()
+    const pair = new Pair(new FibTrie())
     const draw = (): [number, number] => [
       random.below(3) === 0 ? (10 << 24) | random.below(1 << 20) : random.int32(),
       random.below(4) === 0 ? random.below(33) : 20 + random.below(13),
     ]
     const check = (): void => {
-      for (let i = 0; i < 40; i++) {
-        const one = draw()[0]
-        expect(pair.covering(one)).to.deep.equal(pair.linear.covering(one))
-      }
+      agree(
+        pair,
+        Array.from({ length: 20 }, () => draw()[0]),
+      )
+      const some = draw()
+      for (const one of edges({ prefix: some[0] & ipv4Mask(some[1]), length: some[1] })) agree(pair, [one])
     }
-    // Beyond 256 and 4096 prefixes the index is 8 and 12 bits wide; every change must keep it right.
-    for (let step = 0; step < 6000; step++) {
+    for (let step = 0; pair.table.size < INDEX_FROM + 500; step++) {
       pair.toggle(...draw())
-      if (step % 400 === 0) check()
+      if (step % 500 === 0 || (pair.table.size > INDEX_FROM - 5 && step % 50 === 0)) check()
     }
-    expect(pair.trie.size).to.be.greaterThan(4096)
-    for (const alias of [...pair.linear.prefixes.values()]) {
-      if (random.below(10) > 0) pair.toggle(alias.prefix, alias.prefixLength)
+    const full = pair.table.bytes
+    for (let round = 0; round < 3; round++) {
+      for (const [i, { prefix, length }] of pair.linear.all().entries()) {
+        if (random.below(10) < 3 * round + 3) pair.toggle(prefix, length)
+        if (i % 500 === 0) check()
+      }
+      check()
     }
-    check()
-    expect(pair.dump()).to.deep.equal(pair.linear.dump())
-    for (const alias of [...pair.linear.prefixes.values()]) pair.toggle(alias.prefix, alias.prefixLength)
-    expect(pair.trie.size).to.equal(0)
-    expect(pair.trie.find(0)).to.equal(0)
-  })
+    expect(pair.table.bytes).to.be.lessThan(full / 4)
+    expect(dump(pair.table)).to.deep.equal(pair.linear.all())
+    for (const { prefix, length } of pair.linear.all()) pair.toggle(prefix, length)
+    expect(pair.table.size).to.equal(0)
+    expect(pair.table.find(0)).to.equal(0)
+    expect(dump(pair.table)).to.deep.equal([])
+  }).timeout(20_000)
 
-  it('uses nodes again that were freed', () => {
+  it('does not grow while prefixes come and go', () => {
+    const random = new Random(seededRandom(5))
     const trie = new FibTrie()
-    const fill = (): void => {
-      for (let i = 0; i < 1000; i++) trie.insert(i << 8, 24, new FibAlias(i << 8, 24, 0, 1, 254, info))
+    const held: number[] = []
+    const add = (): void => {
+      const prefix = random.int32() & ipv4Mask(24)
+      trie.set(prefix, 24, 1)
+      held.push(prefix)
     }
-    fill()
+    for (let i = 0; i < 20_000; i++) add()
     const { bytes } = trie
-    for (let round = 0; round < 5; round++) {
-      for (const node of [...trie.nodes()]) trie.remove(node)
-      fill()
+    for (let i = 0; i < 200_000; i++) {
+      const at = random.below(held.length)
+      trie.delete(held[at]!, 24)
+      held[at] = held.at(-1)!
+      held.pop()
+      add()
     }
-    expect(trie.bytes).to.equal(bytes)
-  })
+    expect(trie.bytes).to.be.at.most(1.6 * bytes)
+  }).timeout(10_000)
 
-  it('keeps 100 000 prefixes in under 100 bytes each', () => {
+  it('keeps 100 000 scattered /24 in under 40 bytes each, and ten in under 2 KiB', () => {
     const random = new Random(seededRandom(1))
     const trie = new FibTrie()
     while (trie.size < 100_000) {
-      const prefix = random.int32() & ipv4Mask(24)
-      if (trie.exact(prefix, 24) === 0) trie.insert(prefix, 24, new FibAlias(prefix, 24, 0, 1, 254, info))
+      trie.set(random.int32() & ipv4Mask(24), 24, 1)
+      if (trie.size === 10) expect(trie.bytes).to.be.lessThan(2048)
     }
-    expect(trie.bytes / trie.size).to.be.lessThan(100)
+    expect(trie.bytes / trie.size).to.be.lessThan(40)
   })
 })

@@ -86,7 +86,11 @@ describe('Stack', () => {
     expect(probes[0]!.ttl).to.equal(63)
     const short = a.ping('10.2.0.2', { ttl: 1 })
     clock.advance(100 * MILLISECOND)
-    expect((await short).probes[0]).to.deep.include({ outcome: 'error', from: '10.1.0.1', code: 'EHOSTUNREACH' })
+    expect((await short).probes[0]).to.deep.include({
+      outcome: 'error',
+      from: '10.1.0.1',
+      code: 'EHOSTUNREACH',
+    })
     for (const stack of [a, router, b]) await stack.close()
     for (const stack of [a, router, b]) expect(stack.pool.outstanding).to.equal(0)
   })
@@ -141,13 +145,13 @@ describe('Stack', () => {
       const verdict = (to: string): string => stack.explain(to).verdict
       expect(verdict('192.0.2.1')).to.equal('transmit')
       stack.interface('a').down()
-      expect(verdict('192.0.2.1')).to.equal('drop')
+      expect(verdict('192.0.2.1')).to.equal('error')
       expect(verdict('10.9.0.2')).to.equal('deliver') // an address of this host all the same
       stack.interface('a').up()
       expect(verdict('10.9.0.1')).to.equal('transmit')
-      expect(verdict('192.0.2.1')).to.equal('drop') // static routes do not come back
+      expect(verdict('192.0.2.1')).to.equal('error') // static routes do not come back
       await stack.interface('a').remove()
-      expect(verdict('10.9.0.1')).to.equal('drop')
+      expect(verdict('10.9.0.1')).to.equal('error')
     })
 
     it('may change their MTU', async () => {
@@ -248,7 +252,8 @@ describe('Stack', () => {
       const seen: string[] = []
       const capture = bench().stack.capture({
         device: 'tun0',
-        listener: ({ device, direction, length, bytes }) => seen.push(`${device} ${direction} ${length} ${bytes.length}`),
+        listener: ({ device, direction, length, bytes }) =>
+          seen.push(`${device} ${direction} ${length} ${bytes.length}`),
       })
       bench().exchange(bench().tun, echoRequest({ src: PEER, dst: HOST }, { data: [] }))
       capture.close()
@@ -259,7 +264,10 @@ describe('Stack', () => {
 
     it('shows loopback once per packet, and drops with their reason', async () => {
       const seen: (string | undefined)[] = []
-      bench().stack.capture({ drops: true, listener: ({ device, dropReason }) => seen.push(dropReason ?? device) })
+      bench().stack.capture({
+        drops: true,
+        listener: ({ device, dropReason }) => seen.push(dropReason ?? device),
+      })
       const result = bench().stack.ping('127.0.0.1')
       bench().settle()
       await result
@@ -274,7 +282,9 @@ describe('Stack', () => {
         count: 3,
         listener: ({ device }) => {
           seen.push(device)
-          bench().stack.udp.bind({ onMessage: () => {} }).send(pattern(1), 0x0a090001, 9)
+          bench()
+            .stack.udp.bind({ onMessage: () => {} })
+            .send(pattern(1), 0x0a090001, 9)
         },
       })
       const wire = bench().wire('later', '10.8.0.1/24')

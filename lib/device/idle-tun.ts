@@ -1,7 +1,10 @@
-/** A device such as a persistent TUN that no program holds: it never has a carrier, and nothing moves. */
-import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from '../../lib/device/link-device.ts'
-import { LinkStats } from '../../lib/device/link-stats.ts'
-import type { Burst } from '../../lib/packet/burst.ts'
+/**
+ * A device such as a persistent TUN that no program holds: it has addresses and routes as any other, but no carrier
+ * until one is given to it, and nothing moves. For trying a configuration without a network.
+ */
+import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from './link-device.ts'
+import { LinkStats } from './link-stats.ts'
+import type { Burst } from '../packet/burst.ts'
 
 export class IdleTun implements LinkDevice {
   readonly name: string
@@ -23,6 +26,7 @@ export class IdleTun implements LinkDevice {
     this.#carrier = carrier
   }
 
+  /** Whether somebody is at the other end. Setting it tells the stack. */
   get carrier(): boolean {
     return this.#carrier
   }
