@@ -7,7 +7,7 @@ import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { Exit } from './outcome.ts'
 
 /** Address families, by their numbers. */
-export const Family = { UNSPEC: 0, INET: 2, INET6: 10, PACKET: 17 } as const
+export const Family = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, PACKET: 17, MPLS: 28 } as const
 
 /** What an address argument says. */
 export interface InetPrefix {

@@ -1,9 +1,13 @@
 /**
  * What stands before the object: `ip -s -4 link`. Long options may be cut short, as everything else may.
  */
-import { Family } from './grammar.ts'
-import { Exit, Status } from './outcome.ts'
+import { Family, parseUnsigned } from './grammar.ts'
+import { Exit, type Output, Status } from './outcome.ts'
+import { usageOf } from './usage.ts'
 import { abbreviates, type Words, wrong } from './words.ts'
+
+/** What `ip -V` says: the version whose language this is. */
+const VERSION = 'ip utility, iproute2-6.1.0, libbpf 1.1.2'
 
 export interface IpOptions {
   /** {@link Family}; what was asked for with `-4` and the like. */
@@ -15,6 +19,13 @@ export interface IpOptions {
   brief: boolean
   /** Numbers for names. */
   numeric: boolean
+  json: boolean
+  /** JSON over many lines. */
+  pretty: boolean
+  /** A batch goes on after a command that failed. */
+  force: boolean
+  /** The file of a batch; `-` is the standard input. */
+  batch: string | undefined
   /** A single command: the kernel checks requests strictly. Those of a batch are not. */
   strict: boolean
   /**
@@ -32,6 +43,10 @@ export function defaultOptions(strict: boolean): IpOptions {
     oneline: false,
     brief: false,
     numeric: false,
+    json: false,
+    pretty: false,
+    force: false,
+    batch: undefined,
     strict,
     linkShown: false,
   }
@@ -41,10 +56,12 @@ const FAMILIES: Readonly<Record<string, number>> = {
   inet: Family.INET,
   inet6: Family.INET6,
   link: Family.PACKET,
+  mpls: Family.MPLS,
+  bridge: Family.BRIDGE,
 }
 
 /** Reads options up to the first word that is none. @throws Exit */
-export function parseOptions(words: Words, options: IpOptions): void {
+export function parseOptions(words: Words, options: IpOptions, output: Output): void {
   for (; !words.done && words.word.startsWith('-'); words.skip()) {
     const { word } = words
     if (word === '--') {
@@ -52,38 +69,88 @@ export function parseOptions(words: Words, options: IpOptions): void {
       return
     }
     const option = word.startsWith('--') ? word.slice(1) : word
-    if (abbreviates(option, '-family')) {
-      const name = words.next()
-      const family = FAMILIES[name]
-      if (family === undefined) throw wrong(name, 'invalid protocol family', false)
-      options.family = family
-    } else if (!setOption(option, options)) {
-      throw new Exit(Status.USAGE, `Option "${option}" is unknown, try "ip -help".`)
+    const family = FAMILY_OPTIONS[option]
+    if (family !== undefined) options.family = family
+    else {
+      // A bare `-` begins them all: the first one in the order is `-loops`.
+      const found = OPTIONS.find(([name]) => abbreviates(option, name))
+      if (found === undefined) throw new Exit(Status.USAGE, `Option "${option}" is unknown, try "ip -help".`)
+      found[1]?.(options, words, output)
     }
   }
 }
 
+type Setter = (options: IpOptions, words: Words, output: Output) => void
+
+/** The word after an option that needs one. @throws Exit */
+function value(words: Words): string {
+  if (words.left <= 1) throw usageOf('')
+  return words.next()
+}
+
 /** In iproute2's order; options that change nothing here are taken and forgotten. */
-const OPTIONS: readonly (readonly [string, ((options: IpOptions) => void) | null])[] = [
+const OPTIONS: readonly (readonly [string, Setter | null])[] = [
+  ['-loops', (_, words) => void value(words)],
+  ['-family', setFamily],
   ['-human-readable', null],
+  ['-iec', null],
   ['-stats', (options) => options.statistics++],
   ['-statistics', (options) => options.statistics++],
   ['-details', (options) => (options.details = true)],
   ['-resolve', null],
   ['-oneline', (options) => (options.oneline = true)],
-  ['-force', null],
+  ['-timestamp', null],
+  ['-tshort', null],
+  [
+    '-Version',
+    (_options, _words, output) => {
+      output.write(`${VERSION}\n`)
+      throw new Exit(Status.OK, '')
+    },
+  ],
+  ['-force', (options) => (options.force = true)],
+  ['-batch', (options, words) => (options.batch = value(words))],
   ['-brief', (options) => (options.brief = true)],
+  ['-json', (options) => (options.json = true)],
+  ['-rcvbuf', setReceiveBuffer],
+  ['-color', null],
+  [
+    '-help',
+    () => {
+      throw usageOf('')
+    },
+  ],
+  ['-netns', openNamespace],
   ['-Numeric', (options) => (options.numeric = true)],
+  ['-all', null],
+  ['-echo', null],
+  ['-pretty', (options) => (options.pretty = true)],
 ]
 
-function setOption(option: string, options: IpOptions): boolean {
-  if (option === '-4') options.family = Family.INET
-  else if (option === '-6') options.family = Family.INET6
-  else if (option === '-0') options.family = Family.PACKET
-  else {
-    const found = OPTIONS.find(([name]) => option !== '-' && abbreviates(option, name))
-    if (found === undefined) return false
-    found[1]?.(options)
-  }
-  return true
+const FAMILY_OPTIONS: Readonly<Record<string, number>> = {
+  '-4': Family.INET,
+  '-6': Family.INET6,
+  '-0': Family.PACKET,
+  '-M': Family.MPLS,
+  '-B': Family.BRIDGE,
+}
+
+function setFamily(options: IpOptions, words: Words): void {
+  const name = value(words)
+  if (name === 'help') throw usageOf('')
+  const family = FAMILIES[name]
+  if (family === undefined) throw wrong(name, 'invalid protocol family', false)
+  options.family = family
+}
+
+function setReceiveBuffer(_: IpOptions, words: Words): void {
+  const size = value(words)
+  if (parseUnsigned(size) === undefined) throw new Exit(Status.USAGE, `Invalid rcvbuf size '${size}'`)
+}
+
+/** A stack is one namespace and knows of no other. */
+function openNamespace(_: IpOptions, words: Words): void {
+  const name = words.left <= 1 ? '(null)' : words.next()
+  const text = `Cannot open network namespace "${name}": No such file or directory`
+  throw new Exit(Status.USAGE, text)
 }

@@ -139,12 +139,14 @@ function routeLocal(
 }
 
 function routeUnreachable(routing: Routing, errno: number): Route {
+  const kept = routing.unreachable.get(errno)
+  if (kept !== undefined) return kept
   const route = new Route(routing.loopback)
   route.type = RouteType.UNREACHABLE
   route.input = InputAction.ERROR
   route.errno = errno
   route.isInput = true
-  route.generation = routing.generation
+  routing.unreachable.set(errno, route)
   return route
 }
 

@@ -47,6 +47,8 @@ export class Routing {
   doRedirect = false
   /** @internal the last lookup's findings; `explain` and `ip route get` read them */
   readonly result: FibResult = new FibResult()
+  /** @internal decisions for what no route leads to, by errno: they hold for any packet */
+  readonly unreachable: Map<number, Route> = new Map()
   /** @internal scratch of the reverse-path check */
   readonly reverse: FibResult = new FibResult()
   #flushes = 0
