@@ -80,11 +80,6 @@ export class TunstackError extends Error {
   }
 }
 
-/** The error for a (positive or negative) Linux errno. */
-export function errnoError(errno: number, message: string, details: ErrorDetails = {}): TunstackError {
-  return new TunstackError(errnoName(errno), message, details)
-}
-
 /** `ERR_INVALID_ARG_VALUE`: a program passed something that cannot mean anything here. */
 export function invalidArgument(what: string, value: unknown, expected: string): TunstackError {
   return new TunstackError('ERR_INVALID_ARG_VALUE', `${what} must be ${expected}; got ${show(value)}`, {
@@ -93,5 +88,7 @@ export function invalidArgument(what: string, value: unknown, expected: string):
 }
 
 function show(value: unknown): string {
-  return typeof value === 'string' ? `'${value}'` : String(value)
+  if (typeof value === 'string') return `'${value}'`
+  // Not every object has a text, and bytes have a long one.
+  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
 }

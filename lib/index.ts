@@ -3,7 +3,26 @@
  * behind entries of its own: `tunstack/tun`, `tunstack/tuntap2`.
  */
 export { formatIpv4, parseIpv4 } from './address/ipv4-address.ts'
-export { captureDevice } from './device/capture.ts'
+export type {
+  AddressEntry,
+  LinkEntry,
+  NexthopEntry,
+  RouteEntry,
+  RuleEntry,
+  StackConfiguration,
+} from './configuration/configuration.ts'
+export { ConfigurationError, type ConfigurationErrorCode } from './configuration/configuration-error.ts'
+export {
+  fromKernel,
+  type KernelNames,
+  type KernelStack,
+  type KernelState,
+  type SkippedPart,
+} from './configuration/from-kernel.ts'
+export { loadBatch, loadJson, stackFromJson } from './configuration/load.ts'
+export { PlaceholderDevice, type PlaceholderOptions } from './configuration/placeholder-device.ts'
+export { type SysctlValue, saveBatch, saveJson, saveSysctls } from './configuration/save.ts'
+export { type CaptureLinkDevice, captureDevice, type PacketObserver } from './device/capture.ts'
 export {
   type LinkDevice,
   type LinkFeatures,
@@ -14,25 +33,33 @@ export {
 } from './device/link-device.ts'
 export { LinkStat, type LinkStatName, LinkStats } from './device/link-stats.ts'
 export { Loopback, type LoopbackOptions } from './device/loopback.ts'
-export { fromPacketStream } from './device/packet-stream.ts'
-export { createPipe } from './device/pipe.ts'
-export { TunstackError } from './errors.ts'
+export {
+  fromPacketStream,
+  type PacketDuplex,
+  type PacketStreamDevice,
+  type PacketStreamOptions,
+} from './device/packet-stream.ts'
+export { createPipe, type PipeOptions } from './device/pipe.ts'
+export { type ErrorDetails, TunstackError } from './errors.ts'
 export { type IpResult, ip } from './iproute2/ip.ts'
-export type { Capture, CaptureOptions, CaptureRecord } from './observe/capture.ts'
+export type { Capture, CapturedPacket, CaptureOptions, CaptureRecord } from './observe/capture.ts'
 export type { Mib, MibSnapshot } from './observe/mib.ts'
-export { PcapngWriter } from './observe/pcapng.ts'
+export { type ByteSink, type PcapngOptions, PcapngWriter } from './observe/pcapng.ts'
 export { BURST_SIZE, Burst } from './packet/burst.ts'
 export { Checksum, Gso, type Packet, PacketType } from './packet/packet.ts'
 export { PacketPool, type PacketPoolOptions } from './packet/packet-pool.ts'
 export type { AbortSignalLike, PingOptions } from './ping/ping.ts'
+export type { PathMtuDiscovery } from './ping/ping-endpoint.ts'
 export type { PingProbe, PingResult } from './ping/ping-result.ts'
 export { type RandomSource, systemRandom } from './random/random.ts'
 export { seededRandom } from './random/seeded.ts'
+export type { RouteAddMode } from './route/fib-types.ts'
 export { NetlinkError } from './route/rtnetlink.ts'
 export type { ExplainOptions, ExplainStep, Explanation, Verdict } from './stack/explain.ts'
-export { type AddAddressOptions, Interface } from './stack/interface.ts'
-export { type RouteOptions, Routes } from './stack/routes.ts'
+export type { AddAddressOptions, Interface } from './stack/interface.ts'
+export type { RouteOptions, Routes } from './stack/routes.ts'
 export { type AddDeviceOptions, Stack, type StackOptions } from './stack/stack.ts'
+export type { DeviceConf } from './sysctl/device-conf.ts'
 export type { Sysctl } from './sysctl/sysctl.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'

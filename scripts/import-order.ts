@@ -13,6 +13,7 @@ export const ORDER: readonly (readonly string[])[] = [
   ['device/tun'],
   ['index.ts'],
   ['sim'],
+  ['configuration'],
   ['iproute2'],
   ['stack'],
   ['ping', 'udp', 'tcp'],

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Errno, errnoError, errnoName, invalidArgument, TunstackError } from '../lib/errors.ts'
+import { Errno, errnoName, invalidArgument, TunstackError } from '../lib/errors.ts'
 
 describe('errors', () => {
   it('carry a code, the negative errno, the value, the call and the cause', () => {
@@ -20,11 +20,11 @@ describe('errors', () => {
     expect('cause' in error).to.equal(false)
   })
 
-  it('name every errno, of either sign, and make an error of it', () => {
+  it('name every errno, of either sign, and know the errno of every name', () => {
     for (const [name, errno] of Object.entries(Errno)) {
       expect(errnoName(errno)).to.equal(name)
       expect(errnoName(-errno)).to.equal(name)
-      expect(errnoError(-errno, 'x')).to.include({ code: name, errno: -errno })
+      expect(new TunstackError(name, 'x')).to.include({ code: name, errno: -errno })
     }
     expect(errnoName(9999)).to.equal('E9999')
   })
@@ -47,5 +47,7 @@ describe('errors', () => {
     expect(invalidArgument('mtu', undefined, 'a number').message).to.equal(
       'mtu must be a number; got undefined',
     )
+    expect(invalidArgument('mtu', null, 'a number').message).to.equal('mtu must be a number; got null')
+    expect(invalidArgument('mtu', Object.create(null), 'a number').message).to.include('[object Object]')
   })
 })

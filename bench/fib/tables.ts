@@ -99,11 +99,12 @@ class Internet {
   }
 
   #add(length: number): void {
-    const nested = length > 24 || (length > 12 && this.#random() < NESTED)
+    const nested = this.#aggregates.length > 0 && (length > 24 || (length > 12 && this.#random() < NESTED))
     for (let tries = 0; ; tries++) {
-      const prefix = nested || tries > 100 ? this.#within(length) : this.#fresh(length)
+      const inside = tries > 100 ? tries % 2 === 0 : nested
+      const prefix = inside && this.#aggregates.length > 0 ? this.#within(length) : this.#fresh(length)
       if (this.#taken.has(prefix) || !isUnicast(prefix)) continue
-      if (!nested && tries <= 100 && this.#covered[prefix >>> 8] === 1) continue
+      if (!inside && tries <= 100 && this.#covered[prefix >>> 8] === 1) continue
       this.#taken.add(prefix)
       this.#last = prefix
       if (!nested) this.#aggregates.push(this.#size)
@@ -162,7 +163,7 @@ export const ADVERSARIAL: Readonly<Record<string, (count: number) => Prefixes>> 
     const random = uniform(7)
     const chains = Math.ceil(count / 24)
     const hosts = Int32Array.from({ length: chains }, () => (random() * 0x1_0000_0000) | 0)
-    return distinctOf(count, (i) => [hosts[i % chains]!, 32 - ((i / chains) | 0)])
+    return distinctOf(count, (i) => [hosts[i % chains]!, 32 - ((i / chains) | 0)], 24 * chains)
   },
 }
 
@@ -170,12 +171,16 @@ function distinct(count: number, random: () => number, length: (random: () => nu
   return distinctOf(count, () => [(random() * 0x1_0000_0000) | 0, length(random)])
 }
 
-function distinctOf(count: number, draw: (i: number) => readonly [number, number]): Prefixes {
+function distinctOf(
+  count: number,
+  draw: (i: number) => readonly [number, number],
+  draws: number = 2 * count,
+): Prefixes {
   const taken = new Set<number>()
   const prefix = new Int32Array(count)
   const lengths = new Uint8Array(count)
   let size = 0
-  for (let i = 0; size < count && i < 2 * count; i++) {
+  for (let i = 0; size < count && i < draws; i++) {
     const [of, length] = draw(i)
     const masked = of & maskOf(length)
     const key = (masked >>> 0) * 64 + length
@@ -193,7 +198,9 @@ const ASKED = 1 << 20
 /** An address of any prefix, each prefix as likely as another: what misses the caches most. */
 export function byPrefix({ prefix, length }: Prefixes, seed = 20): Int32Array {
   const random = uniform(seed)
-  return Int32Array.from({ length: ASKED }, () => host(prefix, length, (random() * prefix.length) | 0, random))
+  return Int32Array.from({ length: ASKED }, () =>
+    host(prefix, length, (random() * prefix.length) | 0, random),
+  )
 }
 
 /** Any address that a prefix covers, each as likely as another: most are in the large ones. */

@@ -24,9 +24,6 @@ export class PortRange {
   }
 }
 
-/** What Linux starts with. */
-export const DEFAULT_PORT_RANGE = new PortRange(32768, 60999)
-
 /** A port of `range` for which `isFree` says yes; 0 if it says no to all. */
 export function pickPort(range: PortRange, random: Random, isFree: (port: number) => boolean): number {
   const size = range.high - range.low + 1

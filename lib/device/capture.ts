@@ -3,7 +3,7 @@
  * counters and backpressure are those of the device within. Put it where no stack's own capture can listen:
  * between an impairment and the wire, or on a device that is to be handed to somebody else.
  */
-
+import { invalidArgument } from '../errors.ts'
 import { Direction, PcapngWriter } from '../observe/pcapng.ts'
 import { BURST_SIZE, type Burst } from '../packet/burst.ts'
 import type { Packet } from '../packet/packet.ts'
@@ -21,11 +21,18 @@ export interface CaptureLinkDevice extends LinkDevice {
   readonly error: unknown
 }
 
-/** `device`, with all that it moves shown to a function or written as pcapng. The writer stays the caller's. */
+/**
+ * `device`, with all that it moves shown to a function or written as pcapng. The writer stays the caller's.
+ * @throws TunstackError `ERR_INVALID_ARG_VALUE` if one of the two is something else
+ */
 export function captureDevice(
   device: LinkDevice,
   observer: PacketObserver | PcapngWriter,
 ): CaptureLinkDevice {
+  if (typeof device?.transmit !== 'function') throw invalidArgument('device', device, 'a LinkDevice')
+  if (typeof observer !== 'function' && !(observer instanceof PcapngWriter)) {
+    throw invalidArgument('observer', observer, 'a function or a PcapngWriter')
+  }
   return new CaptureDevice(device, observer)
 }
 

@@ -2,9 +2,10 @@
  * A device such as a persistent TUN that no program holds: it has addresses and routes as any other, but no carrier
  * until one is given to it, and nothing moves. For trying a configuration without a network.
  */
+
+import type { Burst } from '../packet/burst.ts'
 import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from './link-device.ts'
 import { LinkStats } from './link-stats.ts'
-import type { Burst } from '../packet/burst.ts'
 
 export class IdleTun implements LinkDevice {
   readonly name: string

@@ -18,8 +18,12 @@ export const LinkFlag = {
   BROADCAST: 0x2,
   LOOPBACK: 0x8,
   POINTOPOINT: 0x10,
+  NOTRAILERS: 0x20,
   NOARP: 0x80,
+  PROMISC: 0x100,
+  ALLMULTI: 0x200,
   MULTICAST: 0x1000,
+  DYNAMIC: 0x8000,
 } as const
 
 /** What a device does for the stack. All false: it takes packets within its MTU with every checksum in place. */

@@ -29,6 +29,7 @@ const FEATURES: LinkFeatures = {
 }
 
 export class Loopback extends SoftwareDevice {
+  /** @throws TunstackError `EINVAL` for a name, an MTU or a backlog that cannot be */
   constructor({ name = 'lo', mtu = 65536, backlog = 1000 }: LoopbackOptions = {}) {
     super({
       name,

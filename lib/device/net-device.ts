@@ -24,6 +24,9 @@ export interface NetDeviceOwner {
   drop(packet: Packet, reason: number, device: NetDevice | null): void
 }
 
+/** Queues of this many packets are more than the kernel can hold in one piece. */
+export const QUEUE_TOO_LONG: number = 1 << 28
+
 export class NetDevice implements PacketDevice {
   readonly ifindex: number
   readonly link: LinkDevice
@@ -34,7 +37,16 @@ export class NetDevice implements PacketDevice {
   qdisc = 'noop'
   /** `group` of `ip link`. */
   group = 0
+  /** {@link LinkFlag} bits but `UP`: the driver's, as they were changed since. */
+  flags: number
+  /** How often it was asked for all packets, and for all multicast ones. */
   promiscuity = 0
+  allmulti = 0
+  /** A text for whoever looks at it; `''` for none. */
+  alias = ''
+  /** As loopback had it set, in text; nobody else has an address of the link layer. */
+  hardwareAddress: string | undefined = undefined
+  hardwareBroadcast: string | undefined = undefined
   /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
   carrierChanges = 0
   readonly txQueue: PacketQueue
@@ -47,6 +59,7 @@ export class NetDevice implements PacketDevice {
   /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
   #tapped = 0
   #hadCarrier: boolean
+  #txQueueLength: number
 
   constructor(link: LinkDevice, ifindex: number, name: string, owner: NetDeviceOwner) {
     this.link = link
@@ -54,6 +67,8 @@ export class NetDevice implements PacketDevice {
     this.name = name
     this.#owner = owner
     this.#hadCarrier = link.carrier
+    this.flags = link.flags
+    this.#txQueueLength = link.txQueueLength
     this.txQueue = new PacketQueue(link.txQueueLength)
   }
 
@@ -63,6 +78,30 @@ export class NetDevice implements PacketDevice {
 
   get isLoopback(): boolean {
     return (this.link.flags & LinkFlag.LOOPBACK) !== 0
+  }
+
+  /** `qlen`: how many packets may wait for the driver. With 0 there is room for one, on its way to the driver. */
+  get txQueueLength(): number {
+    return this.#txQueueLength
+  }
+
+  set txQueueLength(length: number) {
+    this.#txQueueLength = length
+    this.txQueue.limit = Math.max(1, length)
+  }
+
+  /** `promisc on` and `off` of `ip link`: one voice among those who count in {@link promiscuity}. */
+  setPromiscuous(on: boolean): void {
+    if (((this.flags & LinkFlag.PROMISC) !== 0) === on) return
+    this.flags ^= LinkFlag.PROMISC
+    this.promiscuity += on ? 1 : -1
+  }
+
+  /** The same for all multicast packets. */
+  setAllMulticast(on: boolean): void {
+    if (((this.flags & LinkFlag.ALLMULTI) !== 0) === on) return
+    this.flags ^= LinkFlag.ALLMULTI
+    this.allmulti += on ? 1 : -1
   }
 
   /** Carrier: packets could leave (`IFF_LOWER_UP` once it is up). */
@@ -86,6 +125,13 @@ export class NetDevice implements PacketDevice {
     if (this.link.carrier === this.#hadCarrier) return
     this.#hadCarrier = this.link.carrier
     this.carrierChanges++
+  }
+
+  /** At its first rise: a queue of no length, or of one beyond all memory, is none. */
+  attachQdisc(): void {
+    if (this.qdisc !== 'noop') return
+    const possible = this.#txQueueLength > 0 && this.#txQueueLength < QUEUE_TOO_LONG
+    this.qdisc = possible ? this.link.qdisc : 'noqueue'
   }
 
   /** Packets of room in the transmit queue: what a sender may still hand over before it has to wait. */
@@ -179,6 +225,17 @@ export class DeviceTable {
     this.#byName.set(device.name, device)
   }
 
+  /** Gives a device another name. @throws TunstackError as {@link add} */
+  rename(device: NetDevice, name: string): void {
+    checkInterfaceName(name)
+    if (this.#byName.has(name)) {
+      throw new TunstackError('EEXIST', `a device named '${name}' is there already`, { value: name })
+    }
+    this.#byName.delete(device.name)
+    device.name = name
+    this.#byName.set(name, device)
+  }
+
   remove(device: NetDevice): void {
     this.#byIndex.delete(device.ifindex)
     this.#byName.delete(device.name)
@@ -200,7 +257,12 @@ export class DeviceTable {
 
 /** Linux's `dev_valid_name`: 1…15 bytes, not `.` or `..`, no `/`, `:` or white space. @throws TunstackError `EINVAL` */
 export function checkInterfaceName(name: string): void {
-  const valid = /^[^/:\s]{1,15}$/.test(name) && name !== '.' && name !== '..' && utf8Length(name) <= 15
+  const valid =
+    typeof name === 'string' &&
+    /^[^/:\s]{1,15}$/.test(name) &&
+    name !== '.' &&
+    name !== '..' &&
+    utf8Length(name) <= 15
   if (!valid) {
     throw new TunstackError(
       'EINVAL',

@@ -3,6 +3,7 @@
  * `tuntap2` module, a WebSocket wrapper or a test's. Backpressure goes both ways: while the stack has enough
  * waiting the stream is paused, while the stream is full the stack keeps its packets.
  */
+import { invalidArgument } from '../errors.ts'
 import type { Burst } from '../packet/burst.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { type LinkDevice, LinkFlag, NO_FEATURES } from './link-device.ts'
@@ -44,12 +45,17 @@ const MAX_PACKET = 65535
 
 /**
  * The device over `duplex`, which it owns from now on: closing one closes the other.
- * @throws TunstackError `EINVAL` for a name or an MTU that cannot be
+ * @throws TunstackError `ERR_INVALID_ARG_VALUE` for what is no stream; `EINVAL` for a name, an MTU or a queue that
+ * cannot be
  */
 export function fromPacketStream(
   duplex: PacketDuplex,
   options: PacketStreamOptions = {},
 ): PacketStreamDevice {
+  for (const method of ['on', 'write', 'pause', 'resume', 'destroy'] as const) {
+    if (typeof duplex?.[method] === 'function') continue
+    throw invalidArgument('stream', duplex, `a Duplex of packets; it has no ${method}()`)
+  }
   return new StreamDevice(duplex, options)
 }
 

@@ -5,7 +5,6 @@
  * `poll` when its turn comes, so that two stacks never run inside one another.
  */
 import type { Burst } from '../packet/burst.ts'
-import { type Packet, PacketType } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { type LinkDevice, type LinkFeatures, LinkFlag } from './link-device.ts'
 import { LinkStat } from './link-stats.ts'
@@ -30,7 +29,10 @@ const FEATURES: LinkFeatures = {
   receiveChecksumGood: false,
 }
 
-/** @throws TunstackError `EINVAL` for a name or an MTU that cannot be */
+/**
+ * Both ends of a new pipe.
+ * @throws TunstackError `EINVAL` for a name, an MTU or a queue that cannot be
+ */
 export function createPipe(options: PipeOptions = {}): [LinkDevice, LinkDevice] {
   const { names = ['pipe0', 'pipe0'] } = options
   const left = new PipeEnd(names[0], options)
@@ -88,7 +90,9 @@ class PipeEnd extends SoftwareDevice {
         continue
       }
       if (!peer.received.push(packet)) break
-      wipe(packet)
+      packet.scrub()
+      packet.networkHeader = packet.start
+      packet.transportHeader = packet.start
       this.stats.sent(1, length)
     }
     this.#waiting = taken < burst.length
@@ -117,19 +121,4 @@ class PipeEnd extends SoftwareDevice {
     this.#waiting = false
     this.host?.wake()
   }
-}
-
-/** What crosses between stacks is bytes, the state of the checksum, and how to cut a super-segment; no more. */
-function wipe(packet: Packet): void {
-  packet.networkHeader = packet.start
-  packet.transportHeader = packet.start
-  packet.destination = null
-  packet.device = null
-  packet.iif = 0
-  packet.type = PacketType.HOST
-  packet.mark = 0
-  packet.hash = 0
-  packet.ignoreDf = false
-  packet.fragMaxSize = 0
-  packet.doRedirect = false
 }

@@ -18,7 +18,7 @@ export interface EventSource {
   deliverEvents(): void
 }
 
-/** Events delivered per turn of the event loop at most. */
+/** Sources of events served per turn of the event loop at most. */
 const EVENT_ROUNDS = 1000
 
 /** What the loop does with a burst. */
@@ -33,7 +33,8 @@ export class Softirq {
   readonly #handle: BurstHandler
   readonly #transmit: NetDevice[] = []
   readonly #poll: NetDevice[] = []
-  readonly #events: EventSource[] = []
+  /** In the order in which they came up, each once. */
+  readonly #events = new Set<EventSource>()
   readonly #burst = new Burst()
   readonly #later = new PacketQueue(1000)
   readonly #resume = (): void => {
@@ -92,7 +93,7 @@ export class Softirq {
 
   /** `source.deliverEvents()` is called once, when processing is over. */
   eventPending(source: EventSource): void {
-    if (!this.#events.includes(source)) this.#events.push(source)
+    this.#events.add(source)
     if (this.#depth === 0) this.#resumeSoon()
   }
 
@@ -101,7 +102,7 @@ export class Softirq {
     this.#stopped = true
     this.#transmit.length = 0
     this.#poll.length = 0
-    this.#events.length = 0
+    this.#events.clear()
     for (let packet = this.#later.shift(); packet !== null; packet = this.#later.shift()) discard(packet)
   }
 
@@ -139,16 +140,18 @@ export class Softirq {
 
   #deliverEvents(): void {
     // The application may do things that bring more events: they wait until it is back, then it is their turn.
-    if (this.#delivering) return
+    if (this.#delivering || this.#events.size === 0) return
     this.#delivering = true
     try {
-      for (let rounds = 0; this.#events.length > 0; rounds++) {
-        if (rounds === EVENT_ROUNDS) return this.#resumeSoon()
-        this.#events.shift()!.deliverEvents()
+      let rounds = 0
+      for (const source of this.#events) {
+        if (rounds++ === EVENT_ROUNDS) return
+        this.#events.delete(source) // before it is told: what it brings about puts it behind the others
+        source.deliverEvents()
       }
     } finally {
       this.#delivering = false
-      if (this.#events.length > 0) this.#resumeSoon() // one of them threw: the others are not lost
+      if (this.#events.size > 0) this.#resumeSoon() // too many for now, or one of them threw: none is lost
     }
   }
 

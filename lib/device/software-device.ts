@@ -43,7 +43,7 @@ export abstract class SoftwareDevice implements LinkDevice {
   #mtu: number
   #gone = false
 
-  /** @throws TunstackError `EINVAL` for a name or an MTU that cannot be */
+  /** @throws TunstackError `EINVAL` for a name, an MTU or a queue that cannot be */
   constructor(options: SoftwareDeviceOptions) {
     checkInterfaceName(options.name)
     this.name = options.name
@@ -53,6 +53,11 @@ export abstract class SoftwareDevice implements LinkDevice {
     this.maxMtu = options.maxMtu
     this.features = options.features
     this.qdisc = options.qdisc
+    if (!Number.isInteger(options.receiveQueue) || options.receiveQueue < 1) {
+      throw new TunstackError('EINVAL', `the queue of ${options.name} must hold a packet or more`, {
+        value: options.receiveQueue,
+      })
+    }
     this.received = new PacketQueue(options.receiveQueue)
     this.#checkMtu(options.mtu)
     this.#mtu = options.mtu

@@ -2,13 +2,15 @@
 import { ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { AddressFlag, type InetAddress } from '../route/inet-address.ts'
-import { formatAddress, formatAddressBrief } from './address-printer.ts'
-import { type Command, usage } from './command.ts'
+import { printAddress, printAddressBrief } from './address-printer.ts'
+import type { Command } from './command.ts'
 import { Family, type InetPrefix, matchesGlob, parsePrefix } from './grammar.ts'
-import { formatLink, formatLinkBrief, formatLinkStatistics } from './link-printer.ts'
+import { printLink, printLinkBrief, printLinkBriefFlags, printLinkStatistics } from './link-printer.ts'
 import { groups, scopes } from './names.ts'
 import { Status } from './outcome.ts'
+import { Printer } from './printer.ts'
 import { flushReport } from './route-list.ts'
+import { usage } from './usage.ts'
 import { abbreviates, garbage, type Words, wrong } from './words.ts'
 
 /** What `ip address show`, `ip address flush` and `ip link show` ask for. */
@@ -114,14 +116,27 @@ function parseFlag(filter: LinkFilter, word: string): boolean {
   return true
 }
 
-/** The device fits what was said of devices. */
-export function linkPasses(filter: LinkFilter, device: NetDevice): boolean {
-  if (filter.enslaved) return false
-  if (filter.device !== undefined && filter.device !== device) return false
-  if (filter.up && !device.up) return false
-  if (filter.group !== undefined && filter.group !== device.group) return false
-  // The kernel knows loopback as no kind at all, and a device of IP packets as a TUN.
-  return filter.kind === undefined || (filter.kind === 'tun' && device.link.type === 'none')
+/** Kinds that the kernel knows, so that it can leave others out itself when it is asked for all links. */
+const KNOWN_KINDS = ['tun']
+
+/** The kernel knows loopback as no kind at all, and a device of IP packets as a TUN. */
+function hasKind({ link }: NetDevice, kind: string): boolean {
+  return kind === 'tun' && link.type === 'none'
+}
+
+/** The device is among those that the kernel tells of. */
+function isMeant({ enslaved, device: only, kind, family }: LinkFilter, device: NetDevice): boolean {
+  if (enslaved) return false
+  if (only !== undefined) return only === device
+  if (kind === undefined || !KNOWN_KINDS.includes(kind) || family === Family.INET) return true
+  return hasKind(device, kind)
+}
+
+/** Of those, iproute2 leaves others out: in JSON an empty object remains of them. */
+function isShown({ up, group, kind }: LinkFilter, device: NetDevice): boolean {
+  if (up && !device.up) return false
+  if (group !== undefined && group !== device.group) return false
+  return kind === undefined || hasKind(device, kind)
 }
 
 function addressPasses(filter: LinkFilter, address: InetAddress): boolean {
@@ -133,38 +148,93 @@ function addressPasses(filter: LinkFilter, address: InetAddress): boolean {
   return prefix === undefined || ((address.local ^ prefix.address) & ipv4Mask(prefix.length)) === 0
 }
 
+export function showLinks(command: Command, words: Words): number {
+  const { stack, options, output } = command
+  options.linkShown = true
+  const filter = parseLinkFilter(command, words, Family.PACKET)
+  if (filter === undefined) return Status.REFUSED
+  const printer = new Printer(options)
+  printer.begin()
+  for (const device of stack.devices) {
+    if (!isMeant(filter, device)) continue
+    printer.openObject()
+    if (isShown(filter, device)) {
+      if (options.brief) printLinkBriefFlags(printer, device)
+      else {
+        printLink(printer, command, device, { mode: true, link: true })
+        printer.text('\n')
+      }
+    }
+    printer.closeObject()
+  }
+  printer.end()
+  output.write(printer.take())
+  return Status.OK
+}
+
 export function showAddresses(command: Command, words: Words): number {
   const { stack, options, output } = command
   const filter = parseLinkFilter(command, words, options.family)
   if (filter === undefined) return Status.REFUSED
   const { addresses } = stack.routing
+  const printer = new Printer(options)
+  printer.begin()
   for (const device of stack.devices) {
-    if (!linkPasses(filter, device)) continue
-    if (filter.device !== undefined && options.linkShown && filter.group === undefined) {
-      if (filter.label === undefined)
-        output.write(formatLink(command, device, { mode: true, link: linkLine(command, filter) }))
-      return Status.OK
-    }
+    if (!isMeant(filter, device)) continue
     const all = addresses.of(device)
-    const chosen = all.filter((address) => addressPasses(filter, address))
+    const some = all.some((address) => addressPasses(filter, address))
     // A device without any address is shown unless a family was asked for, whatever else was.
     const bare = filter.family === Family.PACKET || (all.length === 0 && filter.family === Family.UNSPEC)
-    if (chosen.length === 0 && !bare) continue
-    const now = stack.clock.now()
-    if (options.brief) {
-      output.write(formatLinkBrief(device))
-      for (const address of chosen) output.write(formatAddressBrief(address))
-      output.write('\n')
-      continue
+    const asLink = filter.device !== undefined && options.linkShown && filter.group === undefined
+    if (!some && !bare && !asLink) continue
+    // Without a line for the device, only `up` counts of what was said of it.
+    const headed = (options.brief || !options.oneline || asLink) && filter.label === undefined
+    const silent = filter.up && !device.up
+    printer.openObject()
+    if (!headed || isShown(filter, device)) {
+      printDevice(printer, command, filter, device, headed, asLink ? undefined : silent ? [] : all)
     }
-    const headed = !options.oneline && filter.label === undefined
-    if (headed) {
-      output.write(formatLink(command, device, { mode: options.linkShown, link: linkLine(command, filter) }))
-    }
-    for (const address of chosen) output.write(formatAddress(command, address, now))
-    if (headed && options.statistics > 0) output.write(`${formatLinkStatistics(command, device)}\n`)
+    printer.closeObject()
   }
+  printer.end()
+  output.write(printer.take())
   return Status.OK
+}
+
+/** @param addresses `undefined`: the question was taken for one about links */
+function printDevice(
+  printer: Printer,
+  command: Command,
+  filter: LinkFilter,
+  device: NetDevice,
+  headed: boolean,
+  addresses: readonly InetAddress[] | undefined,
+): void {
+  const { stack, options } = command
+  if (headed && options.brief) printLinkBrief(printer, device)
+  else if (headed) {
+    printLink(printer, command, device, { mode: options.linkShown, link: linkLine(command, filter) })
+    printer.text('\n')
+  }
+  if (addresses === undefined) return
+  if (filter.family !== Family.PACKET) {
+    const now = stack.clock.now()
+    printer.openArray('addr_info')
+    for (const address of addresses) {
+      if (!addressPasses(filter, address)) {
+        // In JSON an empty object remains of it.
+        printer.openObject()
+        printer.closeObject()
+      } else if (options.brief) printAddressBrief(printer, address)
+      else printAddress(printer, command, address, now)
+    }
+    printer.closeArray()
+  }
+  if (options.brief) printer.text('\n')
+  else if (headed && options.statistics > 0 && !options.linkShown) {
+    printLinkStatistics(printer, command, device)
+    printer.text('\n')
+  }
 }
 
 /** The line of the link layer goes where one family was asked for. */

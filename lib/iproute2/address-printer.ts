@@ -3,33 +3,49 @@ import { formatIpv4 } from '../address/ipv4-address.ts'
 import { FOREVER, type InetAddress } from '../route/inet-address.ts'
 import { type Command, lineEnd } from './command.ts'
 import { scopes } from './names.ts'
+import type { Printer } from './printer.ts'
 
-function prefixText(address: InetAddress): string {
+function printPrefix(printer: Printer, address: InetAddress): void {
   const { local, address: peer, prefixLength, metric } = address
-  const network = peer === local ? '' : ` peer ${formatIpv4(peer)}`
-  const text = `${formatIpv4(local)}${network}/${prefixLength} `
-  return metric === 0 ? text : `${text}metric ${metric >>> 0} `
+  printer.field('local', formatIpv4(local), formatIpv4(local))
+  if (peer !== local) printer.field('address', formatIpv4(peer), ` peer ${formatIpv4(peer)}`)
+  printer.field('prefixlen', prefixLength, `/${prefixLength} `)
+  if (metric !== 0) printer.field('metric', metric >>> 0, `metric ${metric >>> 0} `)
 }
 
 /** @param now nanoseconds, from which lifetimes are counted */
-export function formatAddress(command: Command, address: InetAddress, now: number): string {
-  const { options } = command
+export function printAddress(printer: Printer, command: Command, address: InetAddress, now: number): void {
+  const { oneline, numeric } = command.options
   const { device } = address
-  let text = options.oneline ? `${device.ifindex}: ${device.name}` : ''
-  text += `    inet ${prefixText(address)}`
-  if (address.broadcast !== 0) text += `brd ${formatIpv4(address.broadcast)} `
-  text += `scope ${scopes.format(address.scope, options.numeric)} `
-  if (address.secondary) text += 'secondary '
-  if (address.deprecated) text += 'deprecated '
-  if (!address.permanent) text += 'dynamic '
-  if (address.noprefixroute) text += 'noprefixroute '
+  printer.openObject()
+  if (oneline) {
+    printer.field('index', device.ifindex, `${device.ifindex}: `)
+    printer.field('dev', device.name, device.name)
+  }
+  printer.field('family', 'inet', '    inet ')
+  printPrefix(printer, address)
+  if (address.broadcast !== 0) {
+    printer.field('broadcast', formatIpv4(address.broadcast), `brd ${formatIpv4(address.broadcast)} `)
+  }
+  const scope = scopes.format(address.scope, numeric)
+  printer.field('scope', scope, `scope ${scope} `)
+  const flag = (name: string): void => printer.field(name, true, `${name} `)
+  if (address.secondary) flag('secondary')
+  if (address.deprecated) flag('deprecated')
+  if (!address.permanent) flag('dynamic')
+  if (address.noprefixroute) flag('noprefixroute')
+  printer.field('label', address.label, address.label)
   const { valid, preferred } = address.remaining(now)
-  const times = `valid_lft ${lifetimeText(valid)} preferred_lft ${lifetimeText(preferred)}`
-  return `${text}${address.label}${lineEnd(command)}       ${times}\n`
+  printer.text(`${lineEnd(command)}       `)
+  printer.field('valid_life_time', valid, `valid_lft ${lifetimeText(valid)} `)
+  printer.field('preferred_life_time', preferred, `preferred_lft ${lifetimeText(preferred)}\n`)
+  printer.closeObject()
 }
 
-export function formatAddressBrief(address: InetAddress): string {
-  return prefixText(address)
+export function printAddressBrief(printer: Printer, address: InetAddress): void {
+  printer.openObject()
+  printPrefix(printer, address)
+  printer.closeObject()
 }
 
 function lifetimeText(seconds: number): string {

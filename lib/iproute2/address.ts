@@ -5,10 +5,11 @@ import { type AddressConfig, FOREVER } from '../route/inet-address.ts'
 import type { AddressAddMode, AddressSelector } from '../route/inet-addresses.ts'
 import { NetlinkError, Scope } from '../route/rtnetlink.ts'
 import { flushAddresses, showAddresses } from './address-list.ts'
-import { type Command, findDevice, usage } from './command.ts'
+import { type Command, findDevice } from './command.ts'
 import { Family, type InetPrefix, parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
 import { scopes } from './names.ts'
 import { Status, talk } from './outcome.ts'
+import { usage } from './usage.ts'
 import {
   abbreviates,
   abbreviatesAny,
@@ -128,6 +129,9 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
   }
   return talk(output, () => {
     if (request.family !== Family.INET) throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'address')
+    if (request.label !== undefined && request.label.length > 15) {
+      throw new NetlinkError(Errno.ERANGE, 'Attribute failed policy validation', 'address')
+    }
     const { addresses } = stack.routing
     if (verb === 'delete') addresses.delete(device, selectorOf(request, wildcard))
     else addresses.add(device, configOf(request), stack.clock.now(), verb)

@@ -2,7 +2,7 @@
 import type { NetDevice } from '../device/net-device.ts'
 import type { Stack } from '../stack/stack.ts'
 import type { IpOptions } from './options.ts'
-import { Exit, type Output, Status } from './outcome.ts'
+import type { Output } from './outcome.ts'
 import type { Words } from './words.ts'
 
 export interface Command {
@@ -24,9 +24,4 @@ export function findDevice(command: Command, name: string): NetDevice | undefine
   const device = command.stack.devices.byName(name)
   if (device === undefined) command.output.complain(`Cannot find device "${name}"`)
   return device
-}
-
-/** A word that asks for help: nothing is done. Where to read more is all that is said. */
-export function usage(object: string): Exit {
-  return new Exit(Status.USAGE, `Usage: ip ${object} …: see ip-${object}(8) of iproute2`)
 }

@@ -6,23 +6,37 @@
 import type { Stack } from '../stack/stack.ts'
 import { address } from './address.ts'
 import type { Command, Handler } from './command.ts'
-import { usage } from './command.ts'
+import { Family } from './grammar.ts'
 import { link } from './link.ts'
+import { maddress } from './maddress.ts'
+import { beginNames } from './names.ts'
+import { neigh } from './neigh.ts'
+import { netconf } from './netconf.ts'
 import { defaultOptions, type IpOptions, parseOptions } from './options.ts'
-import { Exit, type IpResult, Output, Status } from './outcome.ts'
+import { Exit, type IpResult, Output, type OutputSink, Status } from './outcome.ts'
 import { route } from './route.ts'
 import { rule } from './rule.ts'
 import { batchLines, tokenize } from './tokenizer.ts'
+import { usage } from './usage.ts'
 import { abbreviates, Words } from './words.ts'
 
 export type { IpResult } from './outcome.ts'
 
-/** In iproute2's order: `a` is address, `r` is route, `l` is link. */
-const OBJECTS: readonly (readonly [string, Handler])[] = [
+/** In iproute2's order: `a` is address, `r` is route, `l` is link, and `net` what is not here. */
+const OBJECTS: readonly (readonly [string, Handler | null])[] = [
   ['address', address],
+  ['addrlabel', null],
+  ['maddress', maddress],
   ['route', route],
   ['rule', rule],
+  ['neighbor', neigh],
+  ['neighbour', neigh],
+  ['ntable', null],
+  ['ntbl', null],
   ['link', link],
+  ['netns', null],
+  ['netconf', netconf],
+  ['nexthop', null],
 ]
 
 export interface IpBatchOptions {
@@ -35,18 +49,14 @@ export interface IpBatchOptions {
 /**
  * Runs one command, given without the word `ip`: `ip(stack, '-s link show lo')`. In a string, words are cut at
  * white space, and quotes group. Nothing is thrown for a wrong command: see `stderr` and `status`, which is 0, 1
- * (refused), 2 (refused by the kernel, or here by the stack) or 255 (not understood).
+ * (refused), 2 (refused by the kernel, or here by the stack) or 255 (not understood). Files are not read: for the
+ * commands of one, see {@link ipBatch}.
  */
 export function ip(stack: Stack, command: string | readonly string[]): IpResult {
-  const output = new Output()
-  const options = defaultOptions(true)
-  const status = guard(output, () => {
-    const words = new Words(typeof command === 'string' ? tokenize(command) : command)
-    parseOptions(words, options)
-    if (words.done) throw usage('address, route, rule, link')
-    return runCommand({ stack, options, output }, words)
+  return collect((output) => {
+    const words = typeof command === 'string' ? tokenize(command) : command
+    return run(stack, words, output, () => 'Operation not permitted')
   })
-  return { stdout: output.stdout, stderr: output.stderr, status }
 }
 
 /**
@@ -58,52 +68,94 @@ export function ipBatch(
   text: string,
   { force = false, file = '-' }: IpBatchOptions = {},
 ): IpResult {
-  const output = new Output()
-  return { ...runBatch(stack, output, text, force, file), stdout: output.stdout, stderr: output.stderr }
-}
-
-/** @internal */
-export function runBatch(
-  stack: Stack,
-  output: Output,
-  text: string,
-  force: boolean,
-  file: string,
-): { status: number } {
-  let status: number = Status.OK
-  const options: IpOptions = defaultOptions(false)
-  const ended = guard(output, () => {
-    for (const { line, number } of batchLines(text)) {
-      const words = new Words(tokenize(line))
-      if (words.done) continue
-      if (runCommand({ stack, options, output }, words) === Status.OK) continue
-      output.complain(`Command failed ${file}:${number}`)
-      status = Status.REFUSED
-      if (!force) break
-    }
-    return Status.OK
+  return collect((output) => {
+    const options: IpOptions = { ...defaultOptions(false), force, batch: file }
+    return runBatch({ stack, options, output }, text, file)
   })
-  return { status: ended === Status.OK ? status : ended }
 }
 
-function guard(output: Output, run: () => number): number {
+function collect(body: (output: Output) => number): IpResult {
+  const result: IpResult = { stdout: '', stderr: '', status: 0 }
+  const output = new Output((stream, text) => {
+    if (stream === 1) result.stdout += text
+    else result.stderr += text
+  })
+  result.status = program(output, () => body(output))
+  return result
+}
+
+/** Gives the text of a file (`-` is the standard input), or why not in the words of the C library. */
+export type FileReader = (name: string) => { text: string } | string
+
+/** The program `ip` with these arguments, which writes as it goes. Gives its exit status. */
+export function runProgram(
+  stack: Stack,
+  args: readonly string[],
+  sink: OutputSink,
+  readFile: FileReader,
+): number {
+  const output = new Output(sink)
+  return program(output, () => run(stack, args, output, readFile))
+}
+
+/** One program, from its beginning to its end, which an {@link Exit} may bring before its time. */
+function program(output: Output, body: () => number): number {
+  beginNames()
   try {
-    return run()
+    return body()
   } catch (error) {
     if (!(error instanceof Exit)) throw error
     if (error.message !== '') output.complain(error.message)
     return error.status
+  } finally {
+    output.flush()
   }
+}
+
+/** @throws Exit */
+function run(stack: Stack, args: readonly string[], output: Output, readFile: FileReader): number {
+  const options = defaultOptions(true)
+  const command: Command = { stack, options, output }
+  const words = new Words(args)
+  parseOptions(words, options, output)
+  const { batch, family } = options
+  if (batch === undefined && words.done) throw usage('ip')
+  if (family === Family.INET6) {
+    // The other family is not there yet, and its texts are not imitated.
+    output.complain('Error: IPv6 is not supported: this stack has IPv4 only.')
+    return Status.KERNEL
+  }
+  if (batch === undefined) return runCommand(command, words)
+  options.strict = false
+  const file = readFile(batch)
+  if (typeof file !== 'string') return runBatch(command, file.text, batch)
+  output.complain(`Cannot open file "${batch}" for reading: ${file}`)
+  return Status.REFUSED
+}
+
+/** @throws Exit */
+function runBatch(command: Command, text: string, file: string): number {
+  const { options, output } = command
+  let status: number = Status.OK
+  for (const { line, number } of batchLines(text)) {
+    const words = new Words(tokenize(line))
+    if (words.done || runCommand(command, words) === Status.OK) continue
+    output.complain(`Command failed ${file}:${number}`)
+    status = Status.REFUSED
+    if (!options.force) break
+  }
+  return status
 }
 
 function runCommand(command: Command, words: Words): number {
   const { word } = words
   const object = OBJECTS.find(([name]) => abbreviates(word, name))
-  if (object === undefined) {
-    if (abbreviates(word, 'help')) throw usage('address, route, rule, link')
+  const handler = object?.[1]
+  if (!handler) {
+    if (object === undefined && abbreviates(word, 'help')) throw usage('ip')
     command.output.complain(`Object "${word}" is unknown, try "ip help".`)
     return Status.REFUSED
   }
   words.skip()
-  return object[1](command, words)
+  return handler(command, words)
 }

@@ -1,99 +1,99 @@
-/** `ip link`: shows devices, brings them up and down, and sets their MTU. */
-
+/** `ip link`: shows devices, sets what can be set of them, removes them. What it would add, a stack has none of. */
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
-import { linkPasses, parseLinkFilter } from './address-list.ts'
-import { type Command, findDevice, usage } from './command.ts'
-import { Family, isDeviceName, parseSigned } from './grammar.ts'
-import { formatLink, formatLinkBriefFlags } from './link-printer.ts'
-import { groups } from './names.ts'
+import { showLinks } from './address-list.ts'
+import { type Command, findDevice } from './command.ts'
+import { applyLink } from './link-change.ts'
+import { parseLinkRequest } from './link-words.ts'
 import { Exit, Status, talk } from './outcome.ts'
-import {
-  abbreviates,
-  abbreviatesAny,
-  duplicate,
-  garbage,
-  unknownCommand,
-  type Words,
-  wrong,
-} from './words.ts'
+import { usage } from './usage.ts'
+import { abbreviates, abbreviatesAny, unknownCommand, type Words } from './words.ts'
 
 export function link(command: Command, words: Words): number {
   if (words.done) return showLinks(command, words)
   const { word } = words
   words.skip()
-  // Between `set` and `show` stand verbs that make and remove devices: a stack's devices come from its program.
-  if (abbreviates(word, 'set')) return setLink(command, words)
+  if (abbreviates(word, 'add')) return addLink(command, words)
+  if (abbreviatesAny(word, 'set', 'change')) return setLink(command, words)
+  if (abbreviates(word, 'replace')) return addLink(command, words)
+  if (abbreviates(word, 'delete')) return deleteLink(command, words)
   if (abbreviatesAny(word, 'show', 'lst', 'list')) return showLinks(command, words)
+  if (abbreviates(word, 'property')) return refuseProperty(command, words)
   if (abbreviates(word, 'help')) throw usage('link')
   throw unknownCommand(word, 'link help')
 }
 
-function showLinks(command: Command, words: Words): number {
-  const { stack, options, output } = command
-  options.linkShown = true
-  const filter = parseLinkFilter(command, words, Family.PACKET)
-  if (filter === undefined) return Status.REFUSED
-  for (const device of stack.devices) {
-    if (!linkPasses(filter, device)) continue
-    output.write(
-      options.brief ? formatLinkBriefFlags(device) : formatLink(command, device, { mode: true, link: true }),
-    )
-  }
-  return Status.OK
-}
-
-interface Request {
-  device: string | undefined
-  up: boolean | undefined
-  mtu: number | undefined
-  group: number | undefined
-}
-
 function setLink(command: Command, words: Words): number {
-  const request: Request = { device: undefined, up: undefined, mtu: undefined, group: undefined }
-  for (; !words.done; words.skip()) parseWord(request, words)
+  const request = parseLinkRequest(command, words)
+  if (request === undefined) return Status.REFUSED
+  const { stack, output } = command
   if (request.device === undefined) {
-    throw new Exit(Status.USAGE, 'Not enough information: "dev" argument is required.')
+    const { group } = request
+    if (group === undefined) throw deviceMissing()
+    const members = [...stack.devices].filter((device) => device.group === group)
+    return talk(output, () => {
+      for (const device of members) applyLink(stack, device, { ...request, group: undefined })
+    })
   }
   const device = findDevice(command, request.device)
   if (device === undefined) return Status.REFUSED
-  return talk(command.output, () => apply(command, device, request))
+  if (request.index) {
+    const text = 'index can be used only when creating devices or when moving device to another netns.'
+    throw new Exit(Status.USAGE, text)
+  }
+  return talk(output, () => applyLink(stack, device, request))
 }
 
-/** @throws Exit */
-function parseWord(request: Request, words: Words): void {
-  const { word } = words
-  if (word === 'up') request.up = true
-  else if (word === 'down') request.up = false
-  else if (word === 'mtu') {
-    words.next()
-    if (request.mtu !== undefined && request.mtu !== -1) throw duplicate('mtu', words.word)
-    request.mtu = parseSigned(words.word)
-    if (request.mtu === undefined) throw wrong(words.word, 'Invalid "mtu" value')
-  } else if (word === 'group') {
-    words.next()
-    if (request.group !== undefined) throw duplicate('group', words.word)
-    request.group = groups.parse(words.word)
-    if (request.group === undefined) throw wrong(words.word, 'Invalid "group" value')
-  } else {
-    if (abbreviates(word, 'help')) throw usage('link')
-    words.skipKeyword('dev')
-    if (request.device !== undefined) throw garbage('dev', words.word)
-    if (!isDeviceName(words.word)) throw wrong(words.word, '"dev" not a valid ifname', false)
-    request.device = words.word
-  }
+function deleteLink(command: Command, words: Words): number {
+  const request = parseLinkRequest(command, words)
+  if (request === undefined) return Status.REFUSED
+  const { stack, output } = command
+  const { group } = request
+  let devices: NetDevice[]
+  if (request.device !== undefined) {
+    const device = findDevice(command, request.device)
+    if (device === undefined) return Status.REFUSED
+    devices = [device]
+  } else if (group === undefined) throw deviceMissing()
+  else devices = [...stack.devices].filter((device) => device.group === group)
+  return talk(output, () => {
+    if (devices.length === 0) throw new NetlinkError(Errno.ENODEV, undefined, 'link')
+    if (devices.some((device) => device.isLoopback)) {
+      throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'link')
+    }
+    for (const device of devices) {
+      // Gone at once, but for the driver, which may take its time.
+      stack.removeDevice(stack.interface(device.name)).catch(() => {})
+    }
+  })
 }
 
-/** @throws NetlinkError */
-function apply({ stack }: Command, device: NetDevice, { mtu, up, group }: Request): void {
-  const { minMtu, maxMtu } = device.link
-  if (mtu !== undefined && mtu !== device.mtu) {
-    if (mtu < 0 || mtu < minMtu) throw new NetlinkError(Errno.EINVAL, 'mtu less than device minimum', 'link')
-    if (mtu > maxMtu) throw new NetlinkError(Errno.EINVAL, 'mtu greater than device maximum', 'link')
-    device.link.setMtu(mtu)
+/** No kind of device can be made by name: what a stack has, its program attached. */
+function addLink(command: Command, words: Words): number {
+  const request = parseLinkRequest(command, words)
+  if (request === undefined) return Status.REFUSED
+  const { output } = command
+  const { type } = request
+  if (type === undefined) {
+    output.complain('Not enough information: "type" argument is required')
+    return Status.REFUSED
   }
-  if (group !== undefined) device.group = group
-  if (up !== undefined) stack.setDeviceUp(device, up)
+  return talk(output, () => {
+    const tun = type === 'tun' || type === 'tap'
+    const extack = tun ? 'tun/tap creation via rtnetlink is not supported' : 'Unknown device type'
+    throw new NetlinkError(Errno.EOPNOTSUPP, extack, 'link')
+  })
+}
+
+function refuseProperty({ output }: Command, words: Words): number {
+  if (words.done) throw usage('link')
+  if (!abbreviatesAny(words.word, 'add', 'del', 'help')) throw new Exit(Status.USAGE, 'Operator required')
+  return talk(output, () => {
+    throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'link')
+  })
+}
+
+function deviceMissing(): Exit {
+  return new Exit(Status.USAGE, 'Not enough information: "dev" argument is required.')
 }

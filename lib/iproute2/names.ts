@@ -12,13 +12,31 @@ export class NameTable {
   readonly #numbers: ReadonlyMap<string, number>
   readonly #max: number
   readonly #base: 0 | 16
+  readonly #forgetful: boolean
+  /** The name that was read last, and the number that was. */
+  #lastName: string | undefined
+  #lastNumber = 0
 
-  constructor(names: Readonly<Record<string, number>>, max: number, base: 0 | 16 = 0) {
+  /**
+   * @param forgetful as iproute2 6.1 reads some files: the name that was read last stands, until another is, for
+   * the number that was read last
+   */
+  constructor(
+    names: Readonly<Record<string, number>>,
+    max: number,
+    { base = 0, forgetful = false }: { base?: 0 | 16; forgetful?: boolean } = {},
+  ) {
     const entries = Object.entries(names)
     this.#numbers = new Map(entries)
     this.#names = new Map(entries.map(([name, number]) => [number, name]))
     this.#max = max
     this.#base = base
+    this.#forgetful = forgetful
+  }
+
+  /** A program begins: nothing was read yet. */
+  begin(): void {
+    this.#lastName = undefined
   }
 
   /** The name of a number, or the number. */
@@ -30,15 +48,23 @@ export class NameTable {
 
   /** `undefined` if the word is neither a name nor a number in range. */
   parse(word: string): number | undefined {
-    return this.#numbers.get(word) ?? parseUnsigned(word, this.#max, this.#base)
+    if (this.#forgetful && word === this.#lastName) return this.#lastNumber
+    const named = this.#numbers.get(word)
+    if (named !== undefined) this.#lastName = word
+    const number = named ?? parseUnsigned(word, 0xffffffff, this.#base)
+    if (number === undefined) return undefined
+    this.#lastNumber = number
+    return number <= this.#max ? number : undefined
   }
 }
 
 export const tables = new NameTable({ unspec: 0, default: 253, main: 254, local: 255 }, 0xffffffff)
 
-export const scopes = new NameTable({ global: 0, site: 200, link: 253, host: 254, nowhere: 255 }, 255)
+export const scopes = new NameTable({ global: 0, site: 200, link: 253, host: 254, nowhere: 255 }, 255, {
+  forgetful: true,
+})
 
-export const realmNames = new NameTable({ cosmos: 0 }, 0xffff)
+export const realmNames = new NameTable({ cosmos: 0 }, 0xff, { forgetful: true })
 
 export const groups = new NameTable({ default: 0 }, 0xffffffff)
 
@@ -68,6 +94,7 @@ export const protocols = new NameTable(
     eigrp: 192,
   },
   255,
+  { forgetful: true },
 )
 
 /** The TOS octet by the names of its DSCP; numbers are hexadecimal, with `0x` or without. */
@@ -96,8 +123,13 @@ export const dsfields = new NameTable(
     CS7: 0xe0,
   },
   255,
-  16,
+  { base: 16, forgetful: true },
 )
+
+/** A program of iproute2 begins, which remembers nothing of the one before. */
+export function beginNames(): void {
+  for (const names of [scopes, realmNames, protocols, dsfields]) names.begin()
+}
 
 /** Protocols of /etc/protocols, by their numbers; others print as `ipproto-N`. */
 const IP_PROTOCOLS: Readonly<Record<string, number>> = {
@@ -164,8 +196,20 @@ export function parseIpProtocol(word: string): number | undefined {
   return parseUnsigned(word, 255, 10) ?? IP_PROTOCOLS[word.toLowerCase()]
 }
 
-export function formatIpProtocol(number: number): string {
-  return ipProtocolNames.get(number) ?? `ipproto-${number}`
+export function formatIpProtocol(number: number, numeric = false): string {
+  return (numeric ? undefined : ipProtocolNames.get(number)) ?? `ipproto-${number}`
+}
+
+/** Congestion control algorithms of TCP by the number that a route's metric has. */
+const CONGESTION_NAMES = ['reno', 'cubic', 'bbr']
+
+export function congestionName(key: number): string {
+  return CONGESTION_NAMES[key - 1] ?? 'none'
+}
+
+/** 0 if there is no such algorithm. */
+export function congestionKey(name: string): number {
+  return CONGESTION_NAMES.indexOf(name) + 1
 }
 
 const ROUTE_TYPE_NAMES: readonly string[] = [
@@ -208,13 +252,13 @@ export function parseRouteType(word: string): number | undefined {
   return found === undefined ? parseUnsigned(word, 255) : found[1]
 }
 
-/** `5`, or `5/6` for source and destination realm: 16 bits each. */
+/** `5`, or `5/6` for source and destination realm; or one number for both, 16 bits each. */
 export function parseRealms(word: string): number | undefined {
   const slash = word.indexOf('/')
   const source = slash < 0 ? 0 : realmNames.parse(word.slice(0, slash))
   const rest = word.slice(slash + 1)
-  const destination = rest === '' ? 0 : realmNames.parse(rest)
-  if (source === undefined || destination === undefined) return undefined
+  const destination = source === undefined ? undefined : rest === '' ? 0 : realmNames.parse(rest)
+  if (source === undefined || destination === undefined) return parseUnsigned(word)
   return (source << 16) | destination
 }
 

@@ -3,7 +3,7 @@
  */
 import { Family, parseUnsigned } from './grammar.ts'
 import { Exit, type Output, Status } from './outcome.ts'
-import { usageOf } from './usage.ts'
+import { usage } from './usage.ts'
 import { abbreviates, type Words, wrong } from './words.ts'
 
 /** What `ip -V` says: the version whose language this is. */
@@ -84,7 +84,7 @@ type Setter = (options: IpOptions, words: Words, output: Output) => void
 
 /** The word after an option that needs one. @throws Exit */
 function value(words: Words): string {
-  if (words.left <= 1) throw usageOf('')
+  if (words.left <= 1) throw usage('ip')
   return words.next()
 }
 
@@ -117,7 +117,7 @@ const OPTIONS: readonly (readonly [string, Setter | null])[] = [
   [
     '-help',
     () => {
-      throw usageOf('')
+      throw usage('ip')
     },
   ],
   ['-netns', openNamespace],
@@ -137,7 +137,7 @@ const FAMILY_OPTIONS: Readonly<Record<string, number>> = {
 
 function setFamily(options: IpOptions, words: Words): void {
   const name = value(words)
-  if (name === 'help') throw usageOf('')
+  if (name === 'help') throw usage('ip')
   const family = FAMILIES[name]
   if (family === undefined) throw wrong(name, 'invalid protocol family', false)
   options.family = family

@@ -34,22 +34,37 @@ export class Exit extends Error {
   }
 }
 
+/** Where text goes as it is written: 1 is the standard output, 2 the standard error. */
+export type OutputSink = (stream: 1 | 2, text: string) => void
+
 /** Takes what a command writes, and keeps the order across both streams. */
 export class Output {
-  stdout = ''
-  stderr = ''
-  /** Both, as they would look on one terminal. */
-  both = ''
+  readonly #sink: OutputSink
+  #held = ''
+
+  constructor(sink: OutputSink) {
+    this.#sink = sink
+  }
 
   write(text: string): void {
-    this.stdout += text
-    this.both += text
+    const all = this.#held + text
+    this.#held = ''
+    if (all !== '') this.#sink(1, all)
+  }
+
+  /** What was held back goes out. */
+  flush(): void {
+    this.write('')
+  }
+
+  /** Text that the program keeps until it writes again, or ends; complaints overtake it. */
+  hold(text: string): void {
+    this.#held += text
   }
 
   /** A line on stderr. */
   complain(line: string): void {
-    this.stderr += `${line}\n`
-    this.both += `${line}\n`
+    this.#sink(2, `${line}\n`)
   }
 }
 

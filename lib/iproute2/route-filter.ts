@@ -5,10 +5,11 @@
 import { ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { RouteTable } from '../route/rtnetlink.ts'
-import { type Command, findDevice, usage } from './command.ts'
+import { type Command, findDevice } from './command.ts'
 import { Family, type InetPrefix, parsePrefix, parseUnsigned } from './grammar.ts'
 import { dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
 import type { RouteMessage } from './route-message.ts'
+import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, type Words, wrong } from './words.ts'
 
 /** What is `undefined` lets everything through. */

@@ -4,17 +4,20 @@
  */
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
+import { METRICS } from '../route/fib-metrics.ts'
 import type { FibResult } from '../route/fib-types.ts'
 import { Flow4 } from '../route/flow.ts'
 import { InputAction, type Route } from '../route/route.ts'
-import { Metric, NetlinkError, NexthopFlag, RouteFlag } from '../route/rtnetlink.ts'
-import { type Command, findDevice, usage } from './command.ts'
+import { Metric, NetlinkError, NexthopFlag, RouteFlag, RouteType } from '../route/rtnetlink.ts'
+import { type Command, findDevice } from './command.ts'
 import { Family, type InetPrefix, parsePrefix, parseUnsigned } from './grammar.ts'
 import { dsfields, parseIpProtocol } from './names.ts'
 import { Status, talk } from './outcome.ts'
+import { Printer } from './printer.ts'
 import { noFilter } from './route-filter.ts'
 import { entryMessage, type RouteMessage } from './route-message.ts'
-import { formatRoute, NOTIFY_CACHED } from './route-printer.ts'
+import { NOTIFY_CACHED, printRoute } from './route-printer.ts'
+import { usage } from './usage.ts'
 import { abbreviates, type Words, wrong } from './words.ts'
 
 interface Question {
@@ -36,6 +39,8 @@ interface Question {
 }
 
 const UDP = 17
+/** Decisions that were told of before. */
+const known = new WeakSet<Route>()
 /** The bits of the TOS octet that routing looks at. */
 const TOS_BITS = 0xfc
 
@@ -52,11 +57,17 @@ export function getRoute(command: Command, words: Words): number {
   if (outgoing === undefined) return Status.REFUSED
 
   const reply = { source: 0 }
+  // Only the first answer is JSON.
+  let asked = 0
   const answer = (): number =>
     talk(output, () => {
       const message = ask(command, question, question.destination!, incoming, outgoing)
       reply.source = message.prefsrc
-      output.write(formatRoute(command, message, noFilter()))
+      const printer = new Printer({ ...command.options, json: command.options.json && asked++ === 0 })
+      printer.begin()
+      printRoute(printer, command, message, noFilter())
+      printer.end()
+      output.write(printer.take())
     })
   const status = answer()
   if (status !== Status.OK || !question.connected || question.source !== undefined) return status
@@ -179,26 +190,34 @@ function ask(
   }
   if (route.input === InputAction.ERROR) throw new NetlinkError(route.errno, undefined, 'route get')
 
+  const before = known.has(route)
+  known.add(route)
   const { result } = routing
   const table = result.info === null ? 0 : result.tableId
   if (question.fibmatch) {
     if (result.alias === null) throw new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route get')
     return entryMessage(result.alias, sysctl, table, route.type)
   }
-  const message = decisionMessage(route, destination, table, result)
+  const message = decisionMessage(route, destination, table, result, route.isInput ? routing.itag : 0)
   const asked = flow.saddr !== 0 && flow.saddr === (source?.address ?? 0)
   if (incoming === null && !asked) message.prefsrc = flow.saddr
   if (incoming !== null && routing.doRedirect) message.flags |= RouteFlag.DOREDIRECT
   if (question.notify) message.flags |= NOTIFY_CACHED | 0x100
   const expires = route.expires === 0 ? 0 : Math.max(0, Math.floor((route.expires - routing.now) / 1e9))
+  // Linux keeps no decision that an address of another device than loopback is local.
+  const elsewhere = !route.isInput && route.type === RouteType.LOCAL && !route.nexthop?.device?.isLoopback
   const kept =
-    route.nexthop !== null && (route.nexthop.outputRoute === route || route.nexthop.inputRoute === route)
+    route.nexthop !== null &&
+    !elsewhere &&
+    (route.nexthop.outputRoute === route || route.nexthop.inputRoute === route)
+  // Of a decision about input that was kept before, the answer is no holder of its own.
+  const users = kept && !(route.isInput && (before || routing.itag !== 0)) ? 2 : 1
   message.cached = {
     source: source?.address ?? 0,
     mark: question.mark,
     uid: question.uid ?? (incoming === null ? 0 : undefined),
     expires,
-    users: kept ? 2 : 1,
+    users,
     incoming,
   }
   return message
@@ -224,12 +243,13 @@ function decisionMessage(
   destination: InetPrefix,
   table: number,
   result: FibResult,
+  itag: number,
 ): RouteMessage {
   // Input that ends here is decided without a next hop: none of what belongs to one is known.
   const withHop = !(route.isInput && route.input === InputAction.LOCAL)
   let metrics = withHop ? (route.info?.metrics ?? null) : null
   if (route.pathMtu !== 0 && route.expires !== 0) {
-    metrics = metrics === null ? new Int32Array(18) : metrics.slice()
+    metrics = metrics === null ? new Int32Array(METRICS) : metrics.slice()
     metrics[Metric.MTU] = route.pathMtu
     if (route.mtuLocked) metrics[Metric.LOCK] = metrics[Metric.LOCK]! | (1 << Metric.MTU)
   }
@@ -246,7 +266,7 @@ function decisionMessage(
     prefsrc: 0,
     metric: 0,
     flags: route.flags & ~0xffff & ~NexthopFlag.DEAD,
-    realms: withHop ? mergeRealms(route.nexthop?.tclassid ?? 0, result.tclassid) : 0,
+    realms: withHop ? mergeRealms(mergeRealms(route.nexthop?.tclassid ?? 0, result.tclassid), itag) : itag,
     metrics,
     nexthops: null,
     cached: null,

@@ -3,19 +3,29 @@ import type { FibAlias } from '../route/fib-types.ts'
 import { RouteTable } from '../route/rtnetlink.ts'
 import type { Command } from './command.ts'
 import { Status } from './outcome.ts'
+import { Printer } from './printer.ts'
 import { parseRouteFilter, passes, type RouteFilter } from './route-filter.ts'
 import { entryMessage } from './route-message.ts'
-import { formatRoute } from './route-printer.ts'
+import { printRoute } from './route-printer.ts'
 import type { Words } from './words.ts'
 
 export function showRoutes(command: Command, words: Words): number {
   const { stack, output } = command
   const filter = parseRouteFilter(command, words)
   if (filter === undefined) return Status.REFUSED
-  if (tableMissing(command, filter)) return Status.KERNEL
-  for (const alias of selected(command, filter)) {
-    output.write(formatRoute(command, entryMessage(alias, stack.sysctl), filter))
+  const printer = new Printer(command.options)
+  printer.begin()
+  if (tableMissing(command, filter)) {
+    // What was begun by then is written, unfinished.
+    output.write(printer.take())
+    return Status.KERNEL
   }
+  for (const alias of selected(command, filter)) {
+    printRoute(printer, command, entryMessage(alias, stack.sysctl), filter)
+    output.write(printer.take())
+  }
+  printer.end()
+  output.write(printer.take())
   return Status.OK
 }
 
@@ -29,13 +39,17 @@ export function flushRoutes(command: Command, words: Words): number {
   if (filter === undefined) return Status.REFUSED
   if (filter.cached) {
     stack.routing.flush()
-    if (options.statistics > 0) output.write('*** IPv4 routing cache is flushed.\n')
+    if (options.statistics > 0) output.hold('*** IPv4 routing cache is flushed.\n')
     return Status.OK
   }
   if (tableMissing(command, filter, 'Flush')) return Status.KERNEL
+  const printer = new Printer(options)
   const doomed = [...selected(command, filter)]
   for (const alias of doomed) {
-    if (options.statistics > 1) output.write(formatRoute(command, entryMessage(alias, stack.sysctl), filter))
+    if (options.statistics > 1) {
+      printRoute(printer, command, entryMessage(alias, stack.sysctl), filter)
+      output.write(printer.take())
+    }
     stack.routing.fib.removeAlias(alias)
   }
   if (options.statistics > 0) output.write(flushReport(doomed.length))

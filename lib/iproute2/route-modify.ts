@@ -7,10 +7,11 @@ import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import type { NexthopConfig, RouteAddMode, RouteConfig } from '../route/fib-types.ts'
 import { Metric, NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
-import { type Command, findDevice, usage } from './command.ts'
+import { type Command, findDevice } from './command.ts'
 import { Family, parseHost, parsePrefix, parseTime, parseUnsigned } from './grammar.ts'
-import { dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
+import { congestionKey, dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
 import { Exit, Status, talk } from './outcome.ts'
+import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, garbage, type Words, wrong } from './words.ts'
 
 export type RouteVerb = RouteAddMode | 'delete'
@@ -52,8 +53,6 @@ const NUMBERS: readonly (readonly [string, number, string, boolean])[] = [
   ['initcwnd', Metric.INITCWND, 'initcwnd', false],
   ['initrwnd', Metric.INITRWND, 'initrwnd', false],
 ]
-
-const FASTOPEN_NO_COOKIE = 17
 
 export function modifyRoute(command: Command, words: Words, verb: RouteVerb): number {
   const request = emptyRequest(command.options.family)
@@ -157,7 +156,7 @@ function parseRest(request: Request, words: Words): void {
       throw wrong(words.word, '"ttl-propagate" value is invalid')
     }
   } else if (abbreviates(word, 'fastopen_no_cookie')) {
-    request.metrics.set(FASTOPEN_NO_COOKIE, flag(words, 'fastopen_no_cookie'))
+    request.metrics.set(Metric.FASTOPEN_NO_COOKIE, flag(words, 'fastopen_no_cookie'))
   } else parseDestination(request, words)
 }
 
@@ -196,7 +195,10 @@ function parseMetric(request: Request, words: Words): boolean {
     if (words.next() !== 'ecn') throw wrong(words.word, '"features" value not valid')
     request.metrics.set(Metric.FEATURES, 1)
   } else if (abbreviates(word, 'quickack')) request.metrics.set(Metric.QUICKACK, flag(words, 'quickack'))
-  else if (abbreviates(word, 'rttvar')) setTime(request, words, Metric.RTTVAR, 'rttvar', 4, true)
+  else if (abbreviates(word, 'congctl')) {
+    lock(request, words, Metric.CC_ALGO)
+    request.metrics.set(Metric.CC_ALGO, congestionKey(words.word))
+  } else if (abbreviates(word, 'rttvar')) setTime(request, words, Metric.RTTVAR, 'rttvar', 4, true)
   else if (abbreviates(word, 'ssthresh')) {
     lock(request, words, Metric.SSTHRESH)
     const amount = value(words.word, parseUnsigned(words.word), '"ssthresh" value is invalid')
@@ -289,7 +291,9 @@ function routeConfig(request: Request, deletion: boolean, device: NetDevice | un
     prefixLength: request.prefixLength,
     tos: request.tos,
     type,
-    table: request.table ?? (LOCAL_TYPES.includes(type) ? RouteTable.LOCAL : RouteTable.MAIN),
+    table:
+      (request.table === 0 ? RouteTable.MAIN : request.table) ??
+      (LOCAL_TYPES.includes(type) ? RouteTable.LOCAL : RouteTable.MAIN),
     scope: request.scope ?? defaultScope(request, type, deletion),
     protocol: request.protocol ?? (deletion ? RouteProtocol.UNSPEC : RouteProtocol.BOOT),
     priority: request.priority,

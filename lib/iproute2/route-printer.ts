@@ -13,9 +13,19 @@ import {
   Scope,
 } from '../route/rtnetlink.ts'
 import { type Command, lineEnd } from './command.ts'
-import { dsfields, formatRealms, formatRouteType, protocols, scopes, tables } from './names.ts'
+import {
+  congestionName,
+  dsfields,
+  formatRealms,
+  formatRouteType,
+  protocols,
+  realmNames,
+  scopes,
+  tables,
+} from './names.ts'
+import type { Printer } from './printer.ts'
 import type { RouteFilter } from './route-filter.ts'
-import type { CachedMessage, RouteMessage } from './route-message.ts'
+import type { CachedMessage, NexthopMessage, RouteMessage } from './route-message.ts'
 
 /** `RTM_F_NOTIFY`, as flag of a route and of a decision. */
 const NOTIFY = 0x100
@@ -47,46 +57,61 @@ const METRIC_NAMES: readonly (readonly [number, string])[] = [
   [Metric.RTO_MIN, 'rto_min'],
   [Metric.INITRWND, 'initrwnd'],
   [Metric.QUICKACK, 'quickack'],
-  [17, 'fastopen_no_cookie'],
+  [Metric.CC_ALGO, 'congctl'],
+  [Metric.FASTOPEN_NO_COOKIE, 'fastopen_no_cookie'],
 ]
 
 /** @param shown what the filter fixed, so that it goes without saying */
-export function formatRoute(command: Command, route: RouteMessage, shown: RouteFilter): string {
-  const { options } = command
-  const { details, numeric } = options
+export function printRoute(
+  printer: Printer,
+  command: Command,
+  route: RouteMessage,
+  shown: RouteFilter,
+): void {
+  const { details, numeric } = command.options
   const { cached } = route
-  let text = ''
-  if (route.type !== RouteType.UNICAST || details) text += `${formatRouteType(route.type, numeric)} `
-  text += `${formatPrefix(route)} `
-  if (cached !== null && cached.source !== 0) text += `from ${formatIpv4(cached.source)} `
-  if (route.tos !== 0 && shown.tos === undefined) text += `tos ${dsfields.format(route.tos, numeric)} `
-  if (route.gateway !== 0 && shown.via?.length !== 32) text += `via ${formatIpv4(route.gateway)} `
-  if (route.device !== null && shown.device === undefined) text += `dev ${route.device.name} `
+  printer.openObject()
+  if (route.type !== RouteType.UNICAST || details)
+    word(printer, 'type', '', formatRouteType(route.type, numeric))
+  word(printer, 'dst', '', formatPrefix(route))
+  if (cached !== null && cached.source !== 0) word(printer, 'from', 'from ', formatIpv4(cached.source))
+  if (route.tos !== 0 && shown.tos === undefined) {
+    word(printer, 'tos', 'tos ', dsfields.format(route.tos, numeric))
+  }
+  if (route.gateway !== 0 && shown.via?.length !== 32) {
+    word(printer, 'gateway', 'via ', formatIpv4(route.gateway))
+  }
+  if (route.device !== null && shown.device === undefined) word(printer, 'dev', 'dev ', route.device.name)
   const named = route.table !== RouteTable.MAIN || details
-  if (route.table !== 0 && named && shown.table === 0) text += `table ${tables.format(route.table, numeric)} `
+  if (route.table !== 0 && named && shown.table === 0) {
+    word(printer, 'table', 'table ', tables.format(route.table, numeric))
+  }
   if (cached === null) {
     if ((route.protocol !== RouteProtocol.BOOT || details) && shown.protocol === undefined) {
-      text += `proto ${protocols.format(route.protocol, numeric)} `
+      word(printer, 'protocol', 'proto ', protocols.format(route.protocol, numeric))
     }
     if ((route.scope !== Scope.UNIVERSE || details) && shown.scope === undefined) {
-      text += `scope ${scopes.format(route.scope, numeric)} `
+      word(printer, 'scope', 'scope ', scopes.format(route.scope, numeric))
     }
   }
-  if (route.prefsrc !== 0 && shown.source?.length !== 32) text += `src ${formatIpv4(route.prefsrc)} `
-  if (route.metric !== 0 && shown.metric === undefined) text += `metric ${route.metric} `
-  text += formatFlags(route.flags)
-  if (cached !== null && cached.mark !== 0) text += `mark ${formatMark(cached.mark)} `
-  if (route.realms !== 0 && shown.realms?.mask !== -1) text += realmsText(route.realms, numeric)
-  if (cached !== null) text += formatCached(command, route, cached)
-  if (route.metrics !== null) text += formatMetrics(route.metrics)
-  if (cached !== null && cached.incoming !== null) text += `iif ${cached.incoming.name} `
-  for (const hop of route.nexthops ?? []) {
-    text += `${lineEnd(command)}\tnexthop `
-    if (hop.gateway !== 0) text += `via ${formatIpv4(hop.gateway)} `
-    if (hop.realms !== 0) text += realmsText(hop.realms, numeric)
-    text += `dev ${hop.device?.name ?? 'if0'} weight ${hop.weight} ${formatFlags(hop.flags)}`
+  if (route.prefsrc !== 0 && shown.source?.length !== 32) {
+    word(printer, 'prefsrc', 'src ', formatIpv4(route.prefsrc))
   }
-  return `${text}\n`
+  if (route.metric !== 0 && shown.metric === undefined) word(printer, 'metric', 'metric ', route.metric)
+  printFlags(printer, route.flags)
+  if (cached !== null && cached.mark !== 0) printMark(printer, cached.mark)
+  if (route.realms !== 0 && shown.realms?.mask !== -1) printRealms(printer, route.realms, numeric)
+  if (cached !== null) printCached(printer, command, route, cached)
+  if (route.metrics !== null) printMetrics(printer, route.metrics)
+  if (cached !== null && cached.incoming !== null) word(printer, 'iif', 'iif ', cached.incoming.name)
+  if (route.nexthops !== null) printNexthops(printer, command, route.nexthops)
+  printer.text('\n')
+  printer.closeObject()
+}
+
+/** `via 10.0.0.1 `, or `"gateway":"10.0.0.1"`. */
+function word(printer: Printer, name: string, before: string, value: string | number): void {
+  printer.field(name, value, `${before}${value} `)
 }
 
 function formatPrefix({ prefix, prefixLength, cached }: RouteMessage): string {
@@ -94,60 +119,94 @@ function formatPrefix({ prefix, prefixLength, cached }: RouteMessage): string {
   return prefixLength === 0 ? 'default' : `${formatIpv4(prefix)}/${prefixLength}`
 }
 
-function formatFlags(flags: number): string {
-  let text = ''
-  if ((flags & NexthopFlag.DEAD) !== 0) text += 'dead '
-  if ((flags & NexthopFlag.ONLINK) !== 0) text += 'onlink '
-  if ((flags & NexthopFlag.PERVASIVE) !== 0) text += 'pervasive '
-  if ((flags & NOTIFY) !== 0) text += 'notify '
-  if ((flags & NexthopFlag.LINKDOWN) !== 0) text += 'linkdown '
-  if ((flags & OFFLOAD_FAILED) !== 0) text += 'rt_offload_failed '
-  return text
+const FLAG_NAMES = [
+  [NexthopFlag.DEAD, 'dead'],
+  [NexthopFlag.ONLINK, 'onlink'],
+  [NexthopFlag.PERVASIVE, 'pervasive'],
+  [NOTIFY, 'notify'],
+  [NexthopFlag.LINKDOWN, 'linkdown'],
+  [OFFLOAD_FAILED, 'rt_offload_failed'],
+] as const
+
+function printFlags(printer: Printer, flags: number): void {
+  printer.openArray('flags')
+  for (const [flag, name] of FLAG_NAMES) if ((flags & flag) !== 0) printer.element(name, `${name} `)
+  printer.closeArray()
 }
 
-function formatMark(mark: number): string {
+function printMark(printer: Printer, mark: number): void {
   const unsigned = mark >>> 0
-  return unsigned >= 16 ? `0x${unsigned.toString(16)}` : `${unsigned}`
+  const text = unsigned >= 16 ? `0x${unsigned.toString(16)}` : `${unsigned}`
+  printer.field('mark', unsigned, `mark ${text} `)
 }
 
-function realmsText(realms: number, numeric: boolean): string {
-  return `realm${realms >>> 16 === 0 ? '' : 's'} ${formatRealms(realms, numeric)} `
+function printRealms(printer: Printer, realms: number, numeric: boolean): void {
+  printer.text(`realm${realms >>> 16 === 0 ? '' : 's'} ${formatRealms(realms, numeric)} `)
+  printer.openObject('flow')
+  if (realms >>> 16 !== 0) printer.member('from', realmNames.format(realms >>> 16, numeric))
+  printer.member('to', realmNames.format(realms & 0xffff, numeric))
+  printer.closeObject()
 }
 
-function formatCached(command: Command, route: RouteMessage, cached: CachedMessage): string {
-  let text = cached.uid === undefined ? '' : `uid ${cached.uid} `
-  text += `${lineEnd(command)}    cache `
+function printCached(printer: Printer, command: Command, route: RouteMessage, cached: CachedMessage): void {
+  if (cached.uid !== undefined) word(printer, 'uid', 'uid ', cached.uid)
+  printer.text(`${lineEnd(command)}    cache `)
   const flags = CACHE_FLAGS.filter(([flag]) => (route.flags & flag) !== 0).map(([, name]) => name)
-  if (flags.length > 0) text += `<${flags.join(',')}> `
-  if (cached.expires !== 0) text += `expires ${cached.expires}sec `
-  if (command.options.statistics > 0) text += `users ${cached.users} `
-  return text
+  if (flags.length > 0) printer.text(`<${flags.join(',')}> `)
+  printer.openArray('cache')
+  for (const name of flags) printer.element(name, '')
+  printer.closeArray()
+  if (cached.expires !== 0) printer.field('expires', cached.expires, `expires ${cached.expires}sec `)
+  if (command.options.statistics > 0) word(printer, 'users', 'users ', cached.users)
 }
 
-function formatMetrics(metrics: Int32Array): string {
+function printNexthops(printer: Printer, command: Command, hops: readonly NexthopMessage[]): void {
+  const { numeric } = command.options
+  printer.openArray('nexthops')
+  for (const hop of hops) {
+    printer.openObject()
+    printer.text(`${lineEnd(command)}\tnexthop `)
+    if (hop.gateway !== 0) word(printer, 'gateway', 'via ', formatIpv4(hop.gateway))
+    if (hop.realms !== 0) printRealms(printer, hop.realms, numeric)
+    word(printer, 'dev', 'dev ', hop.device?.name ?? 'if0')
+    word(printer, 'weight', 'weight ', hop.weight)
+    printFlags(printer, hop.flags)
+    printer.closeObject()
+  }
+  printer.closeArray()
+}
+
+function printMetrics(printer: Printer, metrics: Int32Array): void {
   const locks = metrics[Metric.LOCK]!
-  let text = ''
+  printer.openArray('metrics')
+  printer.openObject()
   for (const [metric, name] of METRIC_NAMES) {
     const value = metrics[metric]! >>> 0
     const locked = (locks & (1 << metric)) !== 0
     if (value === 0 && !locked) continue
-    text += `${name} ${locked ? 'lock ' : ''}${formatMetric(metric, value)}`
+    printer.text(`${name} ${locked ? 'lock ' : ''}`)
+    printMetric(printer, metric, name, value)
   }
-  return text
+  printer.closeObject()
+  printer.closeArray()
 }
 
-function formatMetric(metric: number, value: number): string {
+function printMetric(printer: Printer, metric: number, name: string, value: number): void {
   switch (metric) {
     case Metric.FEATURES:
-      return `${(value & 1) !== 0 ? 'ecn ' : ''}${(value & ~1) !== 0 ? `0x${value.toString(16)} ` : ''}`
+      if ((value & 1) !== 0) printer.field('ecn', null, 'ecn ')
+      if ((value & ~1) !== 0) printer.field('features', value, `0x${value.toString(16)} `)
+      return
     case Metric.RTT:
-      return formatTime(Math.floor(value / 8))
+      return printer.field(name, Math.floor(value / 8), formatTime(Math.floor(value / 8)))
     case Metric.RTTVAR:
-      return formatTime(Math.floor(value / 4))
+      return printer.field(name, Math.floor(value / 4), formatTime(Math.floor(value / 4)))
     case Metric.RTO_MIN:
-      return formatTime(value)
+      return printer.field(name, value, formatTime(value))
+    case Metric.CC_ALGO:
+      return word(printer, 'congestion', '', congestionName(value))
     default:
-      return `${value} `
+      return word(printer, name, '', value)
   }
 }
 

@@ -1,8 +1,9 @@
 /** `ip route`: its verbs, in the order in which a shortened one is compared. */
-import { type Command, usage } from './command.ts'
+import type { Command } from './command.ts'
 import { getRoute } from './route-get.ts'
 import { flushRoutes, showRoutes } from './route-list.ts'
 import { modifyRoute, type RouteVerb } from './route-modify.ts'
+import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, unknownCommand, type Words } from './words.ts'
 
 const MODIFIERS: readonly (readonly [string, RouteVerb])[] = [

@@ -1,13 +1,23 @@
 /** `ip rule`: its verbs, and the words of a rule. */
 import { Errno } from '../errors.ts'
 import type { FibRule, RuleConfig } from '../route/fib-rules.ts'
-import { NetlinkError, RouteProtocol, RouteTable, RuleAction } from '../route/rtnetlink.ts'
-import { type Command, usage } from './command.ts'
-import { Family, isDeviceName, parsePrefix, parseRange, parseSigned, parseUnsigned } from './grammar.ts'
+import { NetlinkError, RouteProtocol, RouteTable, RouteType, RuleAction } from '../route/rtnetlink.ts'
+import type { Command } from './command.ts'
+import {
+  Family,
+  isDeviceName,
+  parseHost,
+  parsePrefix,
+  parseRange,
+  parseSigned,
+  parseUnsigned,
+} from './grammar.ts'
 import { dsfields, groups, parseIpProtocol, parseRealms, parseRouteType, protocols, tables } from './names.ts'
 import { Status, talk } from './outcome.ts'
+import { Printer } from './printer.ts'
 import { parseRuleFilter, rulePasses } from './rule-filter.ts'
-import { formatRule } from './rule-printer.ts'
+import { printRule } from './rule-printer.ts'
+import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, unknownCommand, type Words, wrong } from './words.ts'
 
 export function rule(command: Command, words: Words): number {
@@ -24,9 +34,13 @@ export function rule(command: Command, words: Words): number {
 
 function showRules(command: Command, words: Words): number {
   const filter = parseRuleFilter(command, words)
+  const printer = new Printer(command.options)
+  printer.begin()
   for (const each of command.stack.routing.fib.rules) {
-    if (rulePasses(filter, each)) command.output.write(formatRule(command, each))
+    if (rulePasses(filter, each)) printRule(printer, command, each)
   }
+  printer.end()
+  command.output.write(printer.take())
   return Status.OK
 }
 
@@ -44,6 +58,10 @@ function flushRules(command: Command, words: Words): number {
     const status = talk(command.output, () => fib.deleteRule(configOf(each)))
     if (status !== Status.OK) return status
   }
+  const printer = new Printer(command.options)
+  printer.begin()
+  printer.end()
+  command.output.write(printer.take())
   return Status.OK
 }
 
@@ -57,6 +75,7 @@ function configOf(each: FibRule): RuleConfig {
   if (each.oif !== null) config.oif = each.oif.name
   if (each.mark !== 0) config.mark = each.mark
   if (each.markMask !== 0) config.markMask = each.markMask
+  if (each.l3mdev) config.l3mdev = true
   return config
 }
 
@@ -71,9 +90,10 @@ function modifyRule(command: Command, words: Words, verb: 'add' | 'del'): number
     request.config.action = RuleAction.TO_TBL
     request.config.protocol = RouteProtocol.UNSPEC
   }
-  for (; !words.done; words.skip()) parseWord(request, words, options.family)
+  for (; !words.done; words.skip()) parseWord(command, request, words, options.family)
   const { config } = request
-  if (!request.tableGiven && verb === 'add') config.table = RouteTable.MAIN
+  // Where the action is that of a lookup, by whatever word, the table is main only if nothing was said of it.
+  if (verb === 'add') config.table ??= request.tableGiven ? RouteTable.UNSPEC : RouteTable.MAIN
   return talk(output, () => {
     if (request.six) throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'rule')
     const { fib } = stack.routing
@@ -91,7 +111,7 @@ interface Request {
 }
 
 /** @throws Exit */
-function parseWord(request: Request, words: Words, family: number): void {
+function parseWord({ output }: Command, request: Request, words: Words, family: number): void {
   const { config } = request
   const { word } = words
   if (word === 'not') config.invert = true
@@ -123,6 +143,10 @@ function parseWord(request: Request, words: Words, family: number): void {
   } else if (word === 'oif') {
     if (!isDeviceName(words.next())) throw wrong(words.word, '"oif" not a valid ifname', false)
     config.oif = words.word
+  } else if (word === 'l3mdev') {
+    config.l3mdev = true
+    config.table = RouteTable.UNSPEC
+    request.tableGiven = true
   } else if (word === 'uidrange') {
     const range = parseRange(words.next(), 32)
     if (range?.last === undefined) throw wrong(words.word, 'invalid UID range')
@@ -133,6 +157,11 @@ function parseWord(request: Request, words: Words, family: number): void {
     const range = parseRange(words.next(), 16)
     if (range === undefined) throw wrong(words.word, `invalid ${word === 'sport' ? '' : 'd'}port range`)
     config[word] = { first: range.first, last: range.last ?? range.first }
+  } else if (abbreviates(word, 'nat') || abbreviates(word, 'map-to')) {
+    words.next()
+    output.complain('Warning: route NAT is deprecated')
+    parseHost(words.word, Family.INET)
+    config.action = RouteType.NAT
   } else {
     words.skipKeyword('type')
     parseAction(config, words)

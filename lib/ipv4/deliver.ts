@@ -29,14 +29,8 @@ export class LocalDelivery {
       if (packet === null) return
       this.#ip.options.reassembled(packet)
     }
-    const number = packet.bytes[packet.networkHeader + IPV4_PROTOCOL]!
-    const raw = this.#ip.rawDeliver === null ? false : this.#ip.rawDeliver(packet, number)
-    const protocol = protocols[number]
+    const protocol = protocols[packet.bytes[packet.networkHeader + IPV4_PROTOCOL]!]
     if (protocol === undefined || protocol === null) {
-      if (raw) {
-        ctx.mib.ip[IpMib.InDelivers]!++
-        return ctx.consume(packet)
-      }
       ctx.mib.ip[IpMib.InUnknownProtos]!++
       icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.PROTOCOL, 0)
       return ctx.drop(packet, DropReason.IP_NOPROTO, device)

@@ -92,9 +92,8 @@ export class Forwarding {
 
   /** The learnt path MTU does not bind a router unless it is told to (`ip_forward_use_pmtu`): RFC 1191 is for hosts. */
   #mtu(route: Route): number {
-    if (this.#ip.ctx.sysctl.ipv4.ip_forward_use_pmtu !== 0 || route.mtuLocked) return route.mtu
-    const metric = route.info === null ? 0 : route.info.mtu
-    return metric !== 0 ? Math.min(metric, 65520) : Math.min(route.device.mtu, 65535)
+    const learnt = this.#ip.ctx.sysctl.ipv4.ip_forward_use_pmtu !== 0 || route.mtuLocked
+    return learnt ? route.mtu : route.configuredMtu
   }
 
   /** The packet, or a copy of it if its bytes are somebody else's too; `null` if memory is short. */

@@ -8,10 +8,8 @@ import { Errno } from '../errors.ts'
 import { IpMib, type Mib } from '../observe/mib.ts'
 import { Checksum, HEADROOM, type Packet, type PacketDevice } from '../packet/packet.ts'
 import type { PacketPool } from '../packet/packet-pool.ts'
-import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import {
-  IPV4_CHECKSUM,
   IPV4_DF,
   IPV4_FLAGS_FRAGMENT,
   IPV4_MF,
@@ -20,7 +18,8 @@ import {
   IPV4_TOTAL_LENGTH,
   IPV4_VERSION_IHL,
 } from '../wire/ipv4.ts'
-import { fragmentOptions } from './options.ts'
+import { updateHeaderChecksum } from './header.ts'
+import { fragmentOptions } from './options-forward.ts'
 
 /** Where the pieces go, in order; each is taken over. */
 export interface FragmentSink {
@@ -78,11 +77,7 @@ export function fragmentPacket(
     bytes[at + IPV4_FLAGS_FRAGMENT + 1] = fragment
     bytes[at + IPV4_TOTAL_LENGTH] = (headerLength + size) >> 8
     bytes[at + IPV4_TOTAL_LENGTH + 1] = headerLength + size
-    bytes[at + IPV4_CHECKSUM] = 0
-    bytes[at + IPV4_CHECKSUM + 1] = 0
-    const check = checksum(bytes, at, at + headerLength)
-    bytes[at + IPV4_CHECKSUM] = check >> 8
-    bytes[at + IPV4_CHECKSUM + 1] = check
+    updateHeaderChecksum(bytes, at, headerLength)
     piece.networkHeader = at
     piece.transportHeader = at + headerLength
     piece.checksum = Checksum.NONE

@@ -1,10 +1,12 @@
 /**
- * Writing an IPv4 header in place, for packets that this host makes. Total length and checksum are left to
- * {@link Ipv4Output.sendLocal}, which knows them last.
+ * Writing an IPv4 header in place, for packets that this host makes or changes. Total length and checksum of what it
+ * makes are left to {@link Ipv4Output.sendLocal}, which knows them last.
  */
 import { writeIpv4 } from '../address/ipv4-address.ts'
 import type { Packet } from '../packet/packet.ts'
+import { checksum } from '../wire/checksum.ts'
 import {
+  IPV4_CHECKSUM,
   IPV4_DESTINATION,
   IPV4_FLAGS_FRAGMENT,
   IPV4_ID,
@@ -44,4 +46,13 @@ export function pushIpv4Header(
   bytes[at + IPV4_PROTOCOL] = protocol
   writeIpv4(bytes, at + IPV4_SOURCE, source)
   writeIpv4(bytes, at + IPV4_DESTINATION, destination)
+}
+
+/** Computes the checksum of the header at `header` anew and stores it. */
+export function updateHeaderChecksum(bytes: Uint8Array, header: number, headerLength: number): void {
+  bytes[header + IPV4_CHECKSUM] = 0
+  bytes[header + IPV4_CHECKSUM + 1] = 0
+  const check = checksum(bytes, header, header + headerLength)
+  bytes[header + IPV4_CHECKSUM] = check >>> 8
+  bytes[header + IPV4_CHECKSUM + 1] = check
 }

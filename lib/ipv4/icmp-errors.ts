@@ -10,7 +10,14 @@ import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
 import { RouteFlag, Scope } from '../route/rtnetlink.ts'
 import { checksum } from '../wire/checksum.ts'
-import { ICMP_CHECKSUM, ICMP_CODE, ICMP_GATEWAY, ICMP_HEADER, ICMP_TYPE, IcmpType } from '../wire/icmpv4.ts'
+import {
+  ICMP_CHECKSUM,
+  ICMP_CODE,
+  ICMP_GATEWAY,
+  ICMP_HEADER,
+  ICMP_TYPE,
+  isIcmpQuery,
+} from '../wire/icmpv4.ts'
 import {
   IPV4_DESTINATION,
   IPV4_FLAGS_FRAGMENT,
@@ -30,24 +37,6 @@ const MAX_ERROR = 576
 const INTERNETWORK_CONTROL = 0xc0
 /** 192.0.0.8: the source where this host has no address at all (RFC 7600 §3.2, Linux's INADDR_DUMMY). */
 const DUMMY_ADDRESS = 0xc0000008 | 0
-
-/**
- * ICMP types that are not errors, as a bit mask. Every other type, known or not, counts as an error; so do, as in
- * Linux, router discovery's, about which nobody needs to be told anything.
- */
-const QUERY_TYPES =
-  (1 << IcmpType.ECHO_REPLY) |
-  (1 << IcmpType.ECHO) |
-  (1 << IcmpType.TIMESTAMP) |
-  (1 << IcmpType.TIMESTAMP_REPLY) |
-  (1 << IcmpType.INFO_REQUEST) |
-  (1 << IcmpType.INFO_REPLY) |
-  (1 << IcmpType.ADDRESS_MASK) |
-  (1 << IcmpType.ADDRESS_MASK_REPLY)
-
-export function isIcmpQuery(type: number): boolean {
-  return type <= 18 && (QUERY_TYPES & (1 << type)) !== 0
-}
 
 export class IcmpErrors {
   readonly #ip: Ipv4

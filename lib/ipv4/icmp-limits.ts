@@ -6,7 +6,7 @@ import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { IcmpMib } from '../observe/mib.ts'
 import type { Route } from '../route/route.ts'
 import { MILLISECOND } from '../time/clock.ts'
-import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
+import { IcmpType, LAST_ICMP_TYPE, UnreachableCode } from '../wire/icmpv4.ts'
 import type { Ipv4Context } from './context.ts'
 import { IcmpRateLimit } from './token-bucket.ts'
 
@@ -48,7 +48,7 @@ export class IcmpLimits {
   }
 
   #exempt(type: number, code: number): boolean {
-    if (type > 18) return true
+    if (type > LAST_ICMP_TYPE) return true
     if (type === IcmpType.DEST_UNREACH && code === UnreachableCode.FRAG_NEEDED) return true
     return (this.#ctx.sysctl.ipv4.icmp_ratemask & (1 << type)) === 0
   }

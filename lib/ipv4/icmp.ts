@@ -10,35 +10,20 @@ import type { Route } from '../route/route.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
 import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import { ICMP_CODE, ICMP_HEADER, ICMP_TYPE, IcmpType } from '../wire/icmpv4.ts'
+import { ICMP_CODE, ICMP_HEADER, ICMP_TYPE, IcmpType, LAST_ICMP_TYPE } from '../wire/icmpv4.ts'
 import type { IcmpErrorInfo, TransportProtocol } from './context.ts'
 import { IcmpErrors } from './icmp-errors.ts'
 import { IcmpReplies } from './icmp-replies.ts'
 import { IcmpReports } from './icmp-reports.ts'
 import type { Ipv4 } from './ipv4.ts'
 
-/** Types above this are unknown to Linux (`NR_ICMP_TYPES`). */
-const LAST_TYPE = 18
-
 /** RFC 8335, PROBE. */
 const EXTENDED_ECHO = 42
 const EXTENDED_ECHO_REPLY = 43
 
-/** Takes echo replies, and errors about echo requests: the ping endpoints. */
-export interface EchoReplyReceiver {
-  receive(packet: Packet): void
-  receiveError(
-    bytes: Uint8Array,
-    quote: number,
-    headerLength: number,
-    end: number,
-    error: IcmpErrorInfo,
-  ): void
-}
-
 export class Icmp implements TransportProtocol {
-  /** Who gets echo replies; `null` while there is no ping endpoint protocol. */
-  echoReplies: EchoReplyReceiver | null = null
+  /** Who gets echo replies, and errors about echo requests: the ping endpoints; `null` while there are none. */
+  echoReplies: TransportProtocol | null = null
   readonly #ip: Ipv4
   readonly #replies: IcmpReplies
   readonly #reports: IcmpReports
@@ -84,7 +69,7 @@ export class Icmp implements TransportProtocol {
       }
     }
     if (type === EXTENDED_ECHO_REPLY) return ctx.drop(packet, DropReason.NO_SOCKET, device)
-    if (type > LAST_TYPE) return this.#error(packet, DropReason.UNHANDLED_PROTO, device)
+    if (type > LAST_ICMP_TYPE) return this.#error(packet, DropReason.UNHANDLED_PROTO, device)
 
     switch (type) {
       case IcmpType.ECHO:

@@ -141,7 +141,7 @@ export class Ipv4Input {
     const { routing } = ctx
     const known = this.#hint.find(routing, flow, device)
     if (known !== null) return known
-    this.#readPorts(packet, flow)
+    readPorts(flow, bytes, start, packet.transportHeader, packet.end)
     const route = routing.input(flow, device)
     packet.doRedirect = routing.doRedirect
     if (route !== null) {
@@ -152,15 +152,20 @@ export class Ipv4Input {
     ctx.drop(packet, routing.reason, device)
     return null
   }
+}
 
-  /** Rules and layer-4 multipath look at ports; only a first fragment has them. */
-  #readPorts(packet: Packet, flow: Flow4): void {
-    const { bytes, start, transportHeader, end } = packet
-    if (flow.protocol !== IpProtocol.UDP && flow.protocol !== IpProtocol.TCP) return
-    if (end < transportHeader + 4) return
-    const fragment = (bytes[start + IPV4_FLAGS_FRAGMENT]! << 8) | bytes[start + IPV4_FLAGS_FRAGMENT + 1]!
-    if ((fragment & IPV4_OFFSET_MASK) !== 0) return
-    flow.sport = (bytes[transportHeader]! << 8) | bytes[transportHeader + 1]!
-    flow.dport = (bytes[transportHeader + 2]! << 8) | bytes[transportHeader + 3]!
-  }
+/** Fills in the ports of a packet: rules and layer-4 multipath look at them, and only a first fragment has them. */
+export function readPorts(
+  flow: Flow4,
+  bytes: Uint8Array,
+  start: number,
+  transportHeader: number,
+  end: number,
+): void {
+  if (flow.protocol !== IpProtocol.UDP && flow.protocol !== IpProtocol.TCP) return
+  if (end < transportHeader + 4) return
+  const fragment = (bytes[start + IPV4_FLAGS_FRAGMENT]! << 8) | bytes[start + IPV4_FLAGS_FRAGMENT + 1]!
+  if ((fragment & IPV4_OFFSET_MASK) !== 0) return
+  flow.sport = (bytes[transportHeader]! << 8) | bytes[transportHeader + 1]!
+  flow.dport = (bytes[transportHeader + 2]! << 8) | bytes[transportHeader + 3]!
 }

@@ -37,8 +37,6 @@ export class Ipv4 {
   /** Pace of ICMP messages. */
   readonly rateLimit: IcmpLimits
   readonly reassembly: Reassembly
-  /** Sees every datagram that is delivered, before its protocol; true if a raw endpoint took a copy. */
-  rawDeliver: ((packet: Packet, protocol: number) => boolean) | null = null
   /** Puts a packet into a device's receive queue; set by the stack. */
   backlog: (packet: Packet, device: NetDevice) => void = (packet) => packet.free()
   /** Told when fragments wait, so that the stack arms its timer; set by the stack. */

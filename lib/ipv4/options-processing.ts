@@ -14,16 +14,10 @@ import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, ParameterProblemCode } from '../wire/icmpv4.ts'
 import { IPV4_DESTINATION, IPV4_MIN_HEADER, IPV4_SOURCE } from '../wire/ipv4.ts'
 import type { Ipv4 } from './ipv4.ts'
-import {
-  buildOptions,
-  compileOptions,
-  echoOptions,
-  forwardOptions,
-  IpOptions,
-  locateOptions,
-  type OptionsHost,
-  restoreOptions,
-} from './options.ts'
+import { IpOptions, type OptionsHost } from './options.ts'
+import { compileOptions, locateOptions, restoreOptions } from './options-compile.ts'
+import { forwardOptions } from './options-forward.ts'
+import { buildOptions, echoOptions } from './options-reply.ts'
 
 export class OptionsProcessing implements OptionsHost {
   readonly #ip: Ipv4

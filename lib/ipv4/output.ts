@@ -10,11 +10,11 @@ import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM, type Packet, PacketType } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
 import { RouteFlag, RouteType } from '../route/rtnetlink.ts'
-import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
-import { IPV4_CHECKSUM, IPV4_DF, IPV4_FLAGS_FRAGMENT, IPV4_TOTAL_LENGTH, IPV4_TTL } from '../wire/ipv4.ts'
+import { IPV4_DF, IPV4_FLAGS_FRAGMENT, IPV4_TOTAL_LENGTH, IPV4_TTL } from '../wire/ipv4.ts'
 import { type FragmentSink, fragmentPacket } from './fragment.ts'
+import { updateHeaderChecksum } from './header.ts'
 import type { Ipv4 } from './ipv4.ts'
 
 export class Ipv4Output implements FragmentSink {
@@ -37,12 +37,7 @@ export class Ipv4Output implements FragmentSink {
     const { length } = packet
     bytes[networkHeader + IPV4_TOTAL_LENGTH] = length >>> 8
     bytes[networkHeader + IPV4_TOTAL_LENGTH + 1] = length
-    bytes[networkHeader + IPV4_CHECKSUM] = 0
-    bytes[networkHeader + IPV4_CHECKSUM + 1] = 0
-    const headerLength = (bytes[networkHeader]! & 15) << 2
-    const sum = checksum(bytes, networkHeader, networkHeader + headerLength)
-    bytes[networkHeader + IPV4_CHECKSUM] = sum >>> 8
-    bytes[networkHeader + IPV4_CHECKSUM + 1] = sum
+    updateHeaderChecksum(bytes, networkHeader, (bytes[networkHeader]! & 15) << 2)
     const errno = this.send(packet, route, route.mtu)
     if (errno !== 0) mib.ip[IpMib.OutDiscards]!++
     return errno
@@ -65,7 +60,7 @@ export class Ipv4Output implements FragmentSink {
     return this.#transmit(packet, route)
   }
 
-  /** @internal a piece of the packet in hand */
+  /** A piece of the packet in hand. */
   fragment(packet: Packet): void {
     this.#transmit(packet, this.#route!)
   }

@@ -7,15 +7,8 @@
  */
 import { HEADROOM, type Packet } from '../packet/packet.ts'
 import type { PacketPool } from '../packet/packet-pool.ts'
-import { checksum } from '../wire/checksum.ts'
-import {
-  IPV4_CHECKSUM,
-  IPV4_DF,
-  IPV4_FLAGS_FRAGMENT,
-  IPV4_TOS,
-  IPV4_TOTAL_LENGTH,
-  IPV4_VERSION_IHL,
-} from '../wire/ipv4.ts'
+import { IPV4_DF, IPV4_FLAGS_FRAGMENT, IPV4_TOS, IPV4_TOTAL_LENGTH, IPV4_VERSION_IHL } from '../wire/ipv4.ts'
+import { updateHeaderChecksum } from './header.ts'
 
 /**
  * Runs of one datagram at most. Random order over n fragments has about n/4 at its worst, so this is enough for
@@ -251,11 +244,7 @@ export class FragmentQueue {
     // DF again only if the largest fragment had it, so that it is not cut smaller on its way on.
     bytes[at + IPV4_FLAGS_FRAGMENT] = this.maxDfSize === this.maxSize ? IPV4_DF >> 8 : 0
     bytes[at + IPV4_FLAGS_FRAGMENT + 1] = 0
-    bytes[at + IPV4_CHECKSUM] = 0
-    bytes[at + IPV4_CHECKSUM + 1] = 0
-    const check = checksum(bytes, at, at + headerLength)
-    bytes[at + IPV4_CHECKSUM] = check >> 8
-    bytes[at + IPV4_CHECKSUM + 1] = check
+    updateHeaderChecksum(bytes, at, headerLength)
     return result
   }
 

@@ -103,8 +103,17 @@ export class Capture {
   #bytes = 0
   #error: unknown
 
-  /** @throws TunstackError `ERR_INVALID_ARG_VALUE` unless there is one of `sink` and `listener` */
+  /** @throws TunstackError `ERR_INVALID_ARG_VALUE` unless there is one of `sink` and `listener`, or for another option */
   constructor(clock: Clock, options: CaptureOptions) {
+    const { device = 'any' } = options
+    const names = typeof device === 'string' ? [device] : device
+    if (!Array.isArray(names) || names.some((name) => typeof name !== 'string')) {
+      throw invalidArgument('device', device, "a name, a list of names, or 'any'")
+    }
+    for (const name of ['sink', 'listener', 'filter'] as const) {
+      if (options[name] === undefined || typeof options[name] === 'function') continue
+      throw invalidArgument(name, options[name], 'a function')
+    }
     const { sink, listener, snaplen = 262_144, completeChecksums = false, buffer = 0 } = options
     if ((sink === undefined) === (listener === undefined)) {
       throw invalidArgument(
@@ -115,6 +124,7 @@ export class Capture {
     }
     checkLimit('count', options.count)
     checkLimit('bytes', options.bytes)
+    checkLimit('snaplen', snaplen)
     this.#clock = clock
     this.#options = options
     this.#snaplen = snaplen

@@ -3,7 +3,7 @@
  * freed first, so that a steady flow runs in a few cache-warm slabs and allocates nothing. The pool is bounded:
  * past its limit {@link PacketPool.allocate} gives `null`, which the caller counts as a drop (`NOMEM`).
  */
-import { Checksum, Gso, HEADROOM, Packet, PacketType } from './packet.ts'
+import { Checksum, Gso, HEADROOM, Packet } from './packet.ts'
 import { Arena, Slab } from './slab.ts'
 
 interface SizeClass {
@@ -126,13 +126,7 @@ export class PacketPool {
       packet.gsoSize = 0
       packet.gsoSegments = 1
       packet.gsoEcn = false
-      packet.iif = 0
-      packet.type = PacketType.HOST
-      packet.mark = 0
-      packet.hash = 0
-      packet.ignoreDf = false
-      packet.fragMaxSize = 0
-      packet.doRedirect = false
+      packet.scrub()
     }
     packet.allocated = true
     this.outstanding++

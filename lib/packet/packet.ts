@@ -84,13 +84,13 @@ export class Packet {
   destination: Destination | null = null
   /** `fwmark`. */
   mark = 0
-  /** Flow hash, 0 if not computed. */
+  /** Flow hash as a device or a sender gave it; 0 if there is none. */
   hash = 0
   /** It may be fragmented although it has DF: it was put together from fragments here (`ignore_df`). */
   ignoreDf = false
   /** Largest original fragment of a reassembled datagram, 0 otherwise (`frag_max_size`). */
   fragMaxSize = 0
-  /** It was forwarded or built under a route whose redirect has been considered. */
+  /** It came in by the device that it will leave by, and its sender could reach the next hop: redirect it (`IPSKB_DOREDIRECT`). */
   doRedirect = false
 
   /** @internal link of a queue or of the pool's free list */
@@ -141,6 +141,22 @@ export class Packet {
     return at
   }
 
+  /**
+   * Forgets what a stack knew of it, so that it may cross into another (`skb_scrub_packet`). What is left is bytes, the
+   * places of the headers, the state of the checksum, and how to cut a super-segment.
+   */
+  scrub(): void {
+    this.device = null
+    this.iif = 0
+    this.type = PacketType.HOST
+    this.destination = null
+    this.mark = 0
+    this.hash = 0
+    this.ignoreDf = false
+    this.fragMaxSize = 0
+    this.doRedirect = false
+  }
+
   /** Copies the bytes into `target` and returns how many. */
   copyTo(target: Uint8Array, at = 0): number {
     const head = this.bytes.subarray(this.start, this.end)
@@ -156,7 +172,7 @@ export class Packet {
     return copy
   }
 
-  /** Gives the packet back. With a reason other than `CONSUMED` whoever drops it counts it first. */
+  /** Gives the packet back to its pool. Whoever drops one counts it first. */
   free(): void {
     this.pool.free(this)
   }

@@ -3,17 +3,16 @@
  * identifier; requests go out under it, replies and errors that carry it come back to it. It keeps its route and
  * asks again when the tables have changed.
  */
-import { setUnspecified, setV4Mapped } from '../address/ip-address.ts'
 import { type Ipv4Address, readIpv4 } from '../address/ipv4-address.ts'
 import { EndpointTable } from '../demux/endpoint-table.ts'
-import { createFlowKey, FlowKey, setPorts } from '../demux/flow-key.ts'
+import { createFlowKey, setIpv4Binding, setIpv4Flow } from '../demux/flow-key.ts'
 import { PortRange } from '../demux/ports.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { EventSource, Softirq } from '../device/softirq.ts'
 import { Errno, TunstackError } from '../errors.ts'
-import type { IcmpErrorInfo } from '../ipv4/context.ts'
+import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
 import { pushIpv4Header } from '../ipv4/header.ts'
-import type { EchoReplyReceiver } from '../ipv4/icmp.ts'
+import { ATOMIC_ID } from '../ipv4/identification.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
 import { IcmpMib, IpMib } from '../observe/mib.ts'
 import { HEADROOM, type Packet } from '../packet/packet.ts'
@@ -31,7 +30,14 @@ import {
   ICMP_TYPE,
   IcmpType,
 } from '../wire/icmpv4.ts'
-import { IPV4_DESTINATION, IPV4_DF, IPV4_SOURCE, IPV4_TTL, IpProtocol } from '../wire/ipv4.ts'
+import {
+  IPV4_DESTINATION,
+  IPV4_DF,
+  IPV4_MIN_HEADER,
+  IPV4_SOURCE,
+  IPV4_TTL,
+  IpProtocol,
+} from '../wire/ipv4.ts'
 
 /** Identifiers are drawn from all that are not 0. */
 const IDENTIFIERS = new PortRange(1, 65535)
@@ -124,7 +130,7 @@ export class PingEndpoint implements EventSource {
     }
     if ((route.flags & RouteFlag.BROADCAST) !== 0 && !options.broadcast) return Errno.EACCES
     const length = ICMP_HEADER + payload.length
-    const fits = length + 20 <= route.mtu
+    const fits = length + IPV4_MIN_HEADER <= route.mtu
     const discovery = options.pathMtuDiscovery
     if (!fits && discovery === 'do') return Errno.EMSGSIZE
     const packet = ctx.pool.allocate(length, HEADROOM)
@@ -148,8 +154,7 @@ export class PingEndpoint implements EventSource {
 
     const { saddr, daddr } = this.#flow
     const dontFragment = discovery === 'do' || (discovery === 'want' && fits && !route.mtuLocked)
-    // An atomic datagram needs no identification (RFC 6864 §4.1).
-    const id = dontFragment ? 0 : ip.identification.next(saddr, daddr, IpProtocol.ICMP, ctx.now)
+    const id = dontFragment ? ATOMIC_ID : ip.identification.next(saddr, daddr, IpProtocol.ICMP, ctx.now)
     const multicast = (route.flags & RouteFlag.MULTICAST) !== 0
     const ttl = options.ttl !== 0 ? options.ttl : multicast ? 1 : ip.defaultTtl(route)
     pushIpv4Header(packet, saddr, daddr, IpProtocol.ICMP, options.tos, ttl, id, dontFragment ? IPV4_DF : 0)
@@ -177,7 +182,7 @@ export class PingEndpoint implements EventSource {
 }
 
 /** The ping endpoints of one stack, by identifier. */
-export class PingProtocol implements EchoReplyReceiver {
+export class PingProtocol implements TransportProtocol {
   readonly ip: Ipv4
   readonly softirq: Softirq
   readonly #endpoints: EndpointTable<PingEndpoint>
@@ -193,8 +198,7 @@ export class PingProtocol implements EchoReplyReceiver {
   /** @throws TunstackError `EAGAIN` if every identifier is in use */
   open(options: PingEndpointOptions): PingEndpoint {
     const key = this.#key
-    this.#setLocal(options.source)
-    setPorts(key, 0, 0)
+    setIpv4Binding(key, options.source, 0)
     const identifier = this.#endpoints.pickPort(key, IDENTIFIERS, this.ip.ctx.random)
     const endpoint = new PingEndpoint(this, identifier, options)
     if (identifier === 0 || !this.#endpoints.bind(key, endpoint)) {
@@ -223,8 +227,7 @@ export class PingProtocol implements EchoReplyReceiver {
 
   /** @internal */
   release(endpoint: PingEndpoint): void {
-    this.#setLocal(endpoint.options.source)
-    setPorts(this.#key, endpoint.identifier, 0)
+    setIpv4Binding(this.#key, endpoint.options.source, endpoint.identifier)
     this.#endpoints.unbind(this.#key, endpoint)
   }
 
@@ -278,18 +281,7 @@ export class PingProtocol implements EchoReplyReceiver {
   }
 
   #find(local: Ipv4Address, remote: Ipv4Address, identifier: number, device: number): PingEndpoint | null {
-    const key = this.#key
-    setV4Mapped(key, FlowKey.LOCAL, local)
-    setV4Mapped(key, FlowKey.REMOTE, remote)
-    setPorts(key, identifier, 0)
-    key[FlowKey.DEVICE] = device
-    return this.#endpoints.lookup(key)
-  }
-
-  #setLocal(source: Ipv4Address): void {
-    const key = this.#key
-    setV4Mapped(key, FlowKey.LOCAL, source) // source 0 is the wildcard
-    setUnspecified(key, FlowKey.REMOTE)
-    key[FlowKey.DEVICE] = 0
+    setIpv4Flow(this.#key, local, identifier, remote, 0, device)
+    return this.#endpoints.lookup(this.#key)
   }
 }

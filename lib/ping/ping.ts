@@ -50,7 +50,9 @@ export interface PingOptions {
 
 const MAX_SIZE = 65507
 
-/** @throws TunstackError `ERR_INVALID_ARG_VALUE` (as a rejection) */
+const PATH_MTU_DISCOVERY: readonly PathMtuDiscovery[] = ['want', 'do', 'dont']
+
+/** @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ENODEV`, `EAGAIN` (as a rejection) */
 export async function ping(
   protocol: PingProtocol,
   timers: TimerWheel,
@@ -65,7 +67,15 @@ export async function ping(
   const ttl = options.ttl === undefined ? 0 : within('ttl', options.ttl, 1, 255)
   const tos = within('tos', options.tos ?? 0, 0, 255)
   const keep = within('keep', options.keep ?? 10_000, 0, 65536)
-  const { signal } = options
+  const { signal, pathMtuDiscovery = 'want' } = options
+  const mark = within('mark', options.mark ?? 0, 0, 0xffffffff)
+  if (!PATH_MTU_DISCOVERY.includes(pathMtuDiscovery)) {
+    throw invalidArgument('pathMtuDiscovery', pathMtuDiscovery, `one of ${PATH_MTU_DISCOVERY.join(', ')}`)
+  }
+  // Looked at now: once the series has begun, a wrong one would leave it running.
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
+    throw invalidArgument('signal', signal, 'an AbortSignal')
+  }
   if (signal?.aborted === true) throw signal.reason
 
   const endpoint = protocol.open({
@@ -74,8 +84,8 @@ export async function ping(
     device: options.device === undefined ? 0 : protocol.deviceIndex(options.device),
     ttl,
     tos,
-    mark: options.mark ?? 0,
-    pathMtuDiscovery: options.pathMtuDiscovery ?? 'want',
+    mark,
+    pathMtuDiscovery,
     broadcast: options.broadcast ?? false,
   })
   const payload = new Uint8Array(size).map((_, i) => i)
@@ -111,7 +121,9 @@ export async function ping(
 }
 
 function within(name: string, value: number, low: number, high: number): number {
-  const whole = Number.isInteger(value) || value === Number.POSITIVE_INFINITY || name === 'interval'
-  if (!whole || value < low || value > high) throw invalidArgument(name, value, `${low}…${high}`)
+  const whole = Number.isInteger(value) || value === Number.POSITIVE_INFINITY
+  // Milliseconds between requests may be less than one.
+  const right = whole || (name === 'interval' && typeof value === 'number')
+  if (!right || !(value >= low && value <= high)) throw invalidArgument(name, value, `${low}…${high}`)
   return value
 }

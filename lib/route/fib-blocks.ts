@@ -5,13 +5,19 @@
  */
 
 /** Words that a block may take: exact while small, as most are, then within an eighth. */
-const SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 80]
+const SIZES = [
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60,
+  64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288,
+]
 /** Largest block, in words. */
-export const BLOCK_MAX = 80
+const MOST = 288
 /** Index in `SIZES` of what a block of so many words takes. */
-const SIZE_OF = Uint8Array.from({ length: BLOCK_MAX + 1 }, (_, n) => SIZES.findIndex((size) => size >= n))
+const SIZE_OF = Uint8Array.from({ length: MOST + 1 }, (_, n) => SIZES.findIndex((size) => size >= n))
 
-/** Words from which on the array grows by a half instead of doubling. */
+/** Where the first block begins that is allocated. */
+export const FIRST_WORD: number = SIZES.length
+
+/** Words from which on the array grows by a quarter instead of doubling. */
 const LARGE = 1 << 16
 
 export class FibBlocks {
@@ -20,14 +26,14 @@ export class FibBlocks {
   /** Words in free blocks. */
   free = 0
   /** Words that were ever handed out, and the list heads. */
-  used = SIZES.length
+  used = FIRST_WORD
 
   /** @param capacity words to begin with */
   constructor(capacity: number) {
-    this.words = new Int32Array(capacity + SIZES.length)
+    this.words = new Int32Array(capacity + FIRST_WORD)
   }
 
-  /** Address of a block of at least `size` words, 1…{@link BLOCK_MAX}, with anything in it; never 0. */
+  /** Address of a block of at least `size` words, 1…288, with anything in it; never 0. */
   allocate(size: number): number {
     const list = SIZE_OF[size]!
     const taken = SIZES[list]!
@@ -89,7 +95,7 @@ export class FibBlocks {
 
   #grow(needed: number): void {
     const { length } = this.words
-    const words = new Int32Array(Math.max(needed, length < LARGE ? 2 * length : length + (length >>> 1)))
+    const words = new Int32Array(Math.max(needed, length < LARGE ? 2 * length : length + (length >>> 2)))
     words.set(this.words)
     this.words = words
   }

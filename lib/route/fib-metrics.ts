@@ -5,8 +5,8 @@
 import { Errno } from '../errors.ts'
 import { Metric, NetlinkError } from './rtnetlink.ts'
 
-/** `RTAX_MAX` + 1, without `RTAX_CC_ALGO`, which is a name and not a number. */
-const METRICS = 18
+/** `RTAX_MAX` + 1 */
+export const METRICS = 18
 /** ECN, SACK, TIMESTAMP, ALLFRAG, TCP_USEC_TS. */
 const FEATURE_MASK = 0x1f
 
@@ -23,6 +23,9 @@ export function metricsOf(config: ReadonlyMap<number, number> | undefined): Int3
   for (const [metric, value] of config) {
     if (metric === 0) continue
     if (metric >= METRICS) throw new NetlinkError(Errno.EINVAL, 'Invalid metric type', 'route', metric)
+    if (metric === Metric.CC_ALGO && value === 0) {
+      throw new NetlinkError(Errno.EINVAL, 'Unknown tcp congestion algorithm', 'route')
+    }
     if (metric === Metric.FEATURES && (value & ~FEATURE_MASK) !== 0) {
       throw new NetlinkError(
         Errno.EINVAL,

@@ -48,6 +48,8 @@ export interface RuleConfig {
   protocol?: number
   /** `realms` */
   tclassid?: number
+  /** The table is that of the device's virtual router, which no device here has: such a rule never matches. */
+  l3mdev?: boolean
 }
 
 /** A device by name: it may come and go. */
@@ -92,6 +94,7 @@ export class FibRule {
   readonly invert: boolean
   readonly protocol: number
   readonly tclassid: number
+  readonly l3mdev: boolean
   /** Where `goto` leads; `null` while no rule has that priority (`[unresolved]`). */
   gotoRule: FibRule | null = null
   /** @internal index in the list, so that `goto` continues there */
@@ -105,7 +108,8 @@ export class FibRule {
   constructor(config: RuleConfig, priority: number, devices: DeviceTable | null) {
     this.priority = priority
     this.action = config.action ?? RuleAction.TO_TBL
-    this.table = this.action === RuleAction.TO_TBL ? config.table || RouteTable.MAIN : 0
+    this.l3mdev = config.l3mdev ?? false
+    this.table = this.action === RuleAction.TO_TBL && !this.l3mdev ? config.table || RouteTable.MAIN : 0
     this.target = config.target ?? 0
     this.from = config.from === undefined || config.from.length === 0 ? 0 : config.from.address
     this.fromLength = config.from?.length ?? 0
@@ -133,7 +137,7 @@ export class FibRule {
   }
 
   matches(flow: Flow4): boolean {
-    return this.#selects(flow) !== this.invert
+    return this.#selects(flow) !== this.invert && !this.l3mdev
   }
 
   #selects(flow: Flow4): boolean {
@@ -277,6 +281,7 @@ function sameRule(rule: FibRule, there: FibRule): boolean {
     rule.priority === there.priority &&
     rule.action === there.action &&
     rule.table === there.table &&
+    rule.l3mdev === there.l3mdev &&
     rule.iif?.name === there.iif?.name &&
     rule.oif?.name === there.oif?.name &&
     rule.mark === there.mark &&
@@ -300,6 +305,7 @@ function deletionMeans(config: RuleConfig, rule: FibRule): boolean {
     wanted === undefined || wanted === there
   return (
     sameOrAbsent(config.action, rule.action) &&
+    (!config.l3mdev || rule.l3mdev) &&
     (!config.table || config.table === rule.table) &&
     sameOrAbsent(config.priority, rule.priority) &&
     sameOrAbsent(config.iif, rule.iif?.name) &&

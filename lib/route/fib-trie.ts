@@ -3,11 +3,11 @@
  * of the address. One bitmap tells which of the 30 prefixes of the next one to four bits it holds, another which
  * of its 16 children exist; both kinds lie side by side in one block, each at the place that the bits before its
  * own count up to. Nothing is pushed down to the leaves, so adding or removing a prefix, even 0/0, changes one
- * node. From {@link INDEX_FROM} prefixes on, an index by the first 16 bits of the address leaves out the top
- * four levels: then a /24 is found in three reads that depend on each other.
+ * node. From {@link INDEX_FROM} prefixes on lookups go by a {@link FibIndex} beside it, which needs fewer reads.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
-import { BLOCK_MAX, FibBlocks } from './fib-blocks.ts'
+import { FibBlocks } from './fib-blocks.ts'
+import { FibIndex, INDEX_VALUE_LIMIT } from './fib-index.ts'
 import { AliasLists } from './fib-kinds.ts'
 
 /** Bits of the address that a node decides. */
@@ -24,7 +24,6 @@ const NODE = 3
 /** Prefixes from which on a trie has the index, and down to which it keeps it. */
 export const INDEX_FROM = 8192
 const INDEX_UNTIL = 2048
-const INDEX_BITS = 16
 
 /** Of a node's prefixes, those that cover the addresses which go on with these four bits. */
 const COVERING = Int32Array.from({ length: 16 }, (_, v) => {
@@ -39,7 +38,7 @@ const LENGTH_OF = Uint8Array.from({ length: 30 }, (_, bit) => 31 - Math.clz32(bi
 const PATH = new Int32Array(32 / STRIDE)
 
 /** Words that one insertion may take: a block for every level. */
-const INSERTION_MOST = (32 / STRIDE) * BLOCK_MAX
+const INSERTION_MOST = (32 / STRIDE) * 80
 /** Words from which on it is worth while to close the gaps of an array. */
 const COMPACTED_FROM = 4096
 
@@ -54,19 +53,21 @@ export class FibTrie {
   #root = this.#newRoot()
   /** What 0/0 has: no node holds it. */
   #default = 0
-  /** By the first 16 bits of an address: the node that decides the next four, 0 if there is none. */
-  #index: Int32Array | null = null
+  #index: FibIndex | null = null
+  readonly #indexFrom: number
+
+  /** @param indexFrom prefixes from which on there is an index */
+  constructor(indexFrom: number = INDEX_FROM) {
+    this.#indexFrom = indexFrom
+  }
 
   /** What the longest prefix that covers the address has, and its `length`; 0 if there is none. */
   find(address: Ipv4Address): number {
     const index = this.#index
-    if (index === null) return this.#walk(address, this.#root, 0, 32)
-    const node = index[address >>> INDEX_BITS]!
-    if (node !== 0) {
-      const found = this.#walk(address, node, INDEX_BITS, 32)
-      if (found !== 0 && this.length !== 0) return found
-    }
-    return this.#walk(address, this.#root, 0, INDEX_BITS)
+    if (index === null) return this.#walk(address)
+    const entry = index.find(address)
+    this.length = entry & 63
+    return entry === 0 ? this.#default : entry >> 6
   }
 
   /** As {@link find}, of prefixes of at most `limit` bits; nothing for a negative limit. */
@@ -110,8 +111,13 @@ export class FibTrie {
     return words[words[node + BLOCK]! - 1 - ones(prefixes & ((1 << bit) - 1))]!
   }
 
-  /** Gives a prefix this value, which is not 0, and enters it if need be. */
+  /**
+   * Gives a prefix this value, and enters it if need be.
+   * @param value not 0, and less than 2²⁵ away from it
+   * @throws RangeError for another one
+   */
   set(address: Ipv4Address, length: number, value: number): void {
+    if (value === 0 || Math.abs(value) >= INDEX_VALUE_LIMIT) throw new RangeError(`value ${value}`)
     if (length === 0) {
       if (this.#default === 0) this.size++
       this.#default = value
@@ -127,6 +133,7 @@ export class FibTrie {
     const before = ones(prefixes & ((1 << bit) - 1))
     if (((prefixes >>> bit) & 1) !== 0) {
       words[words[node + BLOCK]! - 1 - before] = value
+      this.#index?.set(address, length, value)
       return
     }
     this.#widen(node, ones(prefixes) - before, 1, 1)
@@ -134,8 +141,10 @@ export class FibTrie {
     wider[node + PREFIXES] = prefixes | (1 << bit)
     wider[wider[node + BLOCK]! - 1 - before] = value
     this.size++
-    if (this.#index !== null) this.#reindex(address)
-    else if (this.size >= INDEX_FROM) this.#buildIndex()
+    if (this.#index !== null) {
+      this.#index.set(address, length, value)
+      if (!this.#index.usable) this.#index = null
+    } else if (this.size === this.#indexFrom) this.#buildIndex()
   }
 
   /** Takes a prefix away; nothing happens if it is not held. */
@@ -164,7 +173,7 @@ export class FibTrie {
     this.#prune(node, depth, address)
     if (this.#index !== null) {
       if (this.size < INDEX_UNTIL) this.#index = null
-      else this.#reindex(address)
+      else this.#index.delete(address, length, this.findWithin(address, length - 1), this.length)
     }
     const { words: left, used, free } = this.#blocks
     if (left.length > COMPACTED_FROM && used - free < left.length >>> 2) this.#compact()
@@ -177,7 +186,7 @@ export class FibTrie {
 
   /** Bytes of the arrays. */
   get bytes(): number {
-    return this.#blocks.words.byteLength + (this.#index === null ? 0 : this.#index.byteLength)
+    return this.#blocks.words.byteLength + (this.#index === null ? 0 : this.#index.bytes)
   }
 
   #newRoot(): number {
@@ -186,23 +195,23 @@ export class FibTrie {
     return root
   }
 
-  /** As {@link find}, from a node at this depth on, through nodes above depth `end`. */
-  #walk(address: Ipv4Address, node: number, depth: number, end: number): number {
+  /** As {@link find}, by the nodes. */
+  #walk(address: Ipv4Address): number {
     const { words } = this.#blocks
+    let node = this.#root
     let best = 0
     let bestCovering = 0
     let bestDepth = 0
-    for (;;) {
+    for (let depth = 0; depth < 32; depth += STRIDE) {
       const next = (address << depth) >>> 28
-      const covering = words[node]! & COVERING[next]!
+      const covering = words[node + PREFIXES]! & COVERING[next]!
       if (covering !== 0) {
         best = node
         bestCovering = covering
         bestDepth = depth
       }
       const children = words[node + CHILDREN]!
-      depth += STRIDE
-      if (((children >>> next) & 1) === 0 || depth === end) break
+      if (((children >>> next) & 1) === 0) break
       node = words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1))
     }
     if (bestCovering === 0) {
@@ -211,7 +220,7 @@ export class FibTrie {
     }
     const bit = 31 - Math.clz32(bestCovering)
     this.length = bestDepth + LENGTH_OF[bit]!
-    return words[words[best + BLOCK]! - 1 - ones(words[best]! & ((1 << bit) - 1))]!
+    return words[words[best + BLOCK]! - 1 - ones(words[best + PREFIXES]! & ((1 << bit) - 1))]!
   }
 
   /** The child for these four bits, made if it is not there. */
@@ -264,33 +273,10 @@ export class FibTrie {
   }
 
   #buildIndex(): void {
-    this.#index = new Int32Array(1 << INDEX_BITS)
-    for (let start = 0; start < 1 << INDEX_BITS; start += 16) this.#reindex(start << INDEX_BITS)
-  }
-
-  /** Enters the 16 nodes at depth 16 anew, whose addresses begin with the same 12 bits. */
-  #reindex(address: Ipv4Address): void {
-    const index = this.#index!
-    const { words } = this.#blocks
-    let node = this.#root
-    for (let depth = 0; depth < 12; depth += STRIDE) {
-      const next = (address << depth) >>> 28
-      const children = words[node + CHILDREN]!
-      if (((children >>> next) & 1) === 0) {
-        node = 0
-        break
-      }
-      node = words[node + BLOCK]! + NODE * ones(children & ((1 << next) - 1))
-    }
-    const start = (address >>> INDEX_BITS) & ~15
-    const children = node === 0 ? 0 : words[node + CHILDREN]!
-    let child = node === 0 ? 0 : words[node + BLOCK]!
-    for (let i = 0; i < 16; i++) {
-      if (((children >>> i) & 1) === 0) index[start + i] = 0
-      else {
-        index[start + i] = child
-        child += NODE
-      }
+    this.#index = new FibIndex()
+    const cursor = this.cursor()
+    while (cursor.next()) {
+      if (cursor.length > 0) this.#index.set(cursor.prefix, cursor.length, cursor.value)
     }
   }
 
@@ -308,7 +294,6 @@ export class FibTrie {
     const root = this.#newRoot()
     this.#copy(from.words, this.#root, root)
     this.#root = root
-    if (this.#index !== null) this.#buildIndex()
   }
 
   #copy(from: Int32Array, node: number, to: number): void {

@@ -92,7 +92,6 @@ export class AliasKind {
 export class FibAlias {
   readonly prefix: Ipv4Address
   readonly prefixLength: number
-  /** @internal */
   readonly kind: AliasKind
 
   constructor(prefix: Ipv4Address, prefixLength: number, kind: AliasKind) {

@@ -219,7 +219,14 @@ export class Fib {
 
   /** @throws NetlinkError */
   addRule(config: RuleConfig): FibRule {
-    return this.rules.add(config)
+    const wantsTable = config.table === 0 && (config.action ?? RuleAction.TO_TBL) === RuleAction.TO_TBL
+    if (!wantsTable || config.l3mdev === true) return this.rules.add(config)
+    // Table 0 is a new one: the first number that is free (`fib_empty_table`).
+    let id = 1
+    while (this.table(id) !== undefined) id++
+    const rule = this.rules.add({ ...config, table: id })
+    this.#newTable(id)
+    return rule
   }
 
   /** @throws NetlinkError */

@@ -25,8 +25,6 @@ export class Flow4 {
   scope = 0
   /** `FLOWI_FLAG_ANYSRC`: the source needn't be an address of this host (`IP_TRANSPARENT`, raw sockets). */
   anySource = false
-  /** `FLOWI_FLAG_KNOWN_NH` and the like are not needed: there is no neighbour table. */
-  hash = 0
 
   reset(): this {
     this.daddr = 0
@@ -41,7 +39,6 @@ export class Flow4 {
     this.uid = 0
     this.scope = 0
     this.anySource = false
-    this.hash = 0
     return this
   }
 }

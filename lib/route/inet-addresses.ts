@@ -135,9 +135,12 @@ export class InetAddresses {
   /**
    * Takes the first address away that has all that is given. A primary takes its secondaries along, or is
    * followed by the first of them (`promote_secondaries`).
-   * @throws NetlinkError `EADDRNOTAVAIL`
+   * @throws NetlinkError `EADDRNOTAVAIL`, `ENODEV`
    */
   delete(device: NetDevice, selector: AddressSelector): InetAddress {
+    if (!this.#ofDevice.has(device)) {
+      throw new NetlinkError(Errno.ENODEV, 'ipv4: Device not found', 'address', device.name)
+    }
     const { local, prefixLength, label } = selector
     const network = selector.peer ?? local
     const address = this.of(device).find(
@@ -278,11 +281,6 @@ export class InetAddresses {
   /** The address is one of this host's own, not just of a local prefix (`inet_lookup_ifaddr_rcu`). */
   isOwn(address: Ipv4Address): boolean {
     return this.#byLocal.has(address)
-  }
-
-  /** The device has this very address. */
-  addressOnDevice(device: NetDevice, address: Ipv4Address): boolean {
-    return this.of(device).some((other) => other.local === address)
   }
 
   /** A primary address of the device has both `a` and `b` (0: any) on its subnet (`inet_addr_onlink`). */

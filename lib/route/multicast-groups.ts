@@ -36,6 +36,13 @@ export class MulticastGroups {
     return this.#joined.get(device.ifindex)?.has(group) ?? false
   }
 
+  /** What a device listens to, the group joined last first. */
+  of(device: NetDevice): Ipv4Address[] {
+    const joined = [...(this.#joined.get(device.ifindex)?.keys() ?? [])]
+    if (device.up && !joined.includes(INADDR_ALLHOSTS_GROUP)) joined.unshift(INADDR_ALLHOSTS_GROUP)
+    return joined.reverse()
+  }
+
   removeDevice(device: NetDevice): void {
     this.#joined.delete(device.ifindex)
   }

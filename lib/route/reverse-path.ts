@@ -7,6 +7,7 @@
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
+import type { FibResult } from './fib-types.ts'
 import { Flow4 } from './flow.ts'
 import type { Routing } from './routing.ts'
 import { RouteType, Scope } from './rtnetlink.ts'
@@ -25,6 +26,7 @@ export function reversePathCheck(
   destination: Ipv4Address = flow.daddr,
 ): number {
   const { sysctl, addresses, fib, reverse } = routing
+  routing.itag = 0
   const ifindex = device.ifindex
   const rpFilter = sysctl.conf(ifindex).rpFilter
   // With realms about, Linux wants that of the way back, so it looks.
@@ -48,6 +50,7 @@ export function reversePathCheck(
     if (reverse.type !== RouteType.LOCAL) return -Errno.EADDRNOTAVAIL
     if (!sysctl.conf(ifindex).acceptLocal) return -Errno.EINVAL
   }
+  routing.itag = realmsBack(reverse)
   let uses = reverse.type === RouteType.LOCAL && device === routing.loopback
   const hops = reverse.info!.nexthops
   for (let i = 0; i < hops.length && !uses; i++) uses = hops[i]!.device === device
@@ -59,4 +62,10 @@ export function reversePathCheck(
     return reverse.nexthop!.scope >= Scope.HOST ? 1 : 0
   }
   return 0
+}
+
+/** Where the sender is, as the source's realm of this packet; and that of the rule (`fib_combine_itag`). */
+function realmsBack({ nexthop, tclassid }: FibResult): number {
+  const own = (nexthop?.tclassid ?? 0) << 16
+  return (own === 0 ? tclassid << 16 : own) | (tclassid >>> 16)
 }

@@ -8,6 +8,7 @@ import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { findException } from './exceptions.ts'
+import { IPV4_MIN_MTU } from './fib.ts'
 import type { FibInfo, FibNexthop } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
 import { reversePathCheck } from './reverse-path.ts'
@@ -19,12 +20,14 @@ export function routeInput(routing: Routing, flow: Flow4, device: NetDevice): Ro
   const { fib, sysctl, groups, result } = routing
   const { daddr, saddr } = flow
   routing.doRedirect = false
+  routing.itag = 0
   routing.errno = 0
   flow.iif = device.ifindex
   flow.oif = 0
   flow.scope = Scope.UNIVERSE
   result.reset()
 
+  if (device.mtu < IPV4_MIN_MTU) return drop(routing, DropReason.NOT_SPECIFIED, Errno.EINVAL)
   if (isMulticast(daddr)) {
     if (!groups.isMember(device, daddr)) return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
     return routeInputMulticast(routing, flow, device)

@@ -14,6 +14,7 @@ import {
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { findException } from './exceptions.ts'
+import { IPV4_MIN_MTU } from './fib.ts'
 import type { FibInfo, FibNexthop } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
 import { InputAction, isMtuLocked, Route } from './route.ts'
@@ -45,7 +46,7 @@ export function routeOutput(routing: Routing, flow: Flow4): Route | null {
   if (flow.oif !== 0) {
     device = devices.byIndex(flow.oif) ?? null
     if (device === null) return fail(routing, Errno.ENODEV)
-    if (!device.up) return fail(routing, Errno.ENETUNREACH)
+    if (!device.up || device.mtu < IPV4_MIN_MTU) return fail(routing, Errno.ENETUNREACH)
     if (isLocalMulticast(flow.daddr) || isLimitedBroadcast(flow.daddr) || flow.protocol === IGMP) {
       if (flow.saddr === 0) flow.saddr = addresses.selectSource(device, 0, Scope.LINK)
       return makeOutputRoute(routing, flow, device, requestedOif, 0, null, null)
@@ -106,6 +107,7 @@ function makeOutputRoute(
   nexthop: FibNexthop | null,
 ): Route | null {
   const { result, sysctl, groups } = routing
+  if (device.mtu < IPV4_MIN_MTU) return fail(routing, Errno.EINVAL) // no IPv4 on it
   let flags = initialFlags
   let type = result.type
   if (isLoopback(flow.saddr) && !device.isLoopback && !sysctl.conf(device.ifindex).routeLocalnet) {

@@ -32,7 +32,7 @@ export class Route implements Destination {
   input: InputAction = InputAction.DISCARD
   /** Positive errno for `InputAction.ERROR`; 0 otherwise. */
   errno = 0
-  /** The device that it leaves by; for local delivery the loopback device (or the device, on input). */
+  /** The device that it leaves by; for local delivery the loopback device. */
   device: NetDevice
   /** 0: the destination itself is the next hop. */
   gateway: Ipv4Address = 0
@@ -58,7 +58,11 @@ export class Route implements Destination {
 
   /** Largest packet that fits: what the path has taught, else the route's metric, else the device's MTU. */
   get mtu(): number {
-    if (this.pathMtu !== 0) return Math.min(this.pathMtu, this.device.mtu)
+    return this.pathMtu !== 0 ? Math.min(this.pathMtu, this.device.mtu) : this.configuredMtu
+  }
+
+  /** The route's metric, else the device's MTU: what holds whatever the path has taught. */
+  get configuredMtu(): number {
     const metric = this.info === null ? 0 : this.info.mtu
     return metric !== 0 ? Math.min(metric, 65520) : Math.min(this.device.mtu, 65535)
   }

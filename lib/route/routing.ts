@@ -45,6 +45,8 @@ export class Routing {
   reason: DropReason | number = 0
   /** After {@link input}: true if the source is on the link that it came by and out is in: tell it so (redirect). */
   doRedirect = false
+  /** Realms of the way back, as the last look at a packet that came in found them (`itag`); 0: none. */
+  itag = 0
   /** @internal the last lookup's findings; `explain` and `ip route get` read them */
   readonly result: FibResult = new FibResult()
   /** @internal decisions for what no route leads to, by errno: they hold for any packet */

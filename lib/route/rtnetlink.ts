@@ -48,6 +48,9 @@ export const Metric = {
   RTO_MIN: 13,
   INITRWND: 14,
   QUICKACK: 15,
+  /** A number for the name of a congestion control algorithm. */
+  CC_ALGO: 16,
+  FASTOPEN_NO_COOKIE: 17,
 } as const
 
 /** Actions of rules (`FR_ACT_*`). */

@@ -8,10 +8,12 @@
 import { formatIpv4, parseIpv4 } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno, errnoName, invalidArgument } from '../errors.ts'
+import { readPorts } from '../ipv4/input.ts'
 import { FibResult } from '../route/fib-types.ts'
 import { Flow4 } from '../route/flow.ts'
+import { nameOf, ROUTE_TYPES, SCOPES, TABLES } from '../route/names.ts'
 import { InputAction, type Route } from '../route/route.ts'
-import { RouteFlag, RouteTable, RouteType, RuleAction, Scope } from '../route/rtnetlink.ts'
+import { RouteFlag, RouteType, RuleAction } from '../route/rtnetlink.ts'
 import { DropReason, dropReasonName } from '../wire/drop-reason.ts'
 import { formatIpv4Packet, IpProtocol, parseIpv4Header } from '../wire/ipv4.ts'
 import type { Stack } from './stack.ts'
@@ -46,21 +48,11 @@ export interface ExplainOptions {
   tos?: number
 }
 
-const TYPE_NAMES = [
-  'unspec',
-  'unicast',
-  'local',
-  'broadcast',
-  'anycast',
-  'multicast',
-  'blackhole',
-  'unreachable',
-  'prohibit',
-  'throw',
-] as const
-
 /** @internal behind {@link Stack.explain} */
 export function explain(stack: Stack, target: string | Uint8Array, options: ExplainOptions): Explanation {
+  if (typeof target !== 'string' && !(target instanceof Uint8Array)) {
+    throw invalidArgument('target', target, 'an IPv4 address as text, or the bytes of a packet')
+  }
   const walk = new Walk(stack)
   stack.softirq.enter() // decisions are made at the time that it is
   try {
@@ -139,6 +131,7 @@ class Walk {
     flow.tos = header.tos & 0xfc
     flow.protocol = header.protocol
     flow.mark = options.mark ?? 0
+    readPorts(flow, bytes, 0, header.headerLength, bytes.length)
     flow.iif = device.ifindex
     this.#lookup(flow)
     const route = routing.input(flow, device)
@@ -214,7 +207,7 @@ class Walk {
 
   #decision(route: Route, destination: number): void {
     const { info, nexthop } = route
-    const type = TYPE_NAMES[route.type] ?? String(route.type)
+    const type = nameOf(ROUTE_TYPES, route.type)
     const words = [type, formatIpv4(destination)]
     if (route.gateway !== 0) words.push('via', formatIpv4(route.gateway))
     words.push('dev', nexthop?.device?.name ?? route.device.name)
@@ -248,7 +241,7 @@ class Walk {
         this.#step('rule', `${rule.priority}: refuses the lookup`, { priority: rule.priority })
         return
       }
-      const name = tableName(rule.table)
+      const name = nameOf(TABLES, rule.table)
       this.#step('rule', `${rule.priority}: look in table ${name}`, {
         priority: rule.priority,
         matches: true,
@@ -265,8 +258,8 @@ class Walk {
       }
       const prefix =
         result.prefixLength === 0 ? 'default' : `${formatIpv4(result.prefix)}/${result.prefixLength}`
-      const type = TYPE_NAMES[result.type] ?? String(result.type)
-      const scope = SCOPE_NAMES.get(result.scope) ?? String(result.scope)
+      const type = nameOf(ROUTE_TYPES, result.type)
+      const scope = nameOf(SCOPES, result.scope)
       const device: NetDevice | null = result.nexthop?.device ?? null
       const by = device === null ? '' : ` dev ${device.name}`
       this.#step('table', `${name}: ${type} ${prefix}${by} scope ${scope} matches`, {
@@ -307,20 +300,6 @@ class Walk {
 
 /** Of these a router tells the sender. */
 const REPORTED_ERRORS: ReadonlySet<number> = new Set([Errno.EHOSTUNREACH, Errno.ENETUNREACH, Errno.EACCES])
-
-const SCOPE_NAMES = new Map<number, string>([
-  [Scope.UNIVERSE, 'global'],
-  [Scope.SITE, 'site'],
-  [Scope.LINK, 'link'],
-  [Scope.HOST, 'host'],
-  [Scope.NOWHERE, 'nowhere'],
-])
-
-function tableName(table: number): string {
-  if (table === RouteTable.LOCAL) return 'local'
-  if (table === RouteTable.MAIN) return 'main'
-  return table === RouteTable.DEFAULT ? 'default' : String(table)
-}
 
 function martian(reason: number): string {
   switch (reason) {

@@ -5,8 +5,9 @@
 import { formatIpv4, ipv4Mask, parseIpv4, parseIpv4Prefix } from '../address/ipv4-address.ts'
 import type { LinkStatName } from '../device/link-stats.ts'
 import type { NetDevice } from '../device/net-device.ts'
+import { TunstackError } from '../errors.ts'
 import type { InetAddress } from '../route/inet-address.ts'
-import { Scope } from '../route/rtnetlink.ts'
+import { numberOf, SCOPES } from '../route/names.ts'
 import type { DeviceConf } from '../sysctl/device-conf.ts'
 import type { Stack } from './stack.ts'
 
@@ -21,13 +22,11 @@ export interface AddAddressOptions {
   noprefixroute?: boolean
   /** Seconds; for ever if absent. */
   validLifetime?: number
-  /** Seconds; for ever if absent. */
+  /** Seconds, no more than `validLifetime`, which it is if absent. */
   preferredLifetime?: number
   /** Metric of the prefix route. */
   metric?: number
 }
-
-const SCOPES = { global: Scope.UNIVERSE, site: Scope.SITE, link: Scope.LINK, host: Scope.HOST } as const
 
 export class Interface {
   /** @internal what the stack works with */
@@ -58,50 +57,53 @@ export class Interface {
     return this.device.mtu
   }
 
-  /** @throws TunstackError `EINVAL` outside the device's bounds */
+  /** @throws TunstackError `EINVAL` outside the device's bounds; `ENODEV` once it was removed, as all that changes it */
   setMtu(mtu: number): this {
-    this.device.link.setMtu(mtu)
+    this.#attached().link.setMtu(mtu)
     return this
   }
 
   up(): this {
-    this.#stack.setDeviceUp(this.device, true)
+    this.#stack.setDeviceUp(this.#attached(), true)
     return this
   }
 
   /** Routes over it go, except those to its own addresses; the addresses stay. */
   down(): this {
-    this.#stack.setDeviceUp(this.device, false)
+    this.#stack.setDeviceUp(this.#attached(), false)
     return this
   }
 
   /**
    * `addAddress('10.0.3.1/24')`: gives it an address, and the stack the routes that Linux would make.
-   * @throws TunstackError `ERR_INVALID_ARG_VALUE`; `EEXIST` if it has it already
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`; `EEXIST` if it has it already; `EINVAL`, `ERANGE` for lifetimes and
+   * labels that Linux refuses
    */
   addAddress(prefix: string, options: AddAddressOptions = {}): this {
+    const device = this.#attached()
     const { address: local, length } = parseIpv4Prefix(prefix)
     const peer = options.peer === undefined ? undefined : parseIpv4Prefix(options.peer)
     const prefixLength = peer === undefined || !options.peer!.includes('/') ? length : peer.length
     const base = peer === undefined ? local : peer.address
+    const preferredLifetime = options.preferredLifetime ?? options.validLifetime
     let broadcast = 0
     if (options.broadcast === undefined || options.broadcast === '+') {
-      const wanted = options.broadcast === '+' || !this.device.isLoopback
+      const wanted = options.broadcast === '+' || !device.isLoopback
       if (wanted && prefixLength < 31 && local >>> 24 !== 127) broadcast = base | ~ipv4Mask(prefixLength)
     } else if (options.broadcast !== null) broadcast = parseIpv4(options.broadcast)
     const { addresses } = this.#stack.routing
     addresses.add(
-      this.device,
+      device,
       {
         local,
         prefixLength,
         broadcast,
         ...(peer === undefined ? {} : { peer: peer.address }),
-        ...(options.scope === undefined ? {} : { scope: SCOPES[options.scope] }),
+        ...(options.scope === undefined ? {} : { scope: numberOf(SCOPES, options.scope, 'scope') }),
         ...(options.label === undefined ? {} : { label: options.label }),
         ...(options.noprefixroute === undefined ? {} : { noprefixroute: options.noprefixroute }),
         ...(options.validLifetime === undefined ? {} : { validLifetime: options.validLifetime }),
-        ...(options.preferredLifetime === undefined ? {} : { preferredLifetime: options.preferredLifetime }),
+        ...(preferredLifetime === undefined ? {} : { preferredLifetime }),
         ...(options.metric === undefined ? {} : { metric: options.metric }),
       },
       this.#stack.clock.now(),
@@ -114,7 +116,7 @@ export class Interface {
   removeAddress(prefix: string): this {
     const { address: local, length } = parseIpv4Prefix(prefix)
     const selector = prefix.includes('/') ? { local, prefixLength: length } : { local }
-    this.#stack.routing.addresses.delete(this.device, selector)
+    this.#stack.routing.addresses.delete(this.#attached(), selector)
     return this
   }
 
@@ -124,15 +126,18 @@ export class Interface {
     return list.map((address) => `${formatIpv4(address.local)}/${address.prefixLength}`)
   }
 
-  /** Joins a multicast group: its packets are delivered from now on. @throws TunstackError */
+  /**
+   * Joins a multicast group: its packets are delivered from now on.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE` if it is no multicast address
+   */
   joinGroup(group: string): this {
-    this.#stack.routing.groups.join(this.device, parseIpv4(group))
+    this.#stack.routing.groups.join(this.#attached(), parseIpv4(group))
     return this
   }
 
-  /** @throws TunstackError `EADDRNOTAVAIL` if it was not joined */
+  /** Leaves a group once it was left as often as joined. @throws TunstackError `EADDRNOTAVAIL` if it was not joined */
   leaveGroup(group: string): this {
-    this.#stack.routing.groups.leave(this.device, parseIpv4(group))
+    this.#stack.routing.groups.leave(this.#attached(), parseIpv4(group))
     return this
   }
 
@@ -149,5 +154,11 @@ export class Interface {
   /** Takes it out of the stack and closes the device. */
   async remove(): Promise<void> {
     await this.#stack.removeDevice(this)
+  }
+
+  #attached(): NetDevice {
+    const { device } = this
+    if (this.#stack.devices.byIndex(device.ifindex) === device) return device
+    throw new TunstackError('ENODEV', `${device.name} was removed from its stack`, { value: device.name })
   }
 }

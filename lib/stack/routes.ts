@@ -6,14 +6,15 @@ import { parseIpv4, parseIpv4Prefix } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { invalidArgument, TunstackError } from '../errors.ts'
 import type { RouteAddMode, RouteConfig } from '../route/fib-types.ts'
-import { Metric, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
+import { numberOf, PROTOCOLS, ROUTE_TYPES, SCOPES, TABLES } from '../route/names.ts'
+import { Metric } from '../route/rtnetlink.ts'
 import type { Stack } from './stack.ts'
 
 /** A route in text: addresses and names as `ip route` takes them, spelled out. */
 export interface RouteOptions {
   /** `'default'` or a prefix. */
   to: string
-  type?: 'unicast' | 'local' | 'broadcast' | 'multicast' | 'throw' | 'unreachable' | 'prohibit' | 'blackhole'
+  type?: keyof typeof ROUTE_TYPES
   via?: string
   dev?: string
   table?: number | 'main' | 'local' | 'default'
@@ -27,23 +28,7 @@ export interface RouteOptions {
   onlink?: boolean
 }
 
-const TYPES = {
-  unicast: RouteType.UNICAST,
-  local: RouteType.LOCAL,
-  broadcast: RouteType.BROADCAST,
-  multicast: RouteType.MULTICAST,
-  throw: RouteType.THROW,
-  unreachable: RouteType.UNREACHABLE,
-  prohibit: RouteType.PROHIBIT,
-  blackhole: RouteType.BLACKHOLE,
-} as const
-const TABLES = { main: RouteTable.MAIN, local: RouteTable.LOCAL, default: RouteTable.DEFAULT } as const
-const PROTOCOLS = {
-  kernel: RouteProtocol.KERNEL,
-  boot: RouteProtocol.BOOT,
-  static: RouteProtocol.STATIC,
-} as const
-const SCOPES = { global: Scope.UNIVERSE, site: Scope.SITE, link: Scope.LINK, host: Scope.HOST } as const
+const MAX_U32 = 0xffffffff
 
 /** The routes of a stack. */
 export class Routes {
@@ -64,12 +49,12 @@ export class Routes {
     return this
   }
 
-  /** Replaces the route of the same prefix, TOS and metric, or adds it. */
+  /** Replaces the route of the same prefix, TOS and metric, or adds it. @throws TunstackError as {@link add} */
   replace(route: string | RouteOptions): this {
     return this.add(route, 'replace')
   }
 
-  /** Removes the first route that matches all that is given. @throws TunstackError `ESRCH` if none does */
+  /** Removes the first route that matches all that is given. @throws TunstackError `ESRCH` if none does; as {@link add} */
   delete(route: string | RouteOptions): this {
     this.#stack.routing.fib.deleteRoute(this.#config(route))
     return this
@@ -77,18 +62,22 @@ export class Routes {
 
   #config(route: string | RouteOptions): RouteConfig {
     const options = typeof route === 'string' ? parseWords(route) : route
+    if (typeof options !== 'object' || options === null) {
+      throw invalidArgument('route', route, "text such as '10.2.0.0/16 via 10.9.0.1', or an object")
+    }
     const prefix = options.to === 'default' ? { address: 0, length: 0 } : parseIpv4Prefix(options.to)
     const config: RouteConfig = { prefix: prefix.address, prefixLength: prefix.length }
-    if (options.type !== undefined) config.type = named(TYPES, options.type, 'type')
+    if (options.type !== undefined) config.type = numberOf(ROUTE_TYPES, options.type, 'type')
     if (options.via !== undefined) config.gateway = parseIpv4(options.via)
     if (options.dev !== undefined) config.device = this.#device(options.dev)
-    if (options.table !== undefined) config.table = named(TABLES, options.table, 'table')
-    if (options.metric !== undefined) config.priority = options.metric
+    if (options.table !== undefined) config.table = named(TABLES, options.table, 'table', MAX_U32)
+    if (options.metric !== undefined) config.priority = within(options.metric, 'metric', MAX_U32)
     if (options.src !== undefined) config.prefsrc = parseIpv4(options.src)
-    if (options.proto !== undefined) config.protocol = named(PROTOCOLS, options.proto, 'proto')
-    if (options.scope !== undefined) config.scope = named(SCOPES, options.scope, 'scope')
-    if (options.tos !== undefined) config.tos = options.tos
-    if (options.mtu !== undefined) config.metrics = new Map([[Metric.MTU, options.mtu]])
+    if (options.proto !== undefined) config.protocol = named(PROTOCOLS, options.proto, 'proto', 255)
+    if (options.scope !== undefined) config.scope = numberOf(SCOPES, options.scope, 'scope')
+    if (options.tos !== undefined) config.tos = within(options.tos, 'tos', 255)
+    if (options.mtu !== undefined)
+      config.metrics = new Map([[Metric.MTU, within(options.mtu, 'mtu', MAX_U32)]])
     if (options.onlink !== undefined) config.onlink = options.onlink
     return config
   }
@@ -102,11 +91,13 @@ export class Routes {
   }
 }
 
-function named<T extends Record<string, number>>(names: T, value: string | number, what: string): number {
-  if (typeof value === 'number') return value
-  const number = names[value]
-  if (number === undefined) throw invalidArgument(what, value, `one of ${Object.keys(names).join(', ')}`)
-  return number
+function named(names: Readonly<Record<string, number>>, value: unknown, what: string, most: number): number {
+  return typeof value === 'number' ? within(value, what, most) : numberOf(names, value, what)
+}
+
+function within(value: unknown, what: string, most: number): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most) return value
+  throw invalidArgument(what, value, `a whole number, 0…${most}`)
 }
 
 /** `[TYPE] PREFIX [WORD VALUE]…` */
@@ -114,7 +105,7 @@ function parseWords(text: string): RouteOptions {
   const words = text.trim().split(/\s+/)
   const options: Record<string, unknown> = {}
   let first = words.shift()
-  if (first !== undefined && first in TYPES) {
+  if (first !== undefined && Object.hasOwn(ROUTE_TYPES, first)) {
     options['type'] = first
     first = words.shift()
   }
@@ -128,31 +119,28 @@ function parseWords(text: string): RouteOptions {
     }
     const value = words.shift()
     if (value === undefined) throw invalidArgument('route', text, `a value after '${word}'`)
-    const option = OPTION_OF[word] ?? unknownWord(word, text)
-    options[option] = NUMERIC.has(option) && /^\d+$/.test(value) ? Number(value) : value
+    if (!WORDS.has(word)) throw unknownWord(word, text)
+    options[word] = NUMERIC.has(word) && /^(\d+|0x[\da-f]+)$/i.test(value) ? Number(value) : value
   }
   return options as unknown as RouteOptions
 }
 
-const OPTION_OF: Readonly<Record<string, keyof RouteOptions>> = {
-  via: 'via',
-  dev: 'dev',
-  table: 'table',
-  metric: 'metric',
-  src: 'src',
-  proto: 'proto',
-  scope: 'scope',
-  tos: 'tos',
-  mtu: 'mtu',
-}
+/** Each is the name of the option that it sets. */
+const WORDS: ReadonlySet<string> = new Set([
+  'via',
+  'dev',
+  'table',
+  'metric',
+  'src',
+  'proto',
+  'scope',
+  'tos',
+  'mtu',
+] satisfies (keyof RouteOptions)[])
 
 /** What may be a number; a device may have one as its name. */
-const NUMERIC: ReadonlySet<keyof RouteOptions> = new Set(['table', 'metric', 'proto', 'tos', 'mtu'])
+const NUMERIC: ReadonlySet<string> = new Set(['table', 'metric', 'proto', 'tos', 'mtu'])
 
-function unknownWord(word: string, text: string): never {
-  throw invalidArgument(
-    'route',
-    text,
-    `made of via, dev, table, metric, src, proto, scope, tos, mtu, onlink; not '${word}'`,
-  )
+function unknownWord(word: string, text: string): TunstackError {
+  return invalidArgument('route', text, `made of ${[...WORDS].join(', ')}, onlink; not '${word}'`)
 }

@@ -5,10 +5,9 @@
 import { parseIpv4 } from '../address/ipv4-address.ts'
 import type { LinkDevice } from '../device/link-device.ts'
 import { Loopback } from '../device/loopback.ts'
-import { DeviceTable, NetDevice, type NetDeviceOwner } from '../device/net-device.ts'
+import { DeviceTable, NetDevice } from '../device/net-device.ts'
 import { Softirq } from '../device/softirq.ts'
-import { TunstackError } from '../errors.ts'
-import type { Ipv4Context } from '../ipv4/context.ts'
+import { invalidArgument, TunstackError } from '../errors.ts'
 import { Ipv4 } from '../ipv4/ipv4.ts'
 import { type Capture, type CaptureOptions, Captures } from '../observe/capture.ts'
 import { Mib } from '../observe/mib.ts'
@@ -55,14 +54,22 @@ export interface AddDeviceOptions {
 
 const MILLISECONDS_PER_DAY = 86_400_000
 
-export class Stack implements Ipv4Context, NetDeviceOwner {
+/** With less not one packet could be made: the pool takes memory for small packets in pieces of this size. */
+const MIN_PACKET_MEMORY = 64 * 2048
+
+/** Beside what programs use it is the `Ipv4Context` and the `NetDeviceOwner`: what IPv4 and devices ask of a stack. */
+export class Stack {
   readonly clock: Clock
   readonly pool: PacketPool
+  /** @internal */
   readonly random: Random
+  /** @internal */
   readonly hash: HalfSipHash
+  /** Settings under the names of `sysctl`: `stack.sysctl.get('net.ipv4.ip_forward')`. */
   readonly sysctl: Sysctl = new Sysctl()
   /** Counters under the names of `nstat`: `stack.mib.get('IcmpInEchos')`. */
   readonly mib: Mib = new Mib()
+  /** @internal {@link interfaces} are what programs see of them */
   readonly devices: DeviceTable = new DeviceTable()
   /** @internal tables, addresses and decisions */
   readonly routing: Routing
@@ -85,8 +92,12 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
   readonly #addressTimer = new Timer(() => this.#expireAddresses())
   #closing: Promise<void> | null = null
 
-  /** @throws TunstackError `ERR_NO_CLOCK`, `ERR_NO_RANDOM` where the runtime has none and none is given */
+  /**
+   * @throws TunstackError `ERR_NO_CLOCK`, `ERR_NO_RANDOM` where the runtime has none and none is given;
+   * `ERR_INVALID_ARG_VALUE` for an option
+   */
   constructor(options: StackOptions = {}) {
+    checkOptions(options)
     this.clock = options.clock ?? systemClock()
     this.random = new Random(options.random ?? systemRandom())
     this.hash = new HalfSipHash(this.random.int32(), this.random.int32())
@@ -126,16 +137,22 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     return this.softirq.now
   }
 
+  /** @internal */
   millisecondsOfDay(): number {
     return Math.floor(this.#epochMillisecondsOfDay + this.clock.now() / 1e6) % MILLISECONDS_PER_DAY
   }
 
   /**
    * Attaches a device and brings it up. The stack owns it from then on and closes it with itself.
-   * @throws TunstackError `EEXIST`, `EINVAL` for its name; `ERR_STACK_CLOSED`
+   * @throws TunstackError `EEXIST`, `EINVAL` for its name; `EBUSY` if it belongs to a stack already;
+   * `ERR_INVALID_ARG_VALUE`, `ERR_STACK_CLOSED`
    */
   addDevice(link: LinkDevice, options: AddDeviceOptions = {}): Interface {
     this.#checkOpen()
+    if (typeof link?.attach !== 'function' || typeof link.transmit !== 'function') {
+      const expected = 'a LinkDevice: one end of createPipe(), what openTun() gives once it was awaited, …'
+      throw invalidArgument('device', link, expected)
+    }
     const added = this.#add(link, options.name ?? link.name)
     if (options.up ?? true) added.up()
     return added
@@ -158,8 +175,8 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
 
   /**
    * Sends echo requests to an address and waits for the replies.
-   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ERR_STACK_CLOSED`; the reason of `signal` if it is aborted
-   * before the start
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ENODEV`, `EAGAIN` (too many pings run), `ERR_STACK_CLOSED`; the
+   * reason of `signal` if it is aborted before the start; what `onProbe` throws
    */
   async ping(address: string, options: PingOptions = {}): Promise<PingResult> {
     this.#checkOpen()
@@ -169,8 +186,10 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
   /**
    * Captures packets: `stack.capture({ device: 'any', sink })` writes pcapng, `listener` gets each packet. Ends
    * with `capture.close()`, at a limit, or with the stack.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ERR_STACK_CLOSED`
    */
   capture(options: CaptureOptions): Capture {
+    this.#checkOpen()
     return this.#captures.start(options, this.devices)
   }
 
@@ -188,7 +207,7 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     return this.sysctl.get(name)
   }
 
-  /** Writes a setting, as `sysctl -w` does. @throws TunstackError `ENOENT`, `EINVAL` */
+  /** Writes a setting, as `sysctl -w` does. @throws TunstackError `ENOENT`, `EINVAL`, `EACCES` */
   sysctlSet(name: string, value: string | number): this {
     this.sysctl.set(name, value)
     return this
@@ -264,7 +283,7 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     try {
       device.up = up
       if (up) {
-        device.qdisc = device.link.qdisc
+        device.attachQdisc()
         device.link.setUp(true)
         addresses.deviceUp(device, this.clock.now())
       } else {
@@ -357,5 +376,17 @@ export class Stack implements Ipv4Context, NetDeviceOwner {
     const next = this.routing.addresses.expire(this.clock.now())
     if (next === Number.POSITIVE_INFINITY) this.timers.cancel(this.#addressTimer)
     else this.timers.schedule(this.#addressTimer, next)
+  }
+}
+
+function checkOptions({ clock, random, packetMemory }: StackOptions): void {
+  if (clock !== undefined && (typeof clock?.setTimer !== 'function' || typeof clock.epoch !== 'bigint')) {
+    throw invalidArgument('clock', clock, 'a Clock, such as new VirtualClock()')
+  }
+  if (random !== undefined && typeof random?.fill !== 'function') {
+    throw invalidArgument('random', random, 'a RandomSource, such as seededRandom(1)')
+  }
+  if (packetMemory !== undefined && !(packetMemory >= MIN_PACKET_MEMORY)) {
+    throw invalidArgument('packetMemory', packetMemory, `${MIN_PACKET_MEMORY} bytes or more`)
   }
 }

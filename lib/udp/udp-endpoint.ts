@@ -6,13 +6,14 @@ import { formatIpv4, type Ipv4Address } from '../address/ipv4-address.ts'
 import type { EventSource } from '../device/softirq.ts'
 import { Errno } from '../errors.ts'
 import { pushIpv4Header } from '../ipv4/header.ts'
+import { ATOMIC_ID } from '../ipv4/identification.ts'
 import { IpMib, UdpMib } from '../observe/mib.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
 import { fold, pseudoHeaderSum } from '../wire/checksum.ts'
-import { IPV4_DF, IpProtocol } from '../wire/ipv4.ts'
+import { IPV4_DF, IPV4_MAX_PACKET, IPV4_MIN_HEADER, IpProtocol } from '../wire/ipv4.ts'
 import { UDP_CHECKSUM, UDP_DESTINATION_PORT, UDP_HEADER, UDP_LENGTH, UDP_SOURCE_PORT } from '../wire/udp.ts'
 import type { Udp } from './udp.ts'
 
@@ -58,11 +59,11 @@ export class UdpEndpoint implements EventSource {
   /**
    * Sends one datagram, from `source` if it is given (`IP_PKTINFO`): an answer comes from the address that was
    * asked. 0, or a positive errno: `ENETUNREACH` (no way, or no source of this host), `EMSGSIZE`, `EACCES`
-   * (broadcast), `ENOBUFS`, `EINVAL` (port 0), `EBADFD` (closed).
+   * (broadcast), `ENOBUFS`, `EINVAL` (the port), `EBADFD` (closed).
    */
   send(data: Uint8Array, to: Ipv4Address, port: number, source: Ipv4Address = this.address): number {
     if (this.#closed) return Errno.EBADFD
-    if (port === 0) return Errno.EINVAL
+    if (!(port >= 1 && port <= 0xffff)) return Errno.EINVAL
     const { softirq } = this.#udp
     softirq.enter()
     try {
@@ -116,7 +117,7 @@ export class UdpEndpoint implements EventSource {
     const { ip } = this.#udp
     const { ctx } = ip
     const length = UDP_HEADER + data.length
-    if (length > 65515) return Errno.EMSGSIZE
+    if (length > IPV4_MAX_PACKET - IPV4_MIN_HEADER) return Errno.EMSGSIZE
     const flow = this.#flow.reset()
     flow.daddr = to
     flow.saddr = source
@@ -151,8 +152,8 @@ export class UdpEndpoint implements EventSource {
     packet.checksumOffset = UDP_CHECKSUM
     if (!route.device.link.features.checksum) completeChecksum(packet)
 
-    const fits = length + 20 <= route.mtu && !route.mtuLocked
-    const id = fits ? 0 : ip.identification.next(flow.saddr, to, IpProtocol.UDP, ctx.now)
+    const fits = length + IPV4_MIN_HEADER <= route.mtu && !route.mtuLocked
+    const id = fits ? ATOMIC_ID : ip.identification.next(flow.saddr, to, IpProtocol.UDP, ctx.now)
     const ttl = (route.flags & RouteFlag.MULTICAST) !== 0 ? 1 : ip.defaultTtl(route)
     pushIpv4Header(packet, flow.saddr, to, IpProtocol.UDP, 0, ttl, id, fits ? IPV4_DF : 0)
     ctx.mib.udp[UdpMib.OutDatagrams]!++

@@ -3,14 +3,13 @@
  * answered with Port Unreachable (RFC 1122 §4.1.3.1), unless it was a broadcast or its checksum is wrong.
  * Endpoints here are unconnected ones: bound to an address and a port, sending to anybody.
  */
-import { setUnspecified, setV4Mapped } from '../address/ip-address.ts'
 import { type Ipv4Address, readIpv4 } from '../address/ipv4-address.ts'
 import { EndpointTable } from '../demux/endpoint-table.ts'
-import { createFlowKey, FlowKey, setPorts } from '../demux/flow-key.ts'
+import { createFlowKey, setIpv4Binding, setIpv4Flow } from '../demux/flow-key.ts'
 import { PortRange } from '../demux/ports.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { Softirq } from '../device/softirq.ts'
-import { TunstackError } from '../errors.ts'
+import { invalidArgument, TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
 import { IcmpMib, UdpMib } from '../observe/mib.ts'
@@ -24,6 +23,7 @@ import { IPV4_DESTINATION, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
 import {
   checkUdpHeader,
   UDP_DESTINATION_PORT,
+  UDP_HEADER,
   UDP_LENGTH,
   UDP_SOURCE_PORT,
   verifyUdpChecksum,
@@ -58,7 +58,7 @@ export class Udp implements TransportProtocol {
   }
 
   /**
-   * @throws TunstackError `EADDRNOTAVAIL` (no address of this host), `EADDRINUSE`, `EAGAIN` (no port left),
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE` (port), `EADDRNOTAVAIL` (no address of this host), `EADDRINUSE`, `EAGAIN` (no port left),
    * `ERR_STACK_CLOSED`
    */
   bind(options: UdpBindOptions): UdpEndpoint {
@@ -69,8 +69,9 @@ export class Udp implements TransportProtocol {
       throw new TunstackError('EADDRNOTAVAIL', 'that is no address of this host', { syscall: 'bind' })
     }
     const key = this.#key
-    this.#setLocal(address, options.port ?? 0)
     let port = options.port ?? 0
+    if (!Number.isInteger(port) || port < 0 || port > 0xffff) throw invalidArgument('port', port, '0…65535')
+    setIpv4Binding(key, address, port)
     if (port === 0) {
       const { ip_local_port_range_low: low, ip_local_port_range_high: high } = sysctl.ipv4
       port = this.#endpoints.pickPort(key, new PortRange(low, high), random)
@@ -91,7 +92,7 @@ export class Udp implements TransportProtocol {
 
   /** @internal */
   release(endpoint: UdpEndpoint): void {
-    this.#setLocal(endpoint.address, endpoint.port)
+    setIpv4Binding(this.#key, endpoint.address, endpoint.port)
     this.#endpoints.unbind(this.#key, endpoint)
   }
 
@@ -126,10 +127,7 @@ export class Udp implements TransportProtocol {
     }
 
     const key = this.#key
-    setV4Mapped(key, FlowKey.LOCAL, destination)
-    setV4Mapped(key, FlowKey.REMOTE, source)
-    setPorts(key, port, sourcePort)
-    key[FlowKey.DEVICE] = packet.iif
+    setIpv4Flow(key, destination, port, source, sourcePort, packet.iif)
     const endpoint = this.#endpoints.lookup(key)
     const { flags } = packet.destination as Route
     const group = (flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0
@@ -142,7 +140,7 @@ export class Udp implements TransportProtocol {
       icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.PORT, 0)
       return ctx.drop(packet, DropReason.NO_SOCKET, device)
     }
-    if (!endpoint.deliver(source, sourcePort, destination, bytes, at + 8, at + length)) {
+    if (!endpoint.deliver(source, sourcePort, destination, bytes, at + UDP_HEADER, at + length)) {
       mib.udp[UdpMib.RcvbufErrors]!++
       return this.#error(packet, DropReason.SOCKET_RCVBUFF, device)
     }
@@ -160,21 +158,12 @@ export class Udp implements TransportProtocol {
   ): void {
     const at = quote + headerLength
     const key = this.#key
-    setV4Mapped(key, FlowKey.LOCAL, readIpv4(bytes, quote + IPV4_SOURCE))
-    setV4Mapped(key, FlowKey.REMOTE, readIpv4(bytes, quote + IPV4_DESTINATION))
+    const local = readIpv4(bytes, quote + IPV4_SOURCE)
+    const remote = readIpv4(bytes, quote + IPV4_DESTINATION)
     const port = (bytes[at + UDP_SOURCE_PORT]! << 8) | bytes[at + UDP_SOURCE_PORT + 1]!
-    setPorts(key, port, 0)
-    key[FlowKey.DEVICE] = 0
+    setIpv4Flow(key, local, port, remote, 0, 0)
     if (this.#endpoints.lookup(key) !== null) this.ip.icmp.learnPathMtu(bytes, quote, error)
     else this.ip.ctx.mib.icmp[IcmpMib.InErrors]!++
-  }
-
-  #setLocal(address: Ipv4Address, port: number): void {
-    const key = this.#key
-    setV4Mapped(key, FlowKey.LOCAL, address)
-    setUnspecified(key, FlowKey.REMOTE)
-    setPorts(key, port, 0)
-    key[FlowKey.DEVICE] = 0
   }
 
   #error(packet: Packet, reason: number, device: NetDevice): void {

@@ -1,6 +1,6 @@
 /**
  * The options of an IPv4 header (RFC 791 §3.1): how they lie in the header, and as plain data. What a host or a
- * router does with them is in `ipv4/options.ts`.
+ * router does with them is in `ipv4/options.ts` and the files beside it.
  *
  * An option is one byte (End, No Operation) or type, length and data, the length counting all three. Everything
  * behind End of Option List is padding.

@@ -2,7 +2,7 @@
  * IPv4 packets: the header (all of `ipv4-header.ts`) and, on top of the headers above IP, the printer.
  */
 import { formatIpv4 } from '../address/ipv4-address.ts'
-import { formatIcmpv4 } from './icmpv4.ts'
+import { formatIcmpv4 } from './icmpv4-format.ts'
 import { checkIpv4Lengths, IpProtocol, type Ipv4Header, parseQuotedIpv4Header } from './ipv4-header.ts'
 import { formatTcp } from './tcp.ts'
 import { formatUdp } from './udp.ts'

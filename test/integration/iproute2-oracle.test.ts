@@ -5,12 +5,11 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { expect } from 'chai'
-import { ip, runBatch } from '../../lib/iproute2/ip.ts'
-import { Output } from '../../lib/iproute2/outcome.ts'
+import { IdleTun } from '../../lib/device/idle-tun.ts'
+import { ip, runProgram } from '../../lib/iproute2/ip.ts'
 import { Random } from '../../lib/random/random.ts'
 import { seededRandom } from '../../lib/random/seeded.ts'
 import { Stack } from '../../lib/stack/stack.ts'
-import { IdleTun } from '../../lib/device/idle-tun.ts'
 import { CommandGenerator, SINGLE_COMMANDS, TEARDOWN } from '../iproute2/random-commands.ts'
 
 const SEED = Number(process.env['IPROUTE2_ORACLE_SEED'] ?? 20251122)
@@ -95,9 +94,12 @@ describe('iproute2 against the real one', function () {
   }
 
   function ours(stack: Stack, commands: readonly string[]): Answer {
-    const output = new Output()
-    const { status } = runBatch(stack, output, marked(commands), true, '-')
-    return split(output.both, status)
+    let both = ''
+    const take = (_: number, text: string): void => {
+      both += text
+    }
+    const status = runProgram(stack, ['-force', '-batch', '-'], take, () => ({ text: marked(commands) }))
+    return split(both, status)
   }
 
   function newStack(): Stack {

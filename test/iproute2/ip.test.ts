@@ -1,10 +1,10 @@
 /** The language of `ip`: what it prints, byte for byte, and how it fails. */
 import { expect } from 'chai'
+import { IdleTun } from '../../lib/device/idle-tun.ts'
 import { ip, ipBatch } from '../../lib/iproute2/ip.ts'
 import { Stack } from '../../lib/stack/stack.ts'
 import { SECOND } from '../../lib/time/clock.ts'
 import { VirtualClock } from '../../lib/time/virtual-clock.ts'
-import { IdleTun } from '../../lib/device/idle-tun.ts'
 
 /** A stack, and `ip` for it: what a command printed, which must have succeeded. */
 function rig(options: { loopbackUp?: boolean; carrier?: boolean } = {}) {

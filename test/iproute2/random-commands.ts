@@ -382,9 +382,7 @@ route add default nexthop via 10.5.0.8 weight 3 nexthop dev tun0
 -br -4 address show
 -4 address show
 -4 address show dev tun1
--6 address show
 -0 address show
--6 route show
 -4 route show table local
 -family inet route show
 -N route show table all

@@ -1,19 +1,11 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { type Ipv4Address, parseIpv4, readIpv4 } from '../../lib/address/ipv4-address.ts'
-import {
-  buildOptions,
-  compileOptions,
-  compileSentOptions,
-  echoOptions,
-  followSourceRoute,
-  forwardOptions,
-  fragmentOptions,
-  IpOptions,
-  type OptionsHost,
-  restoreOptions,
-  SourceRouteHop,
-} from '../../lib/ipv4/options.ts'
+import { IpOptions, type OptionsHost } from '../../lib/ipv4/options.ts'
+import { compileOptions, compileSentOptions, restoreOptions } from '../../lib/ipv4/options-compile.ts'
+import { forwardOptions, fragmentOptions } from '../../lib/ipv4/options-forward.ts'
+import { buildOptions, echoOptions } from '../../lib/ipv4/options-reply.ts'
+import { followSourceRoute, SourceRouteHop } from '../../lib/ipv4/source-route.ts'
 import { checksum } from '../../lib/wire/checksum.ts'
 import { IPV4_DESTINATION, IPV4_MIN_HEADER } from '../../lib/wire/ipv4.ts'
 import { type KernelAnswer, kernelOptions } from './kernel-options.ts'

@@ -116,13 +116,13 @@ describe('FibTrie', () => {
     expect(trie.bytes).to.be.at.most(1.6 * bytes)
   }).timeout(10_000)
 
-  it('keeps 100 000 scattered /24 in under 40 bytes each, and ten in under 2 KiB', () => {
+  it('keeps 100 000 scattered /24 in under 96 bytes each, its index included, and ten in under 2 KiB', () => {
     const random = new Random(seededRandom(1))
     const trie = new FibTrie()
     while (trie.size < 100_000) {
       trie.set(random.int32() & ipv4Mask(24), 24, 1)
       if (trie.size === 10) expect(trie.bytes).to.be.lessThan(2048)
     }
-    expect(trie.bytes / trie.size).to.be.lessThan(40)
+    expect(trie.bytes / trie.size).to.be.lessThan(96)
   })
 })

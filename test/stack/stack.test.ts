@@ -238,6 +238,17 @@ describe('Stack', () => {
       expect(await code(() => routes.delete('192.0.2.0/24'))).to.equal('ESRCH')
     })
 
+    it('are explained as they are asked for, by ports too', () => {
+      const { stack } = bench()
+      stack.sysctlSet('net.ipv4.ip_forward', 1)
+      stack.routes.add('203.0.113.0/24 dev tun0').add('blackhole default table 100')
+      stack.routing.fib.addRule({ priority: 10, dport: { first: 53, last: 53 }, table: 100 })
+      const verdict = (port: number): string =>
+        stack.explain(udp({ src: PEER, dst: '203.0.113.1' }, { dport: port }), { device: 'tun0' }).verdict
+      expect(verdict(53)).to.equal('drop')
+      expect(verdict(54)).to.equal('forward')
+    })
+
     it('may name a device that is called by a number', () => {
       bench().stack.addDevice(new Wire('7')).addAddress('10.7.0.1/24')
       bench().stack.routes.add('192.0.2.0/24 dev 7')

@@ -43,8 +43,15 @@ export async function openTun(options: TunOptions = {}): Promise<TunDevice> {
   return openTunSync(options)
 }
 
-/** {@link openTun} without the promise, for constructors. It blocks for microseconds, unless the addon has to be compiled first. */
+/**
+ * {@link openTun} without the promise, for constructors. It blocks for microseconds, unless the addon has to be
+ * compiled first.
+ * @throws TunstackError as {@link openTun}
+ */
 export function openTunSync(options: TunOptions = {}): TunDevice {
+  if (typeof options !== 'object' || options === null) {
+    throw invalidArgument('options', options, "an object, such as { name: 'tun0' }")
+  }
   const { name = '', devicePath = '/dev/net/tun', mtu, txQueueLength, owner, persist, up = true } = options
   checkName(name)
   checkPath(devicePath)

@@ -9,6 +9,7 @@ import { Errno, TunstackError } from '../../errors.ts'
 import { BURST_SIZE, Burst } from '../../packet/burst.ts'
 import type { Packet } from '../../packet/packet.ts'
 import { MILLISECOND, type TimerHandle } from '../../time/clock.ts'
+import { DropReason } from '../../wire/drop-reason.ts'
 import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from '../link-device.ts'
 import { LinkStat, LinkStats } from '../link-stats.ts'
 import { arenaId } from './arena-id.ts'
@@ -16,6 +17,9 @@ import type { TunDriver, TunHandle } from './driver.ts'
 import { closedError, goneError, transferError } from './errors.ts'
 import { KernelInterface } from './kernel-interface.ts'
 import { TunWriter } from './tun-writer.ts'
+
+/** A slot lies in memory that is not this process's any more. */
+const EFAULT = 14
 
 /** How long reading rests when the packet pool is exhausted. */
 const POOL_RETRY = MILLISECOND
@@ -68,7 +72,7 @@ export class TunDevice implements LinkDevice {
     this.#handle = handle
     this.name = handle.name
     this.kernel = new KernelInterface(handle)
-    this.#writer = new TunWriter(driver, handle, this.stats)
+    this.#writer = new TunWriter(driver, handle, this.stats, (packet, reason) => this.#drop(packet, reason))
     this.#mtu = this.kernel.mtu
     this.#slotSize = this.#mtu + 1
   }
@@ -163,8 +167,8 @@ export class TunDevice implements LinkDevice {
   transmit(burst: Burst): number {
     const n = burst.length
     if (!this.#up || this.gone) {
-      for (let i = 0; i < n; i++) burst.packets[i]!.free()
       this.stats.increment(LinkStat.txDropped, n)
+      for (let i = 0; i < n; i++) this.#drop(burst.packets[i]!, DropReason.DEV_READY)
       return n
     }
     this.#writer.write(burst)
@@ -198,6 +202,11 @@ export class TunDevice implements LinkDevice {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  #drop(packet: Packet, reason: number): void {
+    if (this.#host?.drop === undefined) packet.free()
+    else this.#host.drop(packet, reason)
   }
 
   #checkUsable(): void {
@@ -369,5 +378,3 @@ export class TunDevice implements LinkDevice {
     return dropped > 0
   }
 }
-
-const EFAULT = 14

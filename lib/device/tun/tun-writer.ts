@@ -6,6 +6,7 @@ import { Errno } from '../../errors.ts'
 import { BURST_SIZE, type Burst } from '../../packet/burst.ts'
 import { completeChecksum } from '../../packet/complete-checksum.ts'
 import { Checksum, type Packet } from '../../packet/packet.ts'
+import { DropReason } from '../../wire/drop-reason.ts'
 import { LinkStat, type LinkStats } from '../link-stats.ts'
 import { arenaId } from './arena-id.ts'
 import type { TunDriver, TunHandle } from './driver.ts'
@@ -16,15 +17,23 @@ export class TunWriter {
   readonly #driver: TunDriver
   readonly #handle: TunHandle
   readonly #stats: LinkStats
+  readonly #drop: (packet: Packet, reason: number) => void
   readonly #sending: (Packet | null)[] = new Array<Packet | null>(BURST_SIZE).fill(null)
   readonly #descriptors = new Uint32Array(3 * BURST_SIZE)
   readonly #status = new Int32Array(BURST_SIZE)
   #queued = 0
 
-  constructor(driver: TunDriver, handle: TunHandle, stats: LinkStats) {
+  /** @param drop counts a packet that the kernel refused, and frees it */
+  constructor(
+    driver: TunDriver,
+    handle: TunHandle,
+    stats: LinkStats,
+    drop: (packet: Packet, reason: number) => void,
+  ) {
     this.#driver = driver
     this.#handle = handle
     this.#stats = stats
+    this.#drop = drop
   }
 
   /** Sends the burst's packets in order, and frees them. */
@@ -55,15 +64,16 @@ export class TunWriter {
     const written = this.#handle.writeBatch(this.#descriptors, n, status)
     let bytes = 0
     for (let i = 0; i < n; i++) {
-      if (status[i]! >= 0) bytes += status[i]!
-      else this.#onRefused(status[i]!)
-    }
-    this.#stats.sent(written, bytes)
-    for (let i = 0; i < n; i++) {
       const packet = this.#sending[i]!
       this.#sending[i] = null
-      packet.free()
+      if (status[i]! >= 0) {
+        bytes += status[i]!
+        packet.free()
+      } else {
+        this.#refused(packet, status[i]!)
+      }
     }
+    this.#stats.sent(written, bytes)
   }
 
   /** A packet with a checksum to complete, or with a body that lies elsewhere; in its turn. */
@@ -96,15 +106,16 @@ export class TunWriter {
     this.#flush()
     const arena = arenaId(this.#driver, packet.slab.arena)
     const result = this.#handle.writev(arena, packet.start, packet.end - packet.start, packet.body!)
-    if (result >= 0) this.#stats.sent(1, result)
-    else this.#onRefused(result)
+    if (result < 0) return this.#refused(packet, result)
+    this.#stats.sent(1, result)
     packet.free()
   }
 
   /** `errno` is negative. The interface being down or short of memory is a drop, anything else the packet's fault. */
-  #onRefused(errno: number): void {
+  #refused(packet: Packet, errno: number): void {
     this.refusal = errno
     this.#stats.increment(isDrop(-errno) ? LinkStat.txDropped : LinkStat.txErrors)
+    this.#drop(packet, DropReason.DEV_TX_ERROR)
   }
 }
 

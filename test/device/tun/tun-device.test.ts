@@ -7,6 +7,7 @@ import { Checksum, type Packet } from '../../../lib/packet/packet.ts'
 import { PacketPool } from '../../../lib/packet/packet-pool.ts'
 import { MILLISECOND } from '../../../lib/time/clock.ts'
 import { VirtualClock } from '../../../lib/time/virtual-clock.ts'
+import { DropReason } from '../../../lib/wire/drop-reason.ts'
 import { FakeDriver, type FakeHandle } from './fake-driver.ts'
 
 interface Bench {
@@ -218,7 +219,12 @@ describe('TunDevice', () => {
   })
 
   it('goes on after a packet that the kernel refuses; an interface that is down is a drop, not an error', () => {
-    const { tun, handle, pool } = bench()
+    const { tun, handle, pool, host } = bench()
+    const reasons: number[] = []
+    host.drop = (packet, reason) => {
+      reasons.push(reason)
+      packet.free()
+    }
     tun.setUp(true)
     expect(tun.refusal).to.equal(null)
     const errnos = [0, -22, 0, -5, -11, -105, 0]
@@ -227,6 +233,8 @@ describe('TunDevice', () => {
     expect(handle.written.map((packet) => packet[0])).to.deep.equal([0, 2, 6])
     expect(tun.stats.snapshot()).to.include({ txPackets: 3, txBytes: 60, txErrors: 1, txDropped: 3 })
     expect(tun.refusal?.code).to.equal('ENOBUFS')
+    expect(reasons).to.deep.equal(new Array(4).fill(DropReason.DEV_TX_ERROR))
+    expect(pool.outstanding).to.equal(BURST_SIZE)
     handle.refuseWrite = () => -5
     tun.transmit(burstOf(pool.from(bytes(20, 0))!))
     expect(tun.refusal).to.include({ code: 'ERR_TUN_DOWN', errno: -5, value: 'tun0' })

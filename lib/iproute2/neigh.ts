@@ -1,0 +1,126 @@
+/**
+ * `ip neighbor`: a stack of IP packets resolves no addresses, so its table of neighbours is empty and stays so.
+ * Questions about it are answered, and what would put an entry into it is refused.
+ */
+import { Errno } from '../errors.ts'
+import { NetlinkError } from '../route/rtnetlink.ts'
+import { type Command, findDevice } from './command.ts'
+import { parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
+import { Exit, Status, talk } from './outcome.ts'
+import { Printer } from './printer.ts'
+import { usage } from './usage.ts'
+import { abbreviates, abbreviatesAny, garbage, unknownCommand, type Words, wrong } from './words.ts'
+
+const STATES = ['permanent', 'reachable', 'noarp', 'none', 'stale', 'incomplete', 'delay', 'probe', 'failed']
+
+export function neigh(command: Command, words: Words): number {
+  if (words.done) return showNeighbours(command, words)
+  const { word } = words
+  words.skip()
+  if (abbreviates(word, 'add')) return modifyNeighbour(command, words, Errno.EOPNOTSUPP)
+  if (abbreviates(word, 'change') || word === 'chg') return modifyNeighbour(command, words, Errno.ENOENT)
+  if (abbreviates(word, 'replace')) return modifyNeighbour(command, words, Errno.EOPNOTSUPP)
+  if (abbreviates(word, 'delete')) return modifyNeighbour(command, words, Errno.ENOENT)
+  if (abbreviates(word, 'get')) return getNeighbour(command, words)
+  if (abbreviatesAny(word, 'show', 'lst', 'list')) return showNeighbours(command, words)
+  if (abbreviates(word, 'flush')) return flushNeighbours(command, words)
+  if (abbreviates(word, 'help')) throw usage('neigh')
+  throw unknownCommand(word, 'neigh help')
+}
+
+function parseState(word: string): void {
+  if (STATES.some((state) => abbreviates(word, state)) || parseUnsigned(word, 0xff) !== undefined) return
+  throw wrong(word, 'nud state is bad', false)
+}
+
+/** False after a complaint. @throws Exit */
+function parseFilter(command: Command, words: Words): boolean {
+  let device: string | undefined
+  for (; !words.done; words.skip()) {
+    const { word } = words
+    if (word === 'dev') device = words.next()
+    else if (word === 'master') {
+      if (command.stack.devices.byName(words.next()) === undefined) {
+        throw wrong(words.word, 'Device does not exist')
+      }
+    } else if (word === 'vrf') throw wrong(words.next(), 'Not a valid VRF name')
+    else if (word === 'nomaster' || abbreviates(word, 'unused') || word === 'proxy') continue
+    else if (word === 'nud') {
+      if (words.next() !== 'all') parseState(words.word)
+    } else {
+      words.skipKeyword('to')
+      if (abbreviates(words.word, 'help')) throw usage('neigh')
+      parsePrefix(words.word, command.options.family)
+    }
+  }
+  return device === undefined || findDevice(command, device) !== undefined
+}
+
+function showNeighbours(command: Command, words: Words): number {
+  if (!parseFilter(command, words)) return Status.REFUSED
+  const printer = new Printer(command.options)
+  printer.begin()
+  printer.end()
+  command.output.write(printer.take())
+  return Status.OK
+}
+
+function flushNeighbours(command: Command, words: Words): number {
+  const { options, output } = command
+  if (words.done) {
+    output.complain('Flush requires arguments.')
+    return Status.REFUSED
+  }
+  if (!parseFilter(command, words)) return Status.REFUSED
+  if (options.statistics > 0) output.write('Nothing to flush.\n')
+  return Status.OK
+}
+
+interface Target {
+  address: boolean
+  device: string | undefined
+}
+
+/** @throws Exit */
+function parseTarget(command: Command, words: Words): Target {
+  const target: Target = { address: false, device: undefined }
+  for (; !words.done; words.skip()) {
+    const { word } = words
+    if (word === 'lladdr' || abbreviates(word, 'protocol')) words.next()
+    else if (word === 'nud') parseState(words.next())
+    else if (['router', 'use', 'managed', 'extern_learn'].some((flag) => abbreviates(word, flag))) continue
+    else if (word === 'dev') target.device = words.next()
+    else {
+      if (abbreviates(word, 'proxy')) words.next()
+      words.skipKeyword('to')
+      if (abbreviates(words.word, 'help')) throw usage('neigh')
+      if (target.address) throw garbage('to', words.word)
+      parseHost(words.word, command.options.family)
+      target.address = true
+    }
+  }
+  return target
+}
+
+function modifyNeighbour(command: Command, words: Words, errno: number): number {
+  const { address, device } = parseTarget(command, words)
+  if (!address || device === undefined) {
+    throw new Exit(Status.USAGE, 'Device and destination are required arguments.')
+  }
+  if (findDevice(command, device) === undefined) return Status.REFUSED
+  return talk(command.output, () => {
+    throw new NetlinkError(errno, undefined, 'neighbour')
+  })
+}
+
+function getNeighbour(command: Command, words: Words): number {
+  const { address, device } = parseTarget(command, words)
+  if (!address || device === undefined) {
+    command.output.complain('Device and address are required arguments.')
+    return Status.REFUSED
+  }
+  if (findDevice(command, device) === undefined) return Status.REFUSED
+  return talk(command.output, () => {
+    throw new NetlinkError(Errno.ENOENT, 'Neighbour entry not found', 'neighbour')
+  })
+}

@@ -1,0 +1,62 @@
+/** `ip netconf`: the settings of each device that programs on Linux watch for. */
+import type { DeviceConf } from '../sysctl/device-conf.ts'
+import type { Command } from './command.ts'
+import { Family } from './grammar.ts'
+import { Status } from './outcome.ts'
+import { Printer } from './printer.ts'
+import { usage } from './usage.ts'
+import { abbreviates, abbreviatesAny, unknownCommand, type Words } from './words.ts'
+
+export function netconf(command: Command, words: Words): number {
+  if (words.done) return showSettings(command, words)
+  const { word } = words
+  words.skip()
+  if (abbreviatesAny(word, 'show', 'lst', 'list')) return showSettings(command, words)
+  if (abbreviates(word, 'help')) throw usage('netconf')
+  throw unknownCommand(word, 'netconf help')
+}
+
+function showSettings(command: Command, words: Words): number {
+  const { stack, options, output } = command
+  let only: string | undefined
+  for (; !words.done; words.skip()) if (words.word === 'dev') only = words.next()
+  const { sysctl, devices } = stack
+  // Of a single device there is no JSON.
+  const printer = new Printer({ ...options, json: options.json && only === undefined })
+  printer.begin()
+  const wanted = options.family === Family.UNSPEC || options.family === Family.INET
+  if (only !== undefined) {
+    const device = devices.byName(only)
+    if (device === undefined) {
+      output.complain(`Device "${only}" does not exist.`)
+      return Status.REFUSED
+    }
+    if (wanted) printSettings(printer, only, sysctl.conf(device.ifindex))
+  } else if (wanted) {
+    for (const device of devices) printSettings(printer, device.name, sysctl.conf(device.ifindex))
+    printSettings(printer, 'all', sysctl.all)
+    printSettings(printer, 'default', sysctl.default)
+  }
+  printer.end()
+  output.write(printer.take())
+  return Status.OK
+}
+
+const REVERSE_PATH_FILTER = ['off', 'strict', 'loose']
+
+function printSettings(printer: Printer, name: string, conf: DeviceConf): void {
+  const flag = (key: string, value: number): void =>
+    printer.field(key, value !== 0, `${key} ${value === 0 ? 'off' : 'on'} `)
+  printer.openObject()
+  printer.field('family', 'inet', 'inet ')
+  printer.field('interface', name, `${name} `)
+  flag('forwarding', conf.forwarding)
+  const filter = REVERSE_PATH_FILTER[conf.rp_filter] ?? 'unknown'
+  printer.field('rp_filter', filter, `rp_filter ${filter} `)
+  flag('mc_forwarding', conf.mc_forwarding)
+  // There are no neighbours to answer for.
+  flag('proxy_neigh', 0)
+  flag('ignore_routes_with_linkdown', conf.ignore_routes_with_linkdown)
+  printer.text('\n')
+  printer.closeObject()
+}
