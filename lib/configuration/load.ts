@@ -42,10 +42,12 @@ export function stackFromJson(configuration: StackConfiguration | string, option
 export function restore(stack: Stack, model: ConfigurationModel, refused: (refusal: Refusal) => void): void {
   const restoration = new Restoration(stack, model, { refused })
   restoration.clear()
+  // Settings come last: with some of them, routes would be refused that were there before they were set.
+  applySysctls(stack.sysctl, new Map())
+  restoration.run()
   for (const { name, error } of applySysctls(stack.sysctl, new Map(model.sysctls))) {
     refused({ path: `sysctls["${name}"]`, error })
   }
-  restoration.run()
 }
 
 /**
@@ -54,6 +56,12 @@ export function restore(stack: Stack, model: ConfigurationModel, refused: (refus
  * @throws ConfigurationError at the first line that is refused
  */
 export function loadBatch(stack: Stack, text: string): void {
+  const { status, stderr } = ipBatch(stack, text)
+  if (status !== 0) {
+    const line = /^Command failed -:(\d+)$/m.exec(stderr)?.[1]
+    const message = stderr.replace(/^Command failed .*$/m, '').trim()
+    throw refusal(line === undefined ? '' : `line ${line}`, message, undefined)
+  }
   text.split('\n').forEach((line, index) => {
     const match = /^# sysctl -w ([^=\s]+)=(?:'([^']*)'|(\S*))$/.exec(line)
     if (match === null) return
@@ -63,11 +71,6 @@ export function loadBatch(stack: Stack, text: string): void {
       throw refusal(`line ${index + 1}`, (error as Error).message, error)
     }
   })
-  const { status, stderr } = ipBatch(stack, text)
-  if (status === 0) return
-  const line = /^Command failed -:(\d+)$/m.exec(stderr)?.[1]
-  const message = stderr.replace(/^Command failed .*$/m, '').trim()
-  throw refusal(line === undefined ? '' : `line ${line}`, message, undefined)
 }
 
 function refuse({ path, error }: Refusal): never {

@@ -17,13 +17,12 @@ export function saveJson(stack: Stack): StackConfiguration {
 
 /**
  * The configuration as a script for `ip -batch`, of iproute2 or of a stack ({@link loadBatch}). It is for a host
- * with the same devices and no configuration: a new network namespace, a new stack. Settings are comments of the
- * form `# sysctl -w NAME=VALUE`.
+ * with the same devices and no configuration: a new network namespace, a new stack. Settings follow
+ * as comments of the form `# sysctl -w NAME=VALUE`.
  */
 export function saveBatch(stack: Stack): string {
   const model = snapshot(stack)
   const writer = new BatchWriter(model)
-  for (const [name, value] of model.sysctls) writer.setting(name, value)
   // A new stack has its loopback up, a new network namespace has not.
   for (const { name, loopback } of model.links) {
     if (!loopback) continue
@@ -36,6 +35,7 @@ export function saveBatch(stack: Stack): string {
     refused: (refusal) => writer.comment(`cannot be restored: ${refusalText(refusal)}`),
   })
   restoration.run()
+  for (const [name, value] of model.sysctls) writer.setting(name, value)
   void trial.close()
   return writer.toString()
 }
