@@ -42,7 +42,7 @@ const FLAGS: Readonly<Record<string, number>> = {
   permanent: AddressFlag.PERMANENT,
   mngtmpaddr: 0x100,
   noprefixroute: AddressFlag.NOPREFIXROUTE,
-  autojoin: 0x400,
+  autojoin: AddressFlag.AUTOJOIN,
   'stable-privacy': 0x800,
 }
 
@@ -260,7 +260,10 @@ export function flushAddresses(command: Command, words: Words): number {
     (address) =>
       (filter.device === undefined || filter.device === address.device) && addressPasses(filter, address),
   )
-  for (const address of doomed) addresses.remove(address)
+  for (const address of doomed) {
+    addresses.remove(address)
+    stack.routing.groups.autoleave(address.device, address.local)
+  }
   stack.addressesChanged()
   if (options.statistics > 0) output.write(flushReport(doomed.length, 'addresses'))
   return Status.OK

@@ -1,6 +1,6 @@
 /** How `ip address` prints an address. */
 import { formatIpv4 } from '../address/ipv4-address.ts'
-import { FOREVER, type InetAddress } from '../route/inet-address.ts'
+import { AddressFlag, FOREVER, type InetAddress } from '../route/inet-address.ts'
 import { type Command, lineEnd } from './command.ts'
 import { scopes } from './names.ts'
 import type { Printer } from './printer.ts'
@@ -34,6 +34,7 @@ export function printAddress(printer: Printer, command: Command, address: InetAd
   if (address.deprecated) flag('deprecated')
   if (!address.permanent) flag('dynamic')
   if (address.noprefixroute) flag('noprefixroute')
+  if ((address.flags & AddressFlag.AUTOJOIN) !== 0) flag('autojoin')
   printer.field('label', address.label, address.label)
   const { valid, preferred } = address.remaining(now)
   printer.text(`${lineEnd(command)}       `)

@@ -1,7 +1,7 @@
 /** `ip address`: its verbs, and the words of an address that is added, changed or deleted. */
 import { ipv4Mask, isLoopback, isMulticast } from '../address/ipv4-address.ts'
 import { Errno } from '../errors.ts'
-import { type AddressConfig, FOREVER } from '../route/inet-address.ts'
+import { type AddressConfig, AddressFlag, FOREVER, type InetAddress } from '../route/inet-address.ts'
 import type { AddressAddMode, AddressSelector } from '../route/inet-addresses.ts'
 import { NetlinkError, Scope } from '../route/rtnetlink.ts'
 import { flushAddresses, showAddresses } from './address-list.ts'
@@ -132,9 +132,19 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     if (request.label !== undefined && request.label.length > 15) {
       throw new NetlinkError(Errno.ERANGE, 'Attribute failed policy validation', 'address')
     }
-    const { addresses } = stack.routing
-    if (verb === 'delete') addresses.delete(device, selectorOf(request, wildcard))
-    else addresses.add(device, configOf(request), stack.clock.now(), verb)
+    const { addresses, groups } = stack.routing
+    if (verb === 'delete') {
+      const gone = addresses.delete(device, selectorOf(request, wildcard))
+      groups.autoleave(device, gone.local)
+    } else {
+      const config = configOf(request)
+      const there = addresses.of(device).some((other) => isSame(other, config))
+      if (request.autojoin && !there && !groups.autojoin(device, config.local)) {
+        throw new NetlinkError(Errno.EADDRINUSE, 'ipv4: Multicast auto join failed', 'address')
+      }
+      const added = addresses.add(device, config, stack.clock.now(), verb)
+      if (request.autojoin && !there) added.flags |= AddressFlag.AUTOJOIN
+    }
     stack.addressesChanged()
   })
 }
@@ -226,6 +236,11 @@ function configOf(request: Request): AddressConfig {
     config.preferredLifetime = request.preferred ?? FOREVER
   }
   return config
+}
+
+/** Adding this would find that address there already. */
+function isSame(address: InetAddress, { local, peer = local, prefixLength }: AddressConfig): boolean {
+  return address.local === local && address.prefixLength === prefixLength && address.covers(peer)
 }
 
 /** @param wildcard any mask will do */

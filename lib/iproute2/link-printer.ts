@@ -15,8 +15,8 @@ const FLAG_NAMES = [
   [LinkFlag.NOARP, 'NOARP'],
   [LinkFlag.ALLMULTI, 'ALLMULTI'],
   [LinkFlag.PROMISC, 'PROMISC'],
-  [LinkFlag.NOTRAILERS, 'NOTRAILERS'],
   [LinkFlag.DYNAMIC, 'DYNAMIC'],
+  [LinkFlag.NOTRAILERS, 'NOTRAILERS'],
 ] as const
 
 function flagNames(device: NetDevice): string[] {
@@ -91,6 +91,8 @@ const NO_ADDRESS = '00:00:00:00:00:00'
 const HARDWARE_TYPE = { loopback: 772, none: 65534 } as const
 /** A bound that a device does not have. */
 const UNBOUNDED = 0x7fffffff
+/** What a link must carry for IPv6 (RFC 8200 §5): a smaller one has no settings of it. */
+const IPV6_MIN_MTU = 1280
 
 function printDetails(printer: Printer, command: Command, device: NetDevice, mode: boolean): void {
   const { link, promiscuity, allmulti, isLoopback } = device
@@ -113,7 +115,8 @@ function printDetails(printer: Printer, command: Command, device: NetDevice, mod
     printer.closeObject()
     printer.closeObject()
   }
-  if (mode) printer.field('inet6_addr_gen_mode', 'eui64', 'addrgenmode eui64 ')
+  const six = isLoopback || device.mtu >= IPV6_MIN_MTU
+  if (mode && six) printer.field('inet6_addr_gen_mode', 'eui64', 'addrgenmode eui64 ')
   const { gsoMaxSize } = link.features
   fact('num_tx_queues', 1, 'numtxqueues')
   fact('num_rx_queues', 1, 'numrxqueues')

@@ -47,14 +47,17 @@ export class Output {
   }
 
   write(text: string): void {
+    if (text === '') return
     const all = this.#held + text
     this.#held = ''
-    if (all !== '') this.#sink(1, all)
+    this.#sink(1, all)
   }
 
   /** What was held back goes out. */
   flush(): void {
-    this.write('')
+    const held = this.#held
+    this.#held = ''
+    this.write(held)
   }
 
   /** Text that the program keeps until it writes again, or ends; complaints overtake it. */

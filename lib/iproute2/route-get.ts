@@ -66,7 +66,9 @@ export function getRoute(command: Command, words: Words): number {
       const printer = new Printer({ ...command.options, json: command.options.json && asked++ === 0 })
       printer.begin()
       printRoute(printer, command, message, noFilter())
-      printer.end()
+      // Whoever learns no source to go on with ends before the list does.
+      const stuck = question.connected && question.source === undefined && message.prefsrc === 0
+      if (!stuck) printer.end()
       output.write(printer.take())
     })
   const status = answer()
@@ -266,16 +268,9 @@ function decisionMessage(
     prefsrc: 0,
     metric: 0,
     flags: route.flags & ~0xffff & ~NexthopFlag.DEAD,
-    realms: withHop ? mergeRealms(mergeRealms(route.nexthop?.tclassid ?? 0, result.tclassid), itag) : itag,
+    realms: withHop ? route.tclassid : itag,
     metrics,
     nexthops: null,
     cached: null,
   }
-}
-
-/** Each half of the next hop's realms, or where that is 0 the rule's (`set_class_tag`). */
-function mergeRealms(own: number, rule: number): number {
-  const source = own >>> 16 === 0 ? rule & ~0xffff : own & ~0xffff
-  const destination = (own & 0xffff) === 0 ? rule & 0xffff : own & 0xffff
-  return source | destination
 }

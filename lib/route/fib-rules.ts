@@ -48,7 +48,7 @@ export interface RuleConfig {
   protocol?: number
   /** `realms` */
   tclassid?: number
-  /** The table is that of the device's virtual router, which no device here has: such a rule never matches. */
+  /** The table is that of the device's virtual router, which no device here has: such a rule matches only with `not`. */
   l3mdev?: boolean
 }
 
@@ -137,10 +137,11 @@ export class FibRule {
   }
 
   matches(flow: Flow4): boolean {
-    return this.#selects(flow) !== this.invert && !this.l3mdev
+    return this.#selects(flow) !== this.invert
   }
 
   #selects(flow: Flow4): boolean {
+    if (this.l3mdev) return false
     if (this.iif !== null && this.iif.ifindex !== flow.iif) return false
     if (this.oif !== null && this.oif.ifindex !== flow.oif) return false
     if (((this.mark ^ flow.mark) & this.markMask) !== 0) return false
@@ -188,12 +189,15 @@ export class FibRules {
     return this.#rules[position]
   }
 
-  /** @throws NetlinkError `EINVAL`, `EEXIST` */
-  add(config: RuleConfig): FibRule {
+  /**
+   * @param fresh its table was made for it: there can be no such rule
+   * @throws NetlinkError `EINVAL`, `EEXIST`
+   */
+  add(config: RuleConfig, fresh = false): FibRule {
     const rule = new FibRule(config, config.priority ?? this.#defaultPriority(), this.#devices)
     checkRule(rule)
     checkTos(rule)
-    if (this.#rules.some((other) => sameRule(rule, other))) {
+    if (!fresh && this.#rules.some((other) => sameRule(rule, other))) {
       throw new NetlinkError(Errno.EEXIST, undefined, 'rule')
     }
     const position = this.#rules.findIndex((other) => other.priority > rule.priority)

@@ -73,29 +73,38 @@ export class FibTable {
   #try(id: number, length: number, flow: Flow4, result: FibResult, anyCarrier: boolean): number {
     const kind = this.#infos.kinds.at(id)
     if (kind.tos !== 0 && kind.tos !== (flow.tos & TOS_MASK)) return NOT_THIS
-    const { info } = kind
-    if (info.scope < flow.scope) return NOT_THIS
+    if (kind.scope < flow.scope) return NOT_THIS
     const error = ROUTE_TYPE_ERRORS[kind.type]!
     if (error !== 0) return error
+    const { info, hop: only } = kind
     if ((info.flags & NexthopFlag.DEAD) !== 0) return NOT_THIS
-    const hops = info.nexthops
-    for (let i = 0; i < hops.length; i++) {
-      const hop = hops[i]!
-      if ((hop.flags & NexthopFlag.DEAD) !== 0) continue
-      if (flow.oif !== 0 && flow.oif !== hop.device!.ifindex) continue
-      if ((hop.flags & NexthopFlag.LINKDOWN) !== 0 && !anyCarrier && this.#ignoresLinkdown(hop)) continue
-      result.kind = kind
-      result.info = info
-      result.nexthop = hop
-      result.nexthopIndex = i
-      result.type = kind.type
-      result.scope = info.scope
-      result.prefix = flow.daddr & MASKS[length]!
-      result.prefixLength = length
-      result.tableId = this.id
-      return 0
+    let hop = only
+    let index = 0
+    if (hop !== null) {
+      if (!this.#usable(hop, flow.oif, anyCarrier)) return NOT_THIS
+    } else {
+      const hops = info.nexthops
+      while (index < hops.length && !this.#usable(hops[index]!, flow.oif, anyCarrier)) index++
+      if (index === hops.length) return NOT_THIS
+      hop = hops[index]!
     }
-    return NOT_THIS
+    result.kind = kind
+    result.info = info
+    result.nexthop = hop
+    result.nexthopIndex = index
+    result.type = kind.type
+    result.scope = kind.scope
+    result.prefix = flow.daddr & MASKS[length]!
+    result.prefixLength = length
+    result.tableId = this.id
+    return 0
+  }
+
+  #usable(hop: FibNexthop, oif: number, anyCarrier: boolean): boolean {
+    const { flags } = hop
+    if ((flags & NexthopFlag.DEAD) !== 0) return false
+    if (oif !== 0 && oif !== hop.device!.ifindex) return false
+    return (flags & NexthopFlag.LINKDOWN) === 0 || anyCarrier || !this.#ignoresLinkdown(hop)
   }
 
   /** @throws NetlinkError as Linux's `fib_table_insert` */

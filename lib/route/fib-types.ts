@@ -67,24 +67,32 @@ export class FibInfo {
 
 /** What routes to different prefixes share: an info and a TOS. A table holds the number of one for each route. */
 export class AliasKind {
+  // What a lookup looks at comes first, and lies in one cache line: copies of what never changes in the info.
+  readonly tos: number
+  readonly scope: number
+  /** `RTN_*` */
+  readonly type: number
+  readonly info: FibInfo
+  /** The only next hop; `null` if there are several. */
+  readonly hop: FibNexthop | null
+  readonly tableId: number
   /** @internal see {@link AliasKinds} */
   readonly id: number
-  readonly info: FibInfo
-  readonly tos: number
-  /** `RTN_*`, and the table: those of the info, where a lookup finds them at once. */
-  readonly type: number
-  readonly tableId: number
   /** Routes of this kind. */
-  references = 1
+  references: number
   /** @internal */
-  nextOfInfo: AliasKind | null = null
+  nextOfInfo: AliasKind | null
 
   constructor(id: number, info: FibInfo, tos: number) {
-    this.id = id
-    this.info = info
     this.tos = tos
+    this.scope = info.scope
     this.type = info.type
+    this.info = info
+    this.hop = info.nexthops.length === 1 ? info.nexthops[0]! : null
     this.tableId = info.tableId
+    this.id = id
+    this.references = 1
+    this.nextOfInfo = null
   }
 }
 

@@ -224,7 +224,7 @@ export class Fib {
     // Table 0 is a new one: the first number that is free (`fib_empty_table`).
     let id = 1
     while (this.table(id) !== undefined) id++
-    const rule = this.rules.add({ ...config, table: id })
+    const rule = this.rules.add({ ...config, table: id }, true)
     this.#newTable(id)
     return rule
   }

@@ -9,6 +9,7 @@ export const AddressFlag = {
   DEPRECATED: 0x20,
   PERMANENT: 0x80,
   NOPREFIXROUTE: 0x200,
+  AUTOJOIN: 0x400,
 } as const
 
 /** A lifetime without end (`INFINITY_LIFE_TIME`). */
@@ -47,7 +48,8 @@ export class InetAddress {
   /** 0: none */
   readonly broadcast: Ipv4Address
   readonly scope: number
-  readonly label: string
+  /** `tun0`, or `tun0:1`: whatever it was given, until the device gets another name. */
+  label: string
   /** {@link AddressFlag} */
   flags: number
   metric: number

@@ -89,12 +89,12 @@ export class InetAddresses {
    */
   add(device: NetDevice, config: AddressConfig, now = 0, mode: AddressAddMode = 'add'): InetAddress {
     checkConfig(config)
+    // Linux takes 0.0.0.0 and does nothing.
+    if (config.local === 0) return new InetAddress(device, config, now)
     const list = this.#ofDevice.get(device)
     if (list === undefined) throw new NetlinkError(Errno.ENOBUFS, undefined, 'address')
     this.#sysctl.settle(device.ifindex)
     const address = new InetAddress(device, config, now)
-    // Linux takes 0.0.0.0 and does nothing.
-    if (address.local === 0) return address
     const existing = list.find(
       (other) =>
         other.mask === address.mask && other.covers(address.address) && other.local === address.local,
@@ -302,8 +302,13 @@ export class InetAddresses {
     if (device.up) this.deviceUp(device)
   }
 
-  /** It has another name. */
+  /** It has another name, and so have its addresses: the first that very name, others what their label had after `:`. */
   deviceRenamed(device: NetDevice): void {
+    for (const [at, address] of this.of(device).entries()) {
+      const colon = address.label.indexOf(':')
+      const suffix = at === 0 ? '' : colon < 0 ? `:${at + 1}` : address.label.slice(colon)
+      address.label = device.name.slice(0, 15 - suffix.length) + suffix
+    }
     this.#sysctl.renameDevice(device.ifindex, device.name)
     this.#fib.deviceRenamed(device)
   }

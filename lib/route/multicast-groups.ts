@@ -8,6 +8,8 @@ import { invalidArgument, TunstackError } from '../errors.ts'
 
 export class MulticastGroups {
   readonly #joined = new Map<number, Map<Ipv4Address, number>>()
+  /** Those among them that addresses brought along. */
+  readonly #automatic = new Map<number, Set<Ipv4Address>>()
 
   /** @throws TunstackError `ERR_INVALID_ARG_VALUE` if `group` is no multicast address */
   join(device: NetDevice, group: Ipv4Address): void {
@@ -30,6 +32,21 @@ export class MulticastGroups {
     else groups.delete(group)
   }
 
+  /** Joins for an address with `autojoin`. False if another has done so. */
+  autojoin(device: NetDevice, group: Ipv4Address): boolean {
+    let groups = this.#automatic.get(device.ifindex)
+    if (groups === undefined) this.#automatic.set(device.ifindex, (groups = new Set()))
+    if (groups.has(group)) return false
+    groups.add(group)
+    this.join(device, group)
+    return true
+  }
+
+  /** Leaves again, if it was so joined. */
+  autoleave(device: NetDevice, group: Ipv4Address): void {
+    if (this.#automatic.get(device.ifindex)?.delete(group)) this.leave(device, group)
+  }
+
   /** True if a packet for `group` that arrives on `device` is for this host (`ip_check_mc`). */
   isMember(device: NetDevice, group: Ipv4Address): boolean {
     if (group === INADDR_ALLHOSTS_GROUP) return device.up
@@ -45,5 +62,6 @@ export class MulticastGroups {
 
   removeDevice(device: NetDevice): void {
     this.#joined.delete(device.ifindex)
+    this.#automatic.delete(device.ifindex)
   }
 }

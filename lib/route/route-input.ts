@@ -12,7 +12,7 @@ import { IPV4_MIN_MTU } from './fib.ts'
 import type { FibInfo, FibNexthop } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
 import { reversePathCheck } from './reverse-path.ts'
-import { InputAction, isMtuLocked, Route } from './route.ts'
+import { InputAction, isMtuLocked, mergeRealms, Route } from './route.ts'
 import type { Routing } from './routing.ts'
 import { NexthopFlag, RouteFlag, RouteType, Scope } from './rtnetlink.ts'
 
@@ -181,6 +181,7 @@ function routeForward(routing: Routing, flow: Flow4, device: NetDevice): Route |
   route.info = result.info
   route.nexthop = nexthop
   route.tableId = result.tableId
+  route.tclassid = mergeRealms(mergeRealms(nexthop.tclassid, result.tclassid), routing.itag)
   route.generation = generation
   route.mtuLocked = isMtuLocked(result.info)
   if ((nexthop.flags & NexthopFlag.ONLINK) !== 0 || nexthop.scope === Scope.LINK)

@@ -17,7 +17,7 @@ import { findException } from './exceptions.ts'
 import { IPV4_MIN_MTU } from './fib.ts'
 import type { FibInfo, FibNexthop } from './fib-types.ts'
 import type { Flow4 } from './flow.ts'
-import { InputAction, isMtuLocked, Route } from './route.ts'
+import { InputAction, isMtuLocked, mergeRealms, Route } from './route.ts'
 import type { Routing } from './routing.ts'
 import { RouteFlag, RouteType, Scope } from './rtnetlink.ts'
 
@@ -160,6 +160,7 @@ function makeOutputRoute(
   route.nexthop = via
   route.info = holder
   route.tableId = result.tableId
+  route.tclassid = mergeRealms(via === null ? 0 : via.tclassid, result.tclassid)
   route.mtuLocked = isMtuLocked(holder)
   if (via !== null && via.scope === Scope.LINK) route.gateway = via.gateway
   if (exception !== null) {

@@ -36,6 +36,8 @@ export class Route implements Destination {
   device: NetDevice
   /** 0: the destination itself is the next hop. */
   gateway: Ipv4Address = 0
+  /** Realms: the hop's, where it has none the rule's, then those of the way back; 16 bits of source, 16 of destination. */
+  tclassid = 0
   /** Table that answered. */
   tableId = 0
   /** The hop it was made from; `null` for routes that no table holds. */
@@ -72,4 +74,11 @@ export class Route implements Destination {
 export function isMtuLocked(info: FibInfo | null): boolean {
   const metrics = info === null ? null : info.metrics
   return metrics !== null && (metrics[Metric.LOCK]! & (1 << Metric.MTU)) !== 0
+}
+
+/** Each half of the first realms, or where that is 0 of the second (`set_class_tag`). */
+export function mergeRealms(own: number, other: number): number {
+  const source = own >>> 16 === 0 ? other & ~0xffff : own & ~0xffff
+  const destination = (own & 0xffff) === 0 ? other & 0xffff : own & 0xffff
+  return source | destination
 }

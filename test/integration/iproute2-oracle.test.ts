@@ -10,6 +10,7 @@ import { ip, runProgram } from '../../lib/iproute2/ip.ts'
 import { Random } from '../../lib/random/random.ts'
 import { seededRandom } from '../../lib/random/seeded.ts'
 import { Stack } from '../../lib/stack/stack.ts'
+import { COMMAND_LISTS } from '../iproute2/command-lists.ts'
 import { CommandGenerator, SINGLE_COMMANDS, TEARDOWN } from '../iproute2/random-commands.ts'
 
 const SEED = Number(process.env['IPROUTE2_ORACLE_SEED'] ?? 20251122)
@@ -146,6 +147,19 @@ describe('iproute2 against the real one', function () {
     }
     await stack.close()
   })
+
+  for (const [subject, commands] of Object.entries(COMMAND_LISTS)) {
+    it(`prints the same for single commands: ${subject}`, async () => {
+      const stack = newStack()
+      for (const command of commands) {
+        const args = ['-n', namespace, ...command.split(' ')]
+        const { stdout, stderr, status } = spawnSync('ip', args, { encoding: 'utf8' })
+        if (BRINGS_UP.test(command)) settle()
+        expect({ ...ip(stack, command) }, command).to.deep.equal({ stdout, stderr, status })
+      }
+      await stack.close()
+    })
+  }
 
   it('leaves nothing behind that the flush of everything would not take', async () => {
     const stack = newStack()

@@ -9,13 +9,14 @@ import { Stack } from '../../lib/stack/stack.ts'
 import { VirtualClock } from '../../lib/time/virtual-clock.ts'
 
 const DEVICES = ['tun0', 'tun1']
+/** One processor alone: each keeps decisions of its own. */
 const NAMESPACE = `
 for which in all default lo; do echo 1 >/proc/sys/net/ipv6/conf/$which/disable_ipv6 || exit 99; done
 ip -batch - <<END || exit 99
 ${DEVICES.map((name) => `tuntap add dev ${name} mode tun`).join('\n')}
 END
 exec 2>&1
-exec ip "$@" -force -batch -
+exec taskset -c 0 ip "$@" -force -batch -
 `
 
 /** What came of a script. */

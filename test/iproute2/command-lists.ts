@@ -1,0 +1,408 @@
+/**
+ * Commands each of which is a program of its own, by what they are about; each list begins with nothing configured.
+ * Words are cut at spaces.
+ */
+export const COMMAND_LISTS: Readonly<Record<string, readonly string[]>> = {
+  JSON: `
+link set lo up
+link set tun0 up
+addr add 10.5.0.1/24 brd + dev tun0 label tun0:x metric 5
+addr add 10.5.0.1/24 brd + dev tun0 label tun0:x metric 5
+addr add 10.6.0.1 peer 10.6.0.9/24 dev tun0 noprefixroute preferred_lft 0
+route add 10.9/16 via 10.5.0.3 tos 0x28 mtu lock 1400 rtt 1.5s rttvar 30ms rto_min 200ms realms 5/6 features ecn quickack 1 hoplimit 7 congctl cubic src 10.5.0.1 metric 9 advmss 500 fastopen_no_cookie 1 ssthresh lock 8
+route add 10.10/16 via 10.5.0.3 realms 5 congctl lock reno mtu 1300 proto static
+route add blackhole 40/8
+route add default via 10.5.0.7 onlink dev tun0 proto 77
+-j route
+-j -d route
+-j -p route show table all dev tun0
+-j -N route
+-j -s route get 10.9.1.1 tos 0x28 mark 17
+-j route get 10.9.1.1 mark 5
+-j route get 224.0.0.1 oif tun0
+-j route get 10.5.0.1 from 10.5.0.9 iif tun0
+-j -p route get fibmatch 10.9.1.1
+route
+-d route get 10.10.1.1
+-j -p route get 10.10.1.1
+-j route get 10.5.0.9 connected
+-j route get 1.2.3.4 oif nope
+-j route get 0.0.0.0
+-j addr show tun0
+-j -d -s addr show tun0
+-j -o addr
+-j addr show label tun0*
+-j addr show scope host
+-j addr flush dev nope
+-j -s addr flush dev tun1
+-j -br addr
+-j -N addr show tun0
+-j -0 addr show lo
+-j -4 addr show lo
+rule add not from 10/8 to 1.2.3.4 tos 0x10 fwmark 5/0xff iif lo oif gone uidrange 1-2 ipproto tcp sport 5 dport 6-7 table 100 suppress_prefixlength 3 suppress_ifgroup 4 realms 5/6 protocol static
+rule add from 10.0.0.1 iif gone fwmark 16 goto 5000 realms 7
+rule add nop to 10/8
+rule add blackhole oif tun0
+rule add goto 32767 prio 5
+-j -p rule
+-j -d rule
+-j -N rule
+rule
+-j rule show from 11/8
+-j rule flush
+-j rule
+`
+    .trim()
+    .split('\n'),
+  'what can be set of a link': `
+link set tun0 name foo
+link set tun0 name tun1
+link show foo
+link set foo up
+link set foo name tun0
+link set tun0 name lo
+link set tun0 name a/b
+link set tun0 name toolongnameforadevice
+link set tun0 qlen 100
+link set tun0 txqueuelen 0
+link show tun0
+link set tun0 txqlen 0x10
+link set tun0 qlen -1
+link set tun0 qlen x
+link set tun0 qlen 1 qlen 2
+link show tun0
+link show tun0
+-j link show tun0
+-o link show tun0
+addr show tun0
+-br link show tun0
+link show tun0
+link set tun0 multicast off
+link show tun0
+link set tun0 multicast on
+link set tun0 allmulticast on
+link set tun0 allmulti on
+link set tun0 promisc on
+-d link show tun0
+link set tun0 promisc off
+link set tun0 allmulticast off
+link set tun0 arp on
+link show tun0
+link set tun0 arp off
+link set tun0 arp x
+link set tun0 dynamic on
+link show tun0
+link set tun0 dynamic off
+link set tun0 trailers on
+link show tun0
+link set tun0 trailers off
+link set tun0 address 00:11:22:33:44:55
+link set tun0 address 0
+link set lo address 00:11:22:33:44:55
+link set tun0 broadcast ff:ff:ff:ff:ff:ff
+link set tun0 carrier on
+link show tun0
+link set tun0 master tun1
+link set tun0 master nope
+link set tun0 nomaster
+link set tun0 type tun
+link set tun0 protodown on
+link set tun0 index 5
+link set lo down
+link set lo up
+link set lo name lo0
+link show lo0
+link set lo0 name lo
+link set lo name lo1
+link show
+link set lo1 mtu 100 up down
+link set group default up
+link show
+link set group 5 down
+link set tun0 group 5
+link set group 5 down
+link show group 5
+link set dev
+link set dev tun0 dev tun1
+link set tun0 tun1
+link set tun0 multicast
+link set tun0 multicast bogus
+link set tun0 min_mtu 5
+link set dev lo group default
+link set lo multicast on
+link set lo arp off
+link set lo promisc on
+link show lo
+-d link show lo
+`
+    .trim()
+    .split('\n'),
+  'algorithms, tables without a number, rules': `
+link set lo up
+link set tun0 up
+-j route show table 100
+-j route flush table 100
+-j route get
+-j route get 9.9.9.9
+-j link show nope
+-j addr show bogus lo
+-j rule show bogus
+-j -s route flush cache
+-N addr show tun0
+-N link show
+-j addr show tun0
+route add 10.9/16 dev tun0 congctl cubic
+route add 10.10/16 dev tun0 congctl lock reno
+route add 10.11/16 dev tun0 congctl bogus
+route add 10.12/16 dev tun0 congctl
+route add 10.12/16 dev tun0 cong cubic mtu 1300
+route add 10.13/16 dev tun0 congctl bbr
+route add 10.14/16 dev tun0 congctl toolongnametoolongname
+route add 10.15/16 dev tun0 c 5
+route add 10.16/16 dev tun0 con reno
+route
+route get 10.9.1.1
+route del 10.9/16 congctl reno
+route del 10.9/16 congctl cubic
+rule add table 0
+rule add table unspec prio 8
+rule
+-j rule
+rule del table 0
+rule
+route add 10.9/16 dev tun0 table 0
+route show table 0
+route show table unspec
+rule add lookup all
+rule show table 0
+rule add l3mdev
+rule add l3mdev prio 5 iif tun0
+rule
+-j rule
+rule del l3mdev
+rule add nat 1.2.3.4
+rule add type unicast
+rule add nat
+rule add map-to 1.2.3.4 prio 70
+rule add type throw
+rule add type 5
+route get 10.5.0.9 iif nope
+route get 10.5.0.9 dport 5 ipproto tcp sport 9
+`
+    .trim()
+    .split('\n'),
+  'neighbours, groups, settings': `
+link set tun1 up
+address add 10.0.0.1/24 dev tun1
+link set lo up
+neigh
+neigh show
+neigh show dev nope
+neigh show dev tun1
+neigh show nud bogus
+neigh show nud all
+neigh show 1.2.3.4
+neigh show bogus
+neigh show to 1.2.3.4 dev lo
+neigh show
+neigh del 1.2.3.4 dev tun1
+neigh del 1.2.3.4 dev lo
+neigh change 1.2.3.4 dev tun1 nud reachable
+neigh flush
+neigh flush dev tun1
+neigh flush all
+-s neigh flush all
+-j neigh
+neigh get 1.2.3.4 dev tun1
+neigh get
+neigh bogus
+-s neigh
+neigh show unused
+-4 maddress
+-4 maddress show dev tun1
+-4 maddress show tun1
+-4 maddress show dev nope
+-4 maddress show tun1 lo
+-4 -j maddress
+-4 maddress
+-0 maddress
+-4 -o maddress
+-4 maddress add 01:00:5e:00:00:01 dev tun1
+-4 maddress add 224.0.0.5 dev tun1
+-4 maddress del 01:00:5e:00:00:01 dev tun1
+-4 maddress add
+-4 maddress bogus
+-4 maddress show
+-4 maddress
+address add 10.0.0.1/24 dev tun1
+-4 maddress
+-4 -j -p maddress
+-4 maddress
+-4 maddress
+-4 netconf
+-4 netconf show
+-4 netconf
+-4 -j netconf
+-j -p -4 netconf show dev tun1
+-4 netconf show dev tun1
+-4 netconf show dev nope
+-4 netconf show tun1
+netconf bogus
+-4 netconf show dev tun1
+-4 -o netconf
+-4 -s netconf
+-d -4 netconf
+-4 m
+link set lo up
+-4 -j maddress
+-4 -j -p maddress
+-4 -o maddress
+-4 maddress
+-4 maddress show dev lo
+-4 -j maddress show dev tun0
+-4 -j -p netconf
+-4 -o netconf show dev lo
+neigh show nud noarp
+neigh flush dev nope
+neigh flush nud bogus
+neigh del
+neigh del 1.2.3.4 dev tun0
+neigh change 1.2.3.4 dev tun0
+neigh get 1.2.3.4
+neigh get dev tun0
+neigh get 1.2.3.4 dev nope
+neigh get 1.2.3.4 dev tun0 junk
+link set lo up
+-4 -j maddress
+-4 -j -p maddress
+-4 -o maddress
+-4 maddress
+-4 maddress show dev lo
+-4 -j maddress show dev tun0
+-4 -j -p netconf
+-4 -o netconf show dev lo
+neigh show nud noarp
+neigh flush dev nope
+neigh flush nud bogus
+neigh del
+neigh del 1.2.3.4 dev tun0
+neigh change 1.2.3.4 dev tun0
+neigh get 1.2.3.4
+neigh get dev tun0
+neigh get 1.2.3.4 dev nope
+neigh get 1.2.3.4 dev tun0 junk
+`
+    .trim()
+    .split('\n'),
+  'what a filter leaves of a device': `
+link set lo up
+addr add 10.0.0.1/24 dev tun0
+-j addr show type tun
+-j -4 addr show type tun
+-j -4 addr show type bogus
+-j -4 addr show type tun dev lo
+-j -4 addr show type tun dev tun1
+-j addr show up
+-j -4 addr show group 5
+-j link show type tun
+-j addr show type tun
+-j -4 addr show type tun
+-j -d addr show type tun
+-j -4 addr show type tun dev tun0
+-j -4 addr show type tun dev lo
+-j addr show type tun dev lo
+-4 -j link show type tun
+-j addr show group 5
+-j link show group 5
+-j addr show group 5 dev lo
+-j addr show up dev lo
+-j -4 link show type bogus
+-j link show type bogus
+-j addr show type bogus
+-j -4 addr show type bogus
+link set lo up
+addr add 10.0.0.1/24 dev tun0
+-br address show label lo
+-br -o address show label lo
+-br -o address
+-br address show label tun*
+-j -br address show label lo
+-j -br -o address show label lo
+-o address show type tun
+-o address show up
+-o -br address show up
+-j -o address show up
+-o -br address show group 5
+-s -o address show
+-s -o address show tun0
+-d -o address show lo
+link set lo alias foo
+-d address show lo
+-d -br address show lo
+`
+    .trim()
+    .split('\n'),
+  'realms of the way back': `
+link set lo up
+link set tun0 up
+link set tun1 up
+addr add 10.0.0.1/24 dev tun0
+addr add 10.1.0.1/24 dev tun1
+route add 10.0.0.0/26 dev tun0 realms 5/6
+route add 10.2/16 dev tun1 realms 7/8
+route add 10.3/16 dev tun0
+route get 10.0.0.1 from 10.0.0.9 iif tun0
+route get 10.0.0.1 from 10.3.0.9 iif tun0
+route get 10.0.0.1 from 10.2.0.9 iif tun1
+rule add from 10.3/16 realms 3/4
+route get 10.0.0.1 from 10.3.0.9 iif tun0
+rule add to 10.3/16 realms 9/10
+route get 10.0.0.1 from 10.3.0.9 iif tun0
+route get 10.0.0.255 from 10.0.0.9 iif tun0
+route get fibmatch 10.0.0.1 from 10.0.0.9 iif tun0
+`
+    .trim()
+    .split('\n'),
+  'names and ends of devices': `
+link set lo up
+link set tun0 up
+link set tun1 up
+address add 10.0.0.1/24 dev tun0
+address add 10.1.0.1/24 dev tun0
+address add 10.2.0.1/24 dev tun0 label tun0:xy
+address add 10.0.0.2/24 dev tun0 label other
+route add 10.9.0.0/16 via 10.0.0.9
+rule add iif tun0 table 100 prio 5
+rule add iif eth7 table 101 prio 6
+link set tun0 name eth7
+address show
+route show table all
+rule show
+link set eth7 name averylongname12
+address show
+link set averylongname12 name t%d
+link show
+link set t0 name tun1
+link set t0 name a:b
+link set t0 name .
+rule show
+route add 30/8 nexthop dev t0 nexthop dev tun1
+link del t0
+link show
+address show
+route show table all
+rule show
+link del t0
+link del lo
+link del
+link add
+link add x type tun
+link set group default down
+link show
+link set tun1 qlen 0
+link set tun1 up
+link show tun1
+`
+    .trim()
+    .split('\n'),
+}
