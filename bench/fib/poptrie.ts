@@ -1,8 +1,8 @@
 /**
  * Poptrie (Asai and Ohara, SIGCOMM 2015): a trie of six bits a node below a table by the first 18 bits. A node has
  * a bitmap of its children and one of where another leaf begins; children and leaves are found by counting bits.
- * Prefixes are pushed down to the leaves. A change makes anew what lies below the entries of the table that it
- * covers, from a binary trie.
+ * Prefixes are pushed down to the leaves. A change makes anew, from a binary trie, the node that it is in and
+ * what is below that, or all below the entries of the table that it covers.
  */
 import { BinaryTrie } from './binary-trie.ts'
 import type { Candidate } from './candidate.ts'
@@ -59,7 +59,9 @@ export class Poptrie implements Candidate {
     this.#renew(address, length)
   }
 
+  /** Makes anew what a prefix may have changed. */
   #renew(address: number, length: number): void {
+    if (length > DIRECT_BITS && this.#renewNode(address, length)) return
     const start = address >>> (32 - DIRECT_BITS)
     const end = start + (length >= DIRECT_BITS ? 1 : 2 ** (DIRECT_BITS - length))
     for (let i = start; i < end; i++) {
@@ -79,6 +81,31 @@ export class Poptrie implements Candidate {
         this.#build(node, rule, best)
       }
     }
+  }
+
+  /** Makes the last node anew, with all below it, that is on the way to a prefix and stays. False if there is none. */
+  #renewNode(address: number, length: number): boolean {
+    let node = this.#direct[address >>> (32 - DIRECT_BITS)]!
+    let depth = DIRECT_BITS
+    if (node < 0 || !this.#goesOn(address, depth)) return false
+    for (; length > depth + STRIDE && this.#goesOn(address, depth + STRIDE); depth += STRIDE) {
+      const { words } = this.#arena
+      const next = (address << depth) >>> 26
+      const half = next >>> 5
+      const vector = words[node + half]!
+      if (((vector >>> (next & 31)) & 1) === 0) break
+      const before = ones(vector & ((2 << (next & 31)) - 1)) + (half === 1 ? ones(words[node]!) : 0)
+      node = words[node + CHILDREN_AT]! + NODE * (before - 1)
+    }
+    this.#dismiss(node)
+    this.#build(node, this.#rules.at(address, depth), this.#rules.findWithin(address, depth))
+    return true
+  }
+
+  /** Whether prefixes go on beyond these bits. */
+  #goesOn(address: number, length: number): boolean {
+    const rule = this.#rules.at(address, length)
+    return rule !== 0 && (this.#rules.words[rule] !== 0 || this.#rules.words[rule + 1] !== 0)
   }
 
   /** Makes the node for what is below a node of the binary trie; `best` covers all of it. */
