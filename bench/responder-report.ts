@@ -39,10 +39,10 @@ export function countingDriver(driver: TunDriver): TunDriver {
       if ('errno' in handle) return handle
       const start = handle.start.bind(handle)
       handle.start = (descriptors, maxBatch, callback) =>
-        start(descriptors, maxBatch, (n, errno) => {
+        start(descriptors, maxBatch, (n, errno, seconds, nanoseconds) => {
           counts.packets += n
           counts.reads++
-          callback(n, errno)
+          callback(n, errno, seconds, nanoseconds)
         })
       return handle
     },

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "interface.h"
@@ -184,13 +185,18 @@ static uint32_t read_batch(Device *device, uint32_t *descriptors, uint32_t piece
 }
 
 static void call_back(Device *device, uint32_t n, int error) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
   napi_env env = device->env;
-  napi_value function, receiver, result, arguments[2];
+  napi_value function, receiver, result, arguments[4];
   if (napi_get_reference_value(env, device->callback, &function) != napi_ok || function == NULL) return;
   if (napi_get_global(env, &receiver) != napi_ok) return;
   napi_create_uint32(env, n, &arguments[0]);
   napi_create_int32(env, error, &arguments[1]);
-  if (napi_make_callback(env, NULL, receiver, function, 2, arguments, &result) == napi_pending_exception) {
+  /* In two numbers, since both are small integers to V8, and a double would be an object. */
+  napi_create_uint32(env, (uint32_t)now.tv_sec, &arguments[2]);
+  napi_create_uint32(env, (uint32_t)now.tv_nsec, &arguments[3]);
+  if (napi_make_callback(env, NULL, receiver, function, 4, arguments, &result) == napi_pending_exception) {
     napi_value exception;
     if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) napi_fatal_exception(env, exception);
   }

@@ -118,7 +118,7 @@ static napi_value tun_register_arena(napi_env env, napi_callback_info info) {
   return number(env, (double)arena_register(env, arenas_of(env), values[0]));
 }
 
-/* start(handle, descriptors, maxBatch, callback(n, errno)) -> 0 or errno */
+/* start(handle, descriptors, maxBatch, callback(n, errno, seconds, nanoseconds)) -> 0 or errno */
 static napi_value tun_start(napi_env env, napi_callback_info info) {
   ARGUMENTS(env, info, 4, values);
   Device *device = device_of(env, values[0]);

@@ -56,8 +56,9 @@ export interface LinkHost {
   /**
    * Hands received packets up; the stack owns them and the burst is empty afterwards. Only ever called from
    * the event loop, never from inside {@link LinkDevice.transmit}: there a device calls {@link schedule}.
+   * @param now the stack's time, if the device knows it already
    */
-  receive(burst: Burst): void
+  receive(burst: Burst, now?: number): void
   /** Asks for {@link LinkDevice.poll}: at the end of the present burst, or soon. Idempotent. */
   schedule(): void
   /** There is room again after {@link LinkDevice.transmit} took less than it was given. */

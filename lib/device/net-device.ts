@@ -4,7 +4,7 @@
  * driver. The driver itself is a {@link LinkDevice}.
  */
 import { TunstackError } from '../errors.ts'
-import { Burst, PacketQueue } from '../packet/burst.ts'
+import { BURST_SIZE, Burst, PacketQueue } from '../packet/burst.ts'
 import type { Packet, PacketDevice } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { type LinkDevice, LinkFlag } from './link-device.ts'
@@ -28,11 +28,24 @@ export interface NetDeviceOwner {
 export const QUEUE_TOO_LONG: number = 1 << 28
 
 export class NetDevice implements PacketDevice {
-  readonly ifindex: number
-  readonly link: LinkDevice
-  name: string
+  // What every packet looks at comes first, and lies in few cache lines.
   /** `IFF_UP`. Change it with the stack (`Interface.up()`), which moves routes too. */
   up = false
+  /** The driver took less than it was given, and has not called wake() yet. */
+  #stopped = false
+  #flushing = false
+  #pending = false
+  readonly ifindex: number
+  readonly taps: PacketTap[] = []
+  readonly txQueue: PacketQueue
+  /** The packets that go to the driver next; what comes after them is in `txQueue`. */
+  readonly #staged = new Burst()
+  #stageLimit: number
+  readonly #owner: NetDeviceOwner
+  readonly link: LinkDevice
+  /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
+  #tapped = 0
+  name: string
   /** Name of the queueing discipline: `noop` until the device was up once. */
   qdisc = 'noop'
   /** `group` of `ip link`. */
@@ -49,15 +62,6 @@ export class NetDevice implements PacketDevice {
   hardwareBroadcast: string | undefined = undefined
   /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
   carrierChanges = 0
-  readonly txQueue: PacketQueue
-  readonly taps: PacketTap[] = []
-  readonly #owner: NetDeviceOwner
-  readonly #burst = new Burst()
-  /** The driver took less than it was given, and has not called wake() yet. */
-  #stopped = false
-  #pending = false
-  /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
-  #tapped = 0
   #hadCarrier: boolean
   #txQueueLength: number
 
@@ -70,6 +74,7 @@ export class NetDevice implements PacketDevice {
     this.flags = link.flags
     this.#txQueueLength = link.txQueueLength
     this.txQueue = new PacketQueue(link.txQueueLength)
+    this.#stageLimit = Math.min(link.txQueueLength, BURST_SIZE)
   }
 
   get mtu(): number {
@@ -88,6 +93,7 @@ export class NetDevice implements PacketDevice {
   set txQueueLength(length: number) {
     this.#txQueueLength = length
     this.txQueue.limit = Math.max(1, length)
+    this.#stageLimit = Math.min(this.txQueue.limit, BURST_SIZE)
   }
 
   /** `promisc on` and `off` of `ip link`: one voice among those who count in {@link promiscuity}. */
@@ -136,7 +142,7 @@ export class NetDevice implements PacketDevice {
 
   /** Packets of room in the transmit queue: what a sender may still hand over before it has to wait. */
   get txRoom(): number {
-    return this.txQueue.limit - this.txQueue.length
+    return this.txQueue.limit - this.txQueue.length - this.#staged.length
   }
 
   /** Queues the packet for the driver, or drops it when the device is down or the queue full. */
@@ -147,7 +153,12 @@ export class NetDevice implements PacketDevice {
       this.#owner.drop(packet, DropReason.DEV_READY, this)
       return false
     }
-    if (!this.txQueue.push(packet)) {
+    const staged = this.#staged
+    const { txQueue } = this
+    // Mostly nothing waits, and the packet is put where the driver takes it from.
+    if (txQueue.length === 0 && staged.length < this.#stageLimit && !this.#stopped && !this.#flushing) {
+      staged.push(packet)
+    } else if (staged.length + txQueue.length >= txQueue.limit || !txQueue.push(packet)) {
       this.link.stats.increment(LinkStat.txDropped)
       this.#owner.drop(packet, DropReason.QDISC_DROP, this)
       return false
@@ -162,18 +173,26 @@ export class NetDevice implements PacketDevice {
   /** Hands what waits to the driver, a burst at a time, until the queue is empty or the driver has enough. */
   flush(): void {
     this.#pending = false
-    while (!this.#stopped && this.txQueue.length > 0) {
-      const burst = this.#burst
-      this.txQueue.fill(burst)
-      const tapping = this.taps.length > 0
-      if (tapping) this.#tapOutgoing(burst, this.#tapped)
-      const taken = this.link.transmit(burst)
-      this.#tapped = tapping ? burst.length - taken : 0
-      if (taken < burst.length) {
-        this.#stopped = true
-        for (let i = burst.length - 1; i >= taken; i--) this.txQueue.unshift(burst.packets[i]!)
+    const burst = this.#staged
+    this.#flushing = true
+    try {
+      while (!this.#stopped) {
+        if (burst.length === 0) {
+          if (this.txQueue.length === 0) return
+          this.txQueue.fill(burst)
+        }
+        const tapping = this.taps.length > 0
+        if (tapping) this.#tapOutgoing(burst, this.#tapped)
+        const taken = this.link.transmit(burst)
+        this.#tapped = tapping ? burst.length - taken : 0
+        if (taken < burst.length) {
+          this.#stopped = true
+          for (let i = burst.length - 1; i >= taken; i--) this.txQueue.unshift(burst.packets[i]!)
+        }
+        burst.clear()
       }
-      burst.clear()
+    } finally {
+      this.#flushing = false
     }
   }
 
@@ -188,6 +207,12 @@ export class NetDevice implements PacketDevice {
 
   /** Empties the transmit queue: the device went down or away. */
   purge(): void {
+    if (!this.#flushing) {
+      for (let i = 0; i < this.#staged.length; i++) {
+        this.#owner.drop(this.#staged.packets[i]!, DropReason.QUEUE_PURGE, this)
+      }
+      this.#staged.clear()
+    }
     for (let packet = this.txQueue.shift(); packet !== null; packet = this.txQueue.shift()) {
       this.#owner.drop(packet, DropReason.QUEUE_PURGE, this)
     }

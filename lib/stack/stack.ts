@@ -104,7 +104,11 @@ export class Stack {
     this.pool = new PacketPool(options.packetMemory === undefined ? {} : { limit: options.packetMemory })
     this.#epochMillisecondsOfDay = Number((this.clock.epoch / 1_000_000n) % BigInt(MILLISECONDS_PER_DAY))
     this.timers = new TimerWheel(this.clock)
-    this.softirq = new Softirq(this.clock, (burst, device) => this.burstReceived(burst, device))
+    this.softirq = new Softirq(
+      this.clock,
+      (burst, device) => this.burstReceived(burst, device),
+      () => this.ipv4.settle(),
+    )
     this.#captures = new Captures(this.clock)
 
     const { devices, sysctl, hash } = this
@@ -130,6 +134,11 @@ export class Stack {
     this.loopback = this.#add(loopback, loopback.name)
     this.routing.loopback = this.loopback.device
     if (options.loopbackUp ?? true) this.loopback.up()
+  }
+
+  /** @internal */
+  get time(): { readonly now: number } {
+    return this.softirq
   }
 
   /** Stack time in nanoseconds at the beginning of the present burst. */
@@ -249,12 +258,13 @@ export class Stack {
       return
     }
     const { taps } = device
-    const { input } = this.ipv4
+    const { echoes, input } = this.ipv4
     for (let i = 0; i < length; i++) {
       const packet = packets[i]!
       packets[i] = null
       packet.device = device
       packet.iif = device.ifindex
+      if (echoes.answer(packet, device)) continue
       for (let t = 0; t < taps.length; t++) taps[t]!(packet, device, false)
       // TUN has no ethertype: the version nibble tells the family.
       const version = packet.end > packet.start ? packet.bytes[packet.start]! >>> 4 : 0

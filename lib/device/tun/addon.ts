@@ -7,7 +7,14 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { TunstackError } from '../../errors.ts'
-import type { InterfaceProperty, TunDriver, TunHandle, TunOpenFailure, TunOpenRequest } from './driver.ts'
+import type {
+  InterfaceProperty,
+  ReadCallback,
+  TunDriver,
+  TunHandle,
+  TunOpenFailure,
+  TunOpenRequest,
+} from './driver.ts'
 
 /** What identifies an open device to the addon. */
 type NativeDevice = object
@@ -23,12 +30,7 @@ interface Addon {
   readonly version: number
   open(path: string, name: string, vnetHeaderSize: number, offload: number): NativeOpened | TunOpenFailure
   registerArena(buffer: ArrayBuffer): number
-  start(
-    device: NativeDevice,
-    descriptors: Uint32Array,
-    maxBatch: number,
-    callback: (n: number, errno: number) => void,
-  ): number
+  start(device: NativeDevice, descriptors: Uint32Array, maxBatch: number, callback: ReadCallback): number
   resume(device: NativeDevice): number
   pause(device: NativeDevice): number
   close(device: NativeDevice): number
@@ -173,7 +175,7 @@ class AddonHandle implements TunHandle {
     this.fd = opened.fd
   }
 
-  start(descriptors: Uint32Array, maxBatch: number, callback: (n: number, errno: number) => void): number {
+  start(descriptors: Uint32Array, maxBatch: number, callback: ReadCallback): number {
     return this.#addon.start(this.#device, descriptors, maxBatch, callback)
   }
 

@@ -53,6 +53,12 @@ export interface TunDriver {
 }
 
 /**
+ * Told of a batch of `n` packets. The time at which it was read is that of the machine's monotonic clock, in seconds and
+ * nanoseconds (small integers, for which nothing is allocated); a driver that has no cheap way to tell leaves it out.
+ */
+export type ReadCallback = (n: number, errno: number, seconds?: number, nanoseconds?: number) => void
+
+/**
  * One open device. Descriptors are triples of (arena, offset, length) in a `Uint32Array`; both directions use
  * them, so that no view object is made for a packet.
  */
@@ -65,7 +71,7 @@ export interface TunHandle {
    * length of a descriptor is how much may be read before, and how much was read after; 0 means that there is
    * nothing to read into, and ends the batch. `errno` is positive if something else than "no more" ended it.
    */
-  start(descriptors: Uint32Array, maxBatch: number, callback: (n: number, errno: number) => void): number
+  start(descriptors: Uint32Array, maxBatch: number, callback: ReadCallback): number
   /** Reads again after {@link pause}, or after a batch found no descriptor to read into. */
   resume(): number
   /** Reads nothing; the kernel's queue fills. The interface's end is still reported. */

@@ -8,12 +8,12 @@
 import { Errno, TunstackError } from '../../errors.ts'
 import { BURST_SIZE, Burst } from '../../packet/burst.ts'
 import type { Packet } from '../../packet/packet.ts'
-import { MILLISECOND, type TimerHandle } from '../../time/clock.ts'
+import { type Clock, MILLISECOND, type TimerHandle } from '../../time/clock.ts'
 import { DropReason } from '../../wire/drop-reason.ts'
 import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from '../link-device.ts'
 import { LinkStat, LinkStats } from '../link-stats.ts'
 import { arenaId } from './arena-id.ts'
-import type { TunDriver, TunHandle } from './driver.ts'
+import type { ReadCallback, TunDriver, TunHandle } from './driver.ts'
 import { closedError, goneError, transferError } from './errors.ts'
 import { KernelInterface } from './kernel-interface.ts'
 import { TunWriter } from './tun-writer.ts'
@@ -48,6 +48,8 @@ export class TunDevice implements LinkDevice {
   readonly #driver: TunDriver
   readonly #handle: TunHandle
   #host: LinkHost | null = null
+  /** Nanoseconds that the stack's clock is ahead of the machine's monotonic one; `undefined` if it is another. */
+  #skew: number | undefined
   #mtu: number
   #closed = false
   #up = false
@@ -113,6 +115,7 @@ export class TunDevice implements LinkDevice {
       })
     }
     this.#host = host
+    this.#skew = host.clock.isRealTime === true ? skewOf(host.clock) : undefined
   }
 
   setUp(up: boolean): void {
@@ -240,7 +243,7 @@ export class TunDevice implements LinkDevice {
   }
 
   /** A batch has been read, or reading has ended: called by the driver, from the event loop. */
-  readonly #onReadable = (n: number, errno: number): void => {
+  readonly #onReadable: ReadCallback = (n, errno, seconds, nanoseconds) => {
     const burst = this.#received
     const descriptors = this.#slotDescriptors
     const limit = this.#slotSize
@@ -262,16 +265,24 @@ export class TunDevice implements LinkDevice {
       burst.push(packet)
     }
     this.#empty += n
-    this.stats.received(burst.length, bytes)
+    const packets = burst.length
     try {
-      if (burst.length > 0) this.#host!.receive(burst)
+      if (packets > 0) this.#host!.receive(burst, this.#stackTime(seconds, nanoseconds))
     } finally {
+      this.stats.received(packets, bytes)
       burst.clear()
       if (cut > 0) this.#onCut(cut)
       if (errno !== 0) this.#onReadError(errno)
       // Read the state again: the stack may have closed, paused or downed the device meanwhile.
       if (this.#reading) this.#fillSlots()
     }
+  }
+
+  /** The stack's time at a reading of the monotonic clock; `undefined` if its clock has to be asked. */
+  #stackTime(seconds: number | undefined, nanoseconds: number | undefined): number | undefined {
+    return this.#skew === undefined || seconds === undefined
+      ? undefined
+      : this.#skew + seconds * 1e9 + nanoseconds!
   }
 
   /** Packets filled their slots: the kernel's MTU was raised behind our back, so they have lost their end. */
@@ -377,4 +388,19 @@ export class TunDevice implements LinkDevice {
     this.stats.increment(LinkStat.rxErrors, dropped)
     return dropped > 0
   }
+}
+
+/** How far ahead of the monotonic clock that drivers read, in nanoseconds: what was read in the shortest time. */
+function skewOf(clock: Clock): number {
+  let skew = 0
+  let shortest = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 5; i++) {
+    const before = clock.now()
+    const [seconds, nanoseconds] = process.hrtime()
+    const took = clock.now() - before
+    if (took >= shortest) continue
+    shortest = took
+    skew = Math.round(before + took / 2) - (seconds * 1e9 + nanoseconds)
+  }
+  return skew
 }

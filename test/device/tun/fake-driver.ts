@@ -1,6 +1,7 @@
 /** A driver without a kernel: what the device asks of it is recorded, and packets arrive when a test says so. */
 import {
   InterfaceProperty,
+  type ReadCallback,
   type TunDriver,
   type TunHandle,
   type TunOpenFailure,
@@ -39,7 +40,7 @@ export class FakeHandle implements TunHandle {
     this.name = name
   }
 
-  start(descriptors: Uint32Array, _maxBatch: number, callback: (n: number, errno: number) => void): number {
+  start(descriptors: Uint32Array, _maxBatch: number, callback: ReadCallback): number {
     this.calls.push('start')
     this.descriptors = descriptors
     this.#callback = callback
