@@ -123,8 +123,8 @@ export class Softirq {
         left -= this.#receiveWaiting()
         continue
       }
-      const device = this.#poll.shift()
-      if (device === undefined) return
+      if (this.#poll.length === 0) return
+      const device = this.#poll.shift()!
       const link: LinkDevice = device.link
       const burst = this.#burst
       const more = link.poll?.(burst) ?? false

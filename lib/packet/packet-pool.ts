@@ -51,6 +51,7 @@ export class PacketPool {
     slab.references = 1
     packet.slab = slab
     packet.bytes = slab.arena.bytes
+    packet.words = slab.arena.words
     packet.start = packet.end = slab.start + headroom
     return packet
   }
@@ -61,6 +62,7 @@ export class PacketPool {
     clone.slab = packet.slab
     clone.slab.references++
     clone.bytes = packet.bytes
+    clone.words = packet.words
     clone.start = packet.start
     clone.end = packet.end
     clone.body = packet.body

@@ -49,6 +49,8 @@ export class Packet {
   // In the order in which a packet's way asks for them, so that few cache lines are touched at first.
   /** The whole arena; this packet's bytes are `bytes[start…end)`. Valid until the packet is freed. */
   bytes!: Uint8Array<ArrayBuffer>
+  /** The same memory in words of the machine's byte order, the first at offset 0. */
+  words!: Int32Array<ArrayBuffer>
   start = 0
   end = 0
   slab!: Slab
