@@ -171,20 +171,21 @@ describe('the native addon', function () {
     >
     const wrong: [string, unknown[]][] = [
       ['open', []],
+      ['open', ['/dev/net/tun', 'x']],
       ['open', ['/dev/net/tun', 'x', 0]],
-      ['open', [1, 2, 3, 4]],
-      ['start', [{}, new Uint32Array(3), 1, () => {}]],
-      ['writeBatch', [null, new Uint32Array(3), 1, new Int32Array(1)]],
-      ['writev', [Symbol.iterator, 0, 0, 0, new Uint8Array(1)]],
+      ['open', [1, 2, true]],
+      ['start', [{}, new Uint32Array(3), null, null, 1, 0, () => {}]],
+      ['writeBatch', [null, new Uint32Array(3), null, null, 1, new Int32Array(1)]],
+      ['systemCalls', [Symbol.iterator, true]],
       ['close', ['x']],
       ['getProperty', [undefined, 1]],
       ['registerArena', [new Uint8Array(4)]],
       ['interfaceIndex', [7]],
     ]
     for (const [name, words] of wrong) expect(() => addon[name]!(...words), name).to.throw(TypeError)
-    expect(addon['open']!('/dev/null', 'a'.repeat(16), 0, 0)).to.deep.equal({ errno: -22, syscall: 'open' })
-    expect(addon['open']!('/dev/null\0x', 'a', 0, 0)).to.deep.equal({ errno: -22, syscall: 'open' })
-    expect(addon['open']!('/nonexistent', 'a', 0, 0)).to.deep.equal({ errno: -2, syscall: 'open' })
+    expect(addon['open']!('/dev/null', 'a'.repeat(16), false)).to.deep.equal({ errno: -22, syscall: 'open' })
+    expect(addon['open']!('/dev/null\0x', 'a', false)).to.deep.equal({ errno: -22, syscall: 'open' })
+    expect(addon['open']!('/nonexistent', 'a', false)).to.deep.equal({ errno: -2, syscall: 'open' })
     expect(addon['interfaceIndex']!('lo')).to.be.greaterThan(0)
     expect(addon['interfaceIndex']!('no-such-if')).to.equal(-19)
   })
