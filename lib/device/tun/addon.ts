@@ -15,6 +15,7 @@ import type {
   TunOpenFailure,
   TunOpenRequest,
 } from './driver.ts'
+import { checkPlatform } from './errors.ts'
 
 /** What identifies an open device to the addon. */
 type NativeDevice = object
@@ -87,13 +88,7 @@ export function loadAddon(): TunDriver {
 }
 
 function findAddon(): Addon {
-  if (process.platform !== 'linux') {
-    throw new TunstackError(
-      'ERR_TUN_UNSUPPORTED_PLATFORM',
-      `TUN devices need Linux; this is ${process.platform}. The stack itself runs here: attach another device to it`,
-      { value: process.platform },
-    )
-  }
+  checkPlatform()
   const compile = loadCompiler()
   const prebuilt = compile.prebuiltPath(ROOT)
   // Package managers make up modification times; only in a checkout do they say that the source was edited.

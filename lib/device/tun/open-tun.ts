@@ -40,8 +40,11 @@ export interface TunOptions {
    * Answers come sooner, at the price of a CPU that is busy meanwhile. Off by default.
    */
   busyPoll?: string
-  /** The driver to use instead of the native addon. */
-  driver?: TunDriver
+  /**
+   * The way to the kernel: by default the native addon, or `koffi` where there is neither addon nor compiler;
+   * which it is says `tun.driver`.
+   */
+  driver?: 'addon' | 'koffi' | TunDriver
 }
 
 /**
@@ -75,7 +78,7 @@ export function openTunSync(options: TunOptions = {}): TunDevice {
   const offload = wantedOffload(options.offload)
   const busyMicroseconds = parseBusyPoll(options.busyPoll)
 
-  const driver = options.driver ?? loadDriver()
+  const driver = typeof options.driver === 'object' ? options.driver : loadDriver(checkDriver(options.driver))
   const { handle, vnetHeader } = openHandle(driver, devicePath, name, offload.checksum)
   try {
     const granted = negotiateOffload(handle, vnetHeader ? offload : NO_OFFLOADS)
@@ -111,6 +114,11 @@ function openHandle(
   }
   const exists = name !== '' && driver.interfaceIndex(name) > 0
   throw openError(handle.errno, handle.syscall, { devicePath, name, exists })
+}
+
+function checkDriver(driver: unknown): 'addon' | 'koffi' | undefined {
+  if (driver === undefined || driver === 'addon' || driver === 'koffi') return driver
+  throw invalidArgument('driver', driver, "'addon' or 'koffi'")
 }
 
 function parseBusyPoll(text: unknown): number {

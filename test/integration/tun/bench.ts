@@ -2,7 +2,8 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import type { TunDevice } from '../../../lib/device/tun/index.ts'
+import type { TunDevice, TunOptions } from '../../../lib/device/tun/index.ts'
+import * as entry from '../../../lib/device/tun/index.ts'
 import { Burst } from '../../../lib/packet/burst.ts'
 import type { Packet } from '../../../lib/packet/packet.ts'
 import { PacketPool } from '../../../lib/packet/packet-pool.ts'
@@ -12,6 +13,18 @@ import { checksum } from '../../../lib/wire/checksum.ts'
 /** The kernel's side, and ours. */
 export const KERNEL = '10.9.0.1'
 export const STACK = '10.9.0.2'
+
+/** What the scenario is run with, in its process and its workers. */
+export const DRIVER = (process.env['TUNSTACK_TEST_DRIVER'] ?? 'addon') as 'addon' | 'koffi'
+const offload = process.env['TUNSTACK_TEST_OFFLOAD'] !== 'off'
+
+export function openTunSync(options: TunOptions = {}): TunDevice {
+  return entry.openTunSync({ driver: DRIVER, offload, ...options })
+}
+
+export async function openTun(options: TunOptions = {}): Promise<TunDevice> {
+  return openTunSync(options)
+}
 
 export function ip(...words: string[]): string {
   return execFileSync('ip', words, { encoding: 'utf8' })
