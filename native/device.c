@@ -415,8 +415,9 @@ uint32_t device_write(Device *device, ArenaView *view, const SendBatch *batch, i
       device->write_calls++;
       put = count == 1 ? write(device->fd, at, piece[2]) : writev(device->fd, parts, count);
     } while (put < 0 && errno == EINTR);
-    if (put < 0) {
-      status[i] = -errno;
+    if (put <= 0) {
+      /* writev() takes nothing at all for done, without asking the driver. */
+      status[i] = put < 0 ? -errno : -EINVAL;
       continue;
     }
     status[i] = (int32_t)put - (device->vnet_header ? VNET_HEADER_SIZE : 0);

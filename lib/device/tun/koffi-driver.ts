@@ -324,8 +324,9 @@ class KoffiHandle implements TunHandle, Pollable {
         this.#writes++
         put = libc.writev(this.fd, partsAddress, count)
       } while (put < 0 && libc.errno() === EINTR)
-      if (put < 0) {
-        status[i] = -libc.errno()
+      if (put <= 0) {
+        // writev() takes nothing at all for done, without asking the driver.
+        status[i] = put < 0 ? -libc.errno() : -Errno.EINVAL
         continue
       }
       status[i] = put - first * VNET_HEADER_SIZE

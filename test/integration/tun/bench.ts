@@ -151,16 +151,21 @@ export async function kernelSocket(port: number): Promise<Socket> {
   return socket
 }
 
-/** Runs the kernel's `ping` and returns how many answers came. */
+/**
+ * Runs the kernel's `ping` and returns how many answers came, `count` at most. Without a time of its own to wait
+ * (`-W`), it is left up to 20 s: by itself it leaves after two round-trip times, which on a busy machine is sooner
+ * than the last answer.
+ */
 export async function pingAddress(address: string, count: number, ...options: string[]): Promise<number> {
-  const words = ['-n', '-q', '-c', String(count), ...options, address]
+  const patience = options.includes('-W') ? [] : ['-w', '20']
+  const words = ['-n', '-q', '-c', String(count), ...patience, ...options, address]
   const child = spawn('ping', words, { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.on('data', (text) => (output += text))
   await once(child, 'close')
   const match = /(\d+) received/.exec(output)
   if (match === null) throw new Error(`ping said: ${output}`)
-  return Number(match[1])
+  return Math.min(count, Number(match[1]))
 }
 
 /** The same, to the stack's side of the usual link. */
