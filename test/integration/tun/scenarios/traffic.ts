@@ -2,7 +2,6 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect } from 'chai'
-import { openTun } from '../../../../lib/device/tun/index.ts'
 import { Burst } from '../../../../lib/packet/burst.ts'
 import { Checksum, type Packet } from '../../../../lib/packet/packet.ts'
 import { PacketPool } from '../../../../lib/packet/packet-pool.ts'
@@ -14,6 +13,7 @@ import {
   isUdp,
   KERNEL,
   kernelSocket,
+  openTun,
   ping,
   STACK,
   send,
@@ -77,8 +77,10 @@ export const traffic: Record<string, () => Promise<void>> = {
     const burst = new Burst()
     for (let round = 0; round < 50; round++) {
       while (!burst.full) burst.push(pool.from(udpPacket(PORT, numbered(round * 64 + burst.length)))!)
-      expect(tun.transmit(burst)).to.equal(64)
-      burst.clear()
+      while (burst.length > 0) {
+        burst.shift(tun.transmit(burst))
+        await turn()
+      }
       // The socket's buffer is small: let it be read before the next burst.
       await until(() => seen.length >= (round + 1) * 64, 'the burst has come through')
     }
@@ -224,9 +226,11 @@ export const traffic: Record<string, () => Promise<void>> = {
     await until(() => lengths.length === 1, 'a packet of 9000 bytes has come')
     ip('link', 'set', 'tun0', 'mtu', '60000')
     socket.send(new Uint8Array(50000), PORT, STACK)
-    await until(() => tun.stats.get('rxLengthErrors') === 1, 'a cut packet is noticed')
-    socket.send(new Uint8Array(50000), PORT, STACK)
-    await until(() => lengths.length === 2, 'the next one comes whole')
+    if (!tun.offload.checksum) {
+      await until(() => tun.stats.get('rxLengthErrors') === 1, 'a cut packet is noticed')
+      socket.send(new Uint8Array(50000), PORT, STACK)
+    }
+    await until(() => lengths.length === 2, 'it comes whole')
     tun.setMtu(65535)
     socket.send(new Uint8Array(65507), PORT, STACK)
     await until(() => lengths.length === 3, 'the largest packet has come')
