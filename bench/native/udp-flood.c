@@ -1,15 +1,23 @@
 /*
- * udp-flood send ADDRESS PAYLOAD SECONDS   sends as fast as it can; prints how many and for how long
+ * udp-flood send ADDRESS PAYLOAD SECONDS [SEGMENT]
+ *     sends as fast as it can, datagrams of SEGMENT bytes cut from PAYLOAD if given; prints how many calls' worth
+ *     of PAYLOAD, and for how long
  * udp-flood sink                           owns the port and reads nothing, so that no ICMP error comes of it
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
 
 enum { PORT = 9, BATCH = 32 };
 
@@ -29,7 +37,7 @@ static int sink(int fd) {
   for (;;) pause();
 }
 
-static int flood(int fd, const char *address, int payload, double seconds) {
+static int flood(int fd, const char *address, int payload, double seconds, int segment) {
   static char body[65536];
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
   struct iovec part = {body, (size_t)payload};
@@ -43,6 +51,8 @@ static int flood(int fd, const char *address, int payload, double seconds) {
     return fprintf(stderr, "bad address or size\n"), 2;
   }
   if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return perror("connect"), 1;
+  if (segment > 0 && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) < 0)
+    return perror("UDP_SEGMENT"), 1;
   unsigned long long sent = 0;
   double start = now(), end = start;
   while ((end = now()) - start < seconds) {
@@ -58,6 +68,7 @@ int main(int argc, char **argv) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return perror("socket"), 1;
   if (argc == 2 && strcmp(argv[1], "sink") == 0) return sink(fd);
-  if (argc == 5 && strcmp(argv[1], "send") == 0) return flood(fd, argv[2], atoi(argv[3]), atof(argv[4]));
-  return fprintf(stderr, "usage: udp-flood send ADDRESS PAYLOAD SECONDS | udp-flood sink\n"), 2;
+  if ((argc == 5 || argc == 6) && strcmp(argv[1], "send") == 0)
+    return flood(fd, argv[2], atoi(argv[3]), atof(argv[4]), argc == 6 ? atoi(argv[5]) : 0);
+  return fprintf(stderr, "usage: udp-flood send ADDRESS PAYLOAD SECONDS [SEGMENT] | udp-flood sink\n"), 2;
 }
