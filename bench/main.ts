@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 import { resolve } from 'node:path'
 import type { Benchmark, Plan } from './benchmark.ts'
+import { device } from './device.ts'
 import { echo } from './echo.ts'
 import { Figures } from './figure.ts'
 import { forward } from './forward.ts'
@@ -11,7 +12,7 @@ import { memory, micro } from './micro.ts'
 import { HELP, parseOptions } from './options.ts'
 import { table } from './table.ts'
 
-const BENCHMARKS: readonly Benchmark[] = [echo, forward, micro, memory]
+const BENCHMARKS: readonly Benchmark[] = [echo, forward, device, micro, memory]
 
 /** Load from which on the machine is not taken to be quiet. */
 const BUSY = 0.5
@@ -34,7 +35,7 @@ async function main(): Promise<void> {
   const chosen = BENCHMARKS.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
   if (chosen.some(({ needsRoot }) => needsRoot) && process.getuid?.() !== 0) {
     throw new Error(
-      'echo and forward make network namespaces and TUN devices, which needs root: sudo npm run bench',
+      'echo, forward and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
     )
   }
   const plan: Plan = {
