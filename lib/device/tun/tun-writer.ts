@@ -50,6 +50,36 @@ export class TunWriter {
 
   /** Sends the burst's first `n` packets in order, and frees them. */
   write(burst: Burst, n: number): void {
+    const { packets } = burst
+    const descriptors = this.#descriptors
+    for (let i = 0; i < n; i++) {
+      const packet = packets[i]!
+      if (packet.gsoSize > 0 || packet.checksum === Checksum.PARTIAL || packet.body !== null) {
+        return this.#writeMixed(burst, n)
+      }
+      const { arena } = packet.slab
+      descriptors[3 * i] = arena.driverHandle < 0 ? arenaId(this.#driver, arena) : arena.driverHandle
+      descriptors[3 * i + 1] = packet.start
+      descriptors[3 * i + 2] = packet.end - packet.start
+    }
+    const status = this.#status
+    const written = this.#handle.writeBatch(descriptors, null, null, n, status)
+    let bytes = 0
+    for (let i = 0; i < n; i++) {
+      const packet = packets[i]!
+      if (status[i]! >= 0) {
+        bytes += status[i]!
+        packet.free()
+      } else {
+        this.#refused(packet, status[i]!)
+      }
+    }
+    this.#io.sent(n)
+    this.#stats.sent(written, bytes)
+  }
+
+  /** The same for bursts with super-segments, open checksums or bodies among them. */
+  #writeMixed(burst: Burst, n: number): void {
     const headers = this.#headers
     for (let i = 0; i < n; i++) {
       const packet = burst.packets[i]!
