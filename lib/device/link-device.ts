@@ -32,6 +32,8 @@ export interface LinkFeatures {
   readonly checksum: boolean
   /** It takes TCP super-segments up to `gsoMaxSize`. */
   readonly tso: boolean
+  /** It takes those among them whose first segment alone has CWR (`NETIF_F_TSO_ECN`). */
+  readonly tsoEcn: boolean
   /** It takes UDP super-segments (`UDP_SEGMENT`). */
   readonly uso: boolean
   /** Largest packet with GSO in bytes. */
@@ -43,6 +45,7 @@ export interface LinkFeatures {
 export const NO_FEATURES: LinkFeatures = {
   checksum: false,
   tso: false,
+  tsoEcn: false,
   uso: false,
   gsoMaxSize: 65535,
   receiveChecksumGood: false,

@@ -9,6 +9,7 @@ import type { Packet, PacketDevice } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { type LinkDevice, LinkFlag } from './link-device.ts'
 import { LinkStat } from './link-stats.ts'
+import { SoftwareOffload } from './software-offload.ts'
 
 /** `IF_OPER_*` of RFC 2863 as `ip link` prints it. */
 export type OperState = 'UNKNOWN' | 'DOWN' | 'UP' | 'LOWERLAYERDOWN' | 'NOTPRESENT'
@@ -53,6 +54,7 @@ export class NetDevice implements PacketDevice {
   readonly taps: PacketTap[] = []
   readonly #owner: NetDeviceOwner
   readonly #burst = new Burst()
+  readonly #offload = new SoftwareOffload((packet, reason) => this.#dropOutgoing(packet, reason))
   /** The driver took less than it was given, and has not called wake() yet. */
   #stopped = false
   #pending = false
@@ -143,13 +145,11 @@ export class NetDevice implements PacketDevice {
   enqueue(packet: Packet): boolean {
     packet.device = this
     if (!this.up) {
-      this.link.stats.increment(LinkStat.txDropped)
-      this.#owner.drop(packet, DropReason.DEV_READY, this)
+      this.#dropOutgoing(packet, DropReason.DEV_READY)
       return false
     }
     if (!this.txQueue.push(packet)) {
-      this.link.stats.increment(LinkStat.txDropped)
-      this.#owner.drop(packet, DropReason.QDISC_DROP, this)
+      this.#dropOutgoing(packet, DropReason.QDISC_DROP)
       return false
     }
     if (!this.#pending && !this.#stopped) {
@@ -159,12 +159,13 @@ export class NetDevice implements PacketDevice {
     return true
   }
 
-  /** Hands what waits to the driver, a burst at a time, until the queue is empty or the driver has enough. */
+  /** Hands what waits to the driver, cut and completed as it needs it, a burst at a time, until the queue is empty or the driver has enough. */
   flush(): void {
     this.#pending = false
     while (!this.#stopped && this.txQueue.length > 0) {
       const burst = this.#burst
-      this.txQueue.fill(burst)
+      this.#offload.fill(this.txQueue, burst, this.link.features)
+      if (burst.length === 0) return // all of it was dropped
       const tapping = this.taps.length > 0
       if (tapping) this.#tapOutgoing(burst, this.#tapped)
       const taken = this.link.transmit(burst)
@@ -191,8 +192,14 @@ export class NetDevice implements PacketDevice {
     for (let packet = this.txQueue.shift(); packet !== null; packet = this.txQueue.shift()) {
       this.#owner.drop(packet, DropReason.QUEUE_PURGE, this)
     }
+    this.#offload.forget()
     this.#stopped = false
     this.#tapped = 0
+  }
+
+  #dropOutgoing(packet: Packet, reason: number): void {
+    this.link.stats.increment(LinkStat.txDropped)
+    this.#owner.drop(packet, reason, this)
   }
 
   #tapOutgoing(burst: Burst, from: number): void {

@@ -8,7 +8,6 @@ import { Errno } from '../errors.ts'
 import { pushIpv4Header } from '../ipv4/header.ts'
 import { ATOMIC_ID } from '../ipv4/identification.ts'
 import { IpMib, UdpMib } from '../observe/mib.ts'
-import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
@@ -150,7 +149,6 @@ export class UdpEndpoint implements EventSource {
     packet.checksum = Checksum.PARTIAL
     packet.checksumStart = at
     packet.checksumOffset = UDP_CHECKSUM
-    if (!route.device.link.features.checksum) completeChecksum(packet)
 
     const fits = length + IPV4_MIN_HEADER <= route.mtu && !route.mtuLocked
     const id = fits ? ATOMIC_ID : ip.identification.next(flow.saddr, to, IpProtocol.UDP, ctx.now)
