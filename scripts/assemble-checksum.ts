@@ -1,7 +1,7 @@
 /**
  * `node --import tsx scripts/assemble-checksum.ts`: assembles scripts/checksum-simd.wat and writes the bytes as
- * lib/wire/checksum-simd-module.ts. It knows as much of the WebAssembly text format as that source needs: one memory, one function, instructions one per line, names for
- * locals, depths for labels.
+ * lib/wire/checksum-simd-module.ts. It knows as much of the WebAssembly text format as that source needs: one
+ * memory, one function, instructions one per line, names for locals, depths for labels.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

@@ -4,6 +4,7 @@
  * options are on every segment (Linux's `inet_gso_segment`).
  */
 import { readIpv4 } from '../address/ipv4-address.ts'
+import { read16, write16 } from '../wire/big-endian.ts'
 import { pseudoHeaderSum, updateChecksum16 } from '../wire/checksum.ts'
 import {
   IPV4_CHECKSUM,
@@ -25,7 +26,7 @@ export const SEGMENT_IPV4: SegmentFamily = {
     const length = (bytes[start + IPV4_VERSION_IHL]! & 15) << 2
     if (length < IPV4_MIN_HEADER || start + length > end || bytes[start + IPV4_PROTOCOL] !== protocol)
       return 0
-    const fragment = (bytes[start + IPV4_FLAGS_FRAGMENT]! << 8) | bytes[start + IPV4_FLAGS_FRAGMENT + 1]!
+    const fragment = read16(bytes, start + IPV4_FLAGS_FRAGMENT)
     // A fragment has no segments: what follows its header is not the beginning of a stream, or not the end.
     return (fragment & (IPV4_MF | IPV4_OFFSET_MASK)) === 0 ? length : 0
   },
@@ -37,17 +38,12 @@ export const SEGMENT_IPV4: SegmentFamily = {
   },
 
   writeHeader(bytes, at, length, index) {
-    const wholeLength = (bytes[at + IPV4_TOTAL_LENGTH]! << 8) | bytes[at + IPV4_TOTAL_LENGTH + 1]!
-    const firstId = (bytes[at + IPV4_ID]! << 8) | bytes[at + IPV4_ID + 1]!
+    const wholeLength = read16(bytes, at + IPV4_TOTAL_LENGTH)
+    const firstId = read16(bytes, at + IPV4_ID)
     const id = (firstId + index) & 0xffff
-    let check = (bytes[at + IPV4_CHECKSUM]! << 8) | bytes[at + IPV4_CHECKSUM + 1]!
-    check = updateChecksum16(check, wholeLength, length)
-    check = updateChecksum16(check, firstId, id)
-    bytes[at + IPV4_TOTAL_LENGTH] = length >>> 8
-    bytes[at + IPV4_TOTAL_LENGTH + 1] = length
-    bytes[at + IPV4_ID] = id >>> 8
-    bytes[at + IPV4_ID + 1] = id
-    bytes[at + IPV4_CHECKSUM] = check >>> 8
-    bytes[at + IPV4_CHECKSUM + 1] = check
+    const check = updateChecksum16(read16(bytes, at + IPV4_CHECKSUM), wholeLength, length)
+    write16(bytes, at + IPV4_TOTAL_LENGTH, length)
+    write16(bytes, at + IPV4_ID, id)
+    write16(bytes, at + IPV4_CHECKSUM, updateChecksum16(check, firstId, id))
   },
 }

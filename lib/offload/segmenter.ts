@@ -10,6 +10,7 @@
 
 import { Checksum, Gso, HEADROOM, type Packet } from '../packet/packet.ts'
 import { copyMetadata } from '../packet/packet-pool.ts'
+import { read32, write16, write32 } from '../wire/big-endian.ts'
 import { fold, sum } from '../wire/checksum.ts'
 import { IpProtocol } from '../wire/ipv4.ts'
 import {
@@ -182,20 +183,4 @@ export class Segmenter {
     this.packet = null
     this.#headers = NO_BYTES
   }
-}
-
-function read32(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
-}
-
-function write32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24
-  bytes[at + 1] = value >>> 16
-  bytes[at + 2] = value >>> 8
-  bytes[at + 3] = value
-}
-
-function write16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8
-  bytes[at + 1] = value
 }
