@@ -48,6 +48,8 @@ export class NetDevice implements PacketDevice {
   /** As loopback had it set, in text; nobody else has an address of the link layer. */
   hardwareAddress: string | undefined = undefined
   hardwareBroadcast: string | undefined = undefined
+  /** Whether what it receives is merged (`generic-receive-offload` of ethtool); never on loopback, where nothing was cut. */
+  gro: boolean
   /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
   carrierChanges = 0
   readonly txQueue: PacketQueue
@@ -70,6 +72,7 @@ export class NetDevice implements PacketDevice {
     this.#owner = owner
     this.#hadCarrier = link.carrier
     this.flags = link.flags
+    this.gro = (link.flags & LinkFlag.LOOPBACK) === 0
     this.#txQueueLength = link.txQueueLength
     this.txQueue = new PacketQueue(link.txQueueLength)
   }

@@ -24,6 +24,8 @@ export interface UdpMessage {
   port: number
   /** The address that it was sent to: answer from there. */
   to: string
+  /** Of an endpoint with `gro`: the message is several datagrams of so many bytes, the last may be shorter. */
+  segmentSize?: number
 }
 
 /** What a message costs beside its bytes, so that empty ones can't pile up. */
@@ -32,6 +34,8 @@ const MESSAGE_COST = 256
 export class UdpEndpoint implements EventSource {
   readonly address: Ipv4Address
   readonly port: number
+  /** Takes several datagrams as one message. */
+  readonly gro: boolean
   readonly #udp: Udp
   readonly #onMessage: (message: UdpMessage) => void
   readonly #limit: number
@@ -47,12 +51,14 @@ export class UdpEndpoint implements EventSource {
     port: number,
     onMessage: (message: UdpMessage) => void,
     limit: number,
+    gro: boolean,
   ) {
     this.#udp = udp
     this.address = address
     this.port = port
     this.#onMessage = onMessage
     this.#limit = limit
+    this.gro = gro
   }
 
   /**
@@ -79,7 +85,7 @@ export class UdpEndpoint implements EventSource {
     this.#udp.release(this)
   }
 
-  /** @internal takes a copy; `false` if the buffer is full */
+  /** @internal takes a copy; `false` if the buffer is full. `segmentSize`: 0 for one datagram */
   deliver(
     from: Ipv4Address,
     port: number,
@@ -87,13 +93,16 @@ export class UdpEndpoint implements EventSource {
     bytes: Uint8Array,
     start: number,
     end: number,
+    segmentSize = 0,
   ): boolean {
     const cost = end - start + MESSAGE_COST
     if (this.#charged + cost > this.#limit) return false
     this.#charged += cost
     const data = new Uint8Array(end - start)
     data.set(bytes.subarray(start, end))
-    this.#waiting.push({ data, address: formatIpv4(from), port, to: formatIpv4(to) })
+    const message: UdpMessage = { data, address: formatIpv4(from), port, to: formatIpv4(to) }
+    if (segmentSize !== 0) message.segmentSize = segmentSize
+    this.#waiting.push(message)
     this.#udp.softirq.eventPending(this)
     return true
   }

@@ -77,16 +77,19 @@ export interface UdpFields {
   id?: number
   sport?: number
   dport?: number
+  /** 10.2.0.2 if absent. */
+  destination?: number
 }
 
-export function udpPacket({ payload, id = 1, sport = 5000, dport = 53 }: UdpFields): Uint8Array<ArrayBuffer> {
+export function udpPacket(fields: UdpFields): Uint8Array<ArrayBuffer> {
+  const { payload, id = 1, sport = 5000, dport = 53, destination = 0x0a020002 } = fields
   const bytes = new Uint8Array(28 + payload.length)
   const view = new DataView(bytes.buffer)
   view.setUint16(0, 0x4500)
   view.setUint16(4, id)
   view.setUint16(8, (64 << 8) | 17)
   view.setUint32(12, 0x0a010002)
-  view.setUint32(16, 0x0a020002)
+  view.setUint32(16, destination)
   view.setUint16(20, sport)
   view.setUint16(22, dport)
   view.setUint16(24, 8 + payload.length)
