@@ -165,11 +165,10 @@ export class Gro {
     const { bytes: a, start: from } = run.first
     const { bytes: b, start: at } = packet
     if (a[from + IPV4_TOS] !== b[at + IPV4_TOS] || a[from + IPV4_TTL] !== b[at + IPV4_TTL]) return false
-    const df = b[at + IPV4_FLAGS_FRAGMENT]!
-    if (a[from + IPV4_FLAGS_FRAGMENT] !== df) return false
-    // Identifications count up or, where nobody needs them (RFC 6864 §4.1), are all the same.
+    if (a[from + IPV4_FLAGS_FRAGMENT] !== b[at + IPV4_FLAGS_FRAGMENT]) return false
+    // Identifications count up or are all the same (Linux before 6.18 wants DF for that): both can be made again.
     const idOffset = (read16(b, at + IPV4_ID) - read16(a, from + IPV4_ID)) & 0xffff
-    const fixedId = run.count === 1 ? df !== 0 && idOffset === 0 : run.fixedId
+    const fixedId = run.count === 1 ? idOffset === 0 : run.fixedId
     if (idOffset !== (fixedId ? 0 : run.count)) return false
     const first = from + IPV4_MIN_HEADER
     const next = at + IPV4_MIN_HEADER

@@ -28,6 +28,8 @@ export interface RouterSetup {
   mtu: number
   /** `TUN_F_*` of that device; -1: no `virtio_net_hdr`. */
   offload: number
+  /** A compiled napi-tun.c: packets come in by it, in bursts that the kernel merges, and without `virtio_net_hdr`. */
+  napi?: string
 }
 
 export interface RouterRequest {

@@ -110,15 +110,15 @@ class FrameLink extends SoftwareDevice {
     const { pool } = this.host!
     // Part of it as a body, as if an application had it.
     const packet = pool.from(bytes.subarray(0, bytes.length - split))
-    if (packet === null || vnet === null) throw new Error('no room for a packet')
+    if (packet === null) throw new Error('no room for a packet')
     if (split > 0) packet.body = bytes.slice(bytes.length - split)
-    const gso = vnet.gsoType & ~VnetGso.ECN
-    if ((vnet.flags & NEEDS_CSUM) !== 0) {
+    const gso = vnet === null ? 0 : vnet.gsoType & ~VnetGso.ECN
+    if (vnet !== null && (vnet.flags & NEEDS_CSUM) !== 0) {
       packet.checksum = Checksum.PARTIAL
       packet.checksumStart = packet.start + vnet.checksumStart
       packet.checksumOffset = vnet.checksumOffset
     }
-    if (gso !== 0) {
+    if (vnet !== null && gso !== 0) {
       packet.gsoType = gso === VnetGso.TCPV4 ? Gso.TCPV4 : Gso.UDP_L4
       packet.gsoSize = vnet.gsoSize
       packet.gsoEcn = (vnet.gsoType & VnetGso.ECN) !== 0
@@ -183,6 +183,12 @@ export class StackRouter {
       counters,
       dropped: this.#out.stats.get('txDropped'),
     }
+  }
+
+  /** All of them as one burst. */
+  sendBurst(frames: Frame[]): Omit<RouterResponse, 'refused'> {
+    for (const frame of frames) this.#in.inject(frame, 0)
+    return this.send([])
   }
 
   async stop(): Promise<void> {

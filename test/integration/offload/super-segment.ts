@@ -91,9 +91,15 @@ export function frameOf(options: SuperSegment): Frame {
   }
 }
 
-/** What is compared: everything but the identification of an ICMP error, which is anybody's guess. */
+/**
+ * What is compared: everything but the identification of an ICMP error, which is anybody's guess, and what are
+ * hints (the length of headers, that a checksum was verified).
+ */
 export function comparable({ vnet, bytes }: Frame): object {
   const copy = bytes.slice()
   if (bytes[9] === 1) copy.fill(0, 4, 6).fill(0, 10, 12)
-  return { vnet: vnet === null ? null : { ...vnet, headerLength: 0 }, bytes: copy }
+  return {
+    vnet: vnet === null ? null : { ...vnet, headerLength: 0, flags: vnet.flags & NEEDS_CSUM },
+    bytes: copy,
+  }
 }
