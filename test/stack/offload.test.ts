@@ -202,4 +202,29 @@ describe('offloads in a stack', () => {
       expect(near.pool.outstanding + far.pool.outstanding).to.equal(0)
     })
   })
+
+  it('a capture shows checksums as on the wire, or as they are if asked to, and changes nothing', async () => {
+    const clock = new VirtualClock()
+    const [left, right] = createPipe()
+    const near = new Stack({ clock, random: seededRandom(1) })
+    const far = new Stack({ clock, random: seededRandom(2) })
+    near.addDevice(left).addAddress('10.0.0.1/24')
+    far.addDevice(right).addAddress('10.0.0.2/24')
+    const fields: number[] = []
+    for (const completeChecksums of [undefined, true, false]) {
+      near.capture({
+        device: 'pipe0',
+        ...(completeChecksums === undefined ? {} : { completeChecksums }),
+        listener: ({ bytes }) => void fields.push((bytes[26]! << 8) | bytes[27]!),
+      })
+    }
+    const got: number[] = []
+    far.udp.bind({ port: 9, onMessage: ({ data }) => void got.push(...data) })
+    near.udp.bind({ port: 8, onMessage: () => {} }).send(Uint8Array.of(1, 2, 3), parseIpv4('10.0.0.2'), 9)
+    clock.advance(0)
+    // Pseudo-header: 0a00+0001+0a00+0002+0011+000b = 141f; with 0008+0009+000b+0102+0300 it is 183d.
+    expect(fields).to.deep.equal([0xe7c2, 0xe7c2, 0x141f])
+    expect(got).to.deep.equal([1, 2, 3])
+    await Promise.all([near.close(), far.close()])
+  })
 })
