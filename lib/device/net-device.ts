@@ -5,10 +5,11 @@
  */
 import { TunstackError } from '../errors.ts'
 import { BURST_SIZE, Burst, PacketQueue } from '../packet/burst.ts'
-import type { Packet, PacketDevice } from '../packet/packet.ts'
+import { Checksum, type Packet, type PacketDevice } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { type LinkDevice, LinkFlag } from './link-device.ts'
 import { LinkStat } from './link-stats.ts'
+import { SoftwareOffload } from './software-offload.ts'
 
 /** `IF_OPER_*` of RFC 2863 as `ip link` prints it. */
 export type OperState = 'UNKNOWN' | 'DOWN' | 'UP' | 'LOWERLAYERDOWN' | 'NOTPRESENT'
@@ -42,6 +43,7 @@ export class NetDevice implements PacketDevice {
   readonly #staged = new Burst()
   #stageLimit: number
   readonly #owner: NetDeviceOwner
+  readonly #offload = new SoftwareOffload((packet, reason) => this.#dropOutgoing(packet, reason))
   readonly link: LinkDevice
   /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
   #tapped = 0
@@ -60,6 +62,8 @@ export class NetDevice implements PacketDevice {
   /** As loopback had it set, in text; nobody else has an address of the link layer. */
   hardwareAddress: string | undefined = undefined
   hardwareBroadcast: string | undefined = undefined
+  /** Whether what it receives is merged (`generic-receive-offload` of ethtool); never on loopback, where nothing was cut. */
+  gro: boolean
   /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
   carrierChanges = 0
   #hadCarrier: boolean
@@ -72,6 +76,7 @@ export class NetDevice implements PacketDevice {
     this.#owner = owner
     this.#hadCarrier = link.carrier
     this.flags = link.flags
+    this.gro = (link.flags & LinkFlag.LOOPBACK) === 0
     this.#txQueueLength = link.txQueueLength
     this.txQueue = new PacketQueue(link.txQueueLength)
     this.#stageLimit = Math.min(link.txQueueLength, BURST_SIZE)
@@ -149,18 +154,23 @@ export class NetDevice implements PacketDevice {
   enqueue(packet: Packet): boolean {
     packet.device = this
     if (!this.up) {
-      this.link.stats.increment(LinkStat.txDropped)
-      this.#owner.drop(packet, DropReason.DEV_READY, this)
+      this.#dropOutgoing(packet, DropReason.DEV_READY)
       return false
     }
     const staged = this.#staged
     const { txQueue } = this
-    // Mostly nothing waits, and the packet is put where the driver takes it from.
-    if (txQueue.length === 0 && staged.length < this.#stageLimit && !this.#stopped && !this.#flushing) {
+    // Mostly nothing waits and nothing is to be done to it: then it is put where the driver takes it from.
+    if (
+      txQueue.length === 0 &&
+      staged.length < this.#stageLimit &&
+      packet.gsoSize === 0 &&
+      packet.checksum !== Checksum.PARTIAL &&
+      !this.#stopped &&
+      !this.#flushing
+    ) {
       staged.push(packet)
     } else if (staged.length + txQueue.length >= txQueue.limit || !txQueue.push(packet)) {
-      this.link.stats.increment(LinkStat.txDropped)
-      this.#owner.drop(packet, DropReason.QDISC_DROP, this)
+      this.#dropOutgoing(packet, DropReason.QDISC_DROP)
       return false
     }
     if (!this.#pending && !this.#stopped) {
@@ -170,7 +180,7 @@ export class NetDevice implements PacketDevice {
     return true
   }
 
-  /** Hands what waits to the driver, a burst at a time, until the queue is empty or the driver has enough. */
+  /** Hands what waits to the driver, cut and completed as it needs it, a burst at a time, until the queue is empty or the driver has enough. */
   flush(): void {
     this.#pending = false
     const burst = this.#staged
@@ -179,7 +189,8 @@ export class NetDevice implements PacketDevice {
       while (!this.#stopped) {
         if (burst.length === 0) {
           if (this.txQueue.length === 0) return
-          this.txQueue.fill(burst)
+          this.#offload.fill(this.txQueue, burst, this.link.features)
+          if (burst.length === 0) return // all of it was dropped
         }
         const tapping = this.taps.length > 0
         if (tapping) this.#tapOutgoing(burst, this.#tapped)
@@ -216,8 +227,14 @@ export class NetDevice implements PacketDevice {
     for (let packet = this.txQueue.shift(); packet !== null; packet = this.txQueue.shift()) {
       this.#owner.drop(packet, DropReason.QUEUE_PURGE, this)
     }
+    this.#offload.forget()
     this.#stopped = false
     this.#tapped = 0
+  }
+
+  #dropOutgoing(packet: Packet, reason: number): void {
+    this.link.stats.increment(LinkStat.txDropped)
+    this.#owner.drop(packet, reason, this)
   }
 
   #tapOutgoing(burst: Burst, from: number): void {

@@ -128,6 +128,7 @@ export class PacketPool {
       packet.gsoSize = 0
       packet.gsoSegments = 1
       packet.gsoEcn = false
+      packet.gsoFixedId = false
       packet.scrub()
     }
     packet.allocated = true
@@ -173,7 +174,8 @@ export class PacketPool {
   }
 }
 
-function copyMetadata(from: Packet, to: Packet): void {
+/** All that is known of a packet beside its bytes. Offsets count within the arena: who copies bytes moves them. */
+export function copyMetadata(from: Packet, to: Packet): void {
   to.networkHeader = from.networkHeader
   to.transportHeader = from.transportHeader
   to.checksum = from.checksum
@@ -183,6 +185,7 @@ function copyMetadata(from: Packet, to: Packet): void {
   to.gsoSize = from.gsoSize
   to.gsoSegments = from.gsoSegments
   to.gsoEcn = from.gsoEcn
+  to.gsoFixedId = from.gsoFixedId
   to.device = from.device
   to.iif = from.iif
   to.type = from.type

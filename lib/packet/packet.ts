@@ -77,6 +77,8 @@ export class Packet {
   gsoType: Gso = Gso.NONE
   /** A super-segment whose first segment alone carries CWR (RFC 3168 §6.1.2). */
   gsoEcn = false
+  /** Its segments all had the identification that it has itself (GRO found them so): cut again, they have it again. */
+  gsoFixedId = false
 
   readonly pool: PacketPool
   /** @internal link of a queue or of the pool's free list */
@@ -161,6 +163,16 @@ export class Packet {
     target.set(head, at)
     if (this.body !== null) target.set(this.body, at + head.length)
     return this.length
+  }
+
+  /** Copies `length` bytes from `from` on, counted from the first, into `target`; the body goes on where the slab ends. */
+  copyRange(from: number, length: number, target: Uint8Array, at: number): void {
+    const begin = this.start + from
+    const inHead = Math.max(0, Math.min(length, this.end - begin))
+    if (inHead > 0) target.set(this.bytes.subarray(begin, begin + inHead), at)
+    if (inHead === length) return
+    const skip = begin + inHead - this.end
+    target.set(this.body!.subarray(skip, skip + length - inHead), at + inHead)
   }
 
   /** The bytes as a new array; for tests, traces and other cold paths. */
