@@ -450,6 +450,19 @@ describe('TunDevice with offloads', () => {
     expect(handle.spare).to.equal(8)
   })
 
+  it('takes other large slabs when the memory of its own was transferred away', () => {
+    const { tun, handle, packets } = offloadBench()
+    const buffer = handle.driver.arenas[handle.ring!.spill![0]!]!
+    structuredClone(buffer, { transfer: [buffer] })
+    handle.deliver([], 14)
+    expect(tun.gone).to.equal(false)
+    expect(tun.stats.get('rxErrors')).to.equal(8)
+    expect(handle.spare).to.equal(8)
+    const [large, header] = superSegment(30_000)
+    expect(handle.deliver([large], 0, [header])).to.equal(1)
+    expect(packets[0]!.toUint8Array()).to.deep.equal(large)
+  })
+
   it('counts and drops a packet whose header lies', () => {
     const { tun, handle, packets, host } = offloadBench()
     const reasons: number[] = []
