@@ -139,8 +139,6 @@ function save(stack: Stack, device: string, path: string): void {
   stack.capture({
     device,
     drops: true,
-    // The kernel and the stack leave them open for one another; whoever reads the file wants to see them right.
-    completeChecksums: true,
     sink: (bytes) => void writeSync(file, bytes),
     onEnd: () => closeSync(file),
   })
