@@ -32,7 +32,7 @@ export interface LinkFeatures {
   readonly checksum: boolean
   /** It takes TCP super-segments up to `gsoMaxSize`. */
   readonly tso: boolean
-  /** Of these also such with {@link Packet.gsoEcn}: it leaves CWR on the first segment only. Nothing without `tso` (`NETIF_F_TSO_ECN`). */
+  /** It takes those among them whose first segment alone has CWR (`NETIF_F_TSO_ECN`). */
   readonly tsoEcn: boolean
   /** It takes UDP super-segments (`UDP_SEGMENT`). */
   readonly uso: boolean

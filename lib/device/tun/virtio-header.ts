@@ -70,7 +70,8 @@ export class VirtioHeaders {
   write(i: number, packet: Packet): boolean {
     const words = this.#words
     const at = i * WORDS
-    words.fill(0, at, at + WORDS)
+    words[at] = words[at + HEADER_LENGTH] = words[at + GSO_SIZE] = 0
+    words[at + CHECKSUM_START] = words[at + CHECKSUM_OFFSET] = 0
     const partial = packet.checksum === Checksum.PARTIAL
     if (!partial && packet.gsoSize === 0) return false
     const start = packet.checksumStart - packet.start

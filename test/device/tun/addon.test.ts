@@ -94,6 +94,7 @@ class Checkout {
 const LIBC = [
   '__errno_location',
   'calloc',
+  'clock_gettime',
   'close',
   'free',
   'ioctl',

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import type { LinkHost } from '../../../lib/device/link-device.ts'
+import { NetDevice } from '../../../lib/device/net-device.ts'
 import { openTunSync, type TunDevice } from '../../../lib/device/tun/index.ts'
 import { TunstackError } from '../../../lib/errors.ts'
 import { BURST_SIZE, Burst } from '../../../lib/packet/burst.ts'
@@ -449,6 +450,19 @@ describe('TunDevice with offloads', () => {
     expect(handle.spare).to.equal(8)
   })
 
+  it('takes other large slabs when the memory of its own was transferred away', () => {
+    const { tun, handle, packets } = offloadBench()
+    const buffer = handle.driver.arenas[handle.ring!.spill![0]!]!
+    structuredClone(buffer, { transfer: [buffer] })
+    handle.deliver([], 14)
+    expect(tun.gone).to.equal(false)
+    expect(tun.stats.get('rxErrors')).to.equal(8)
+    expect(handle.spare).to.equal(8)
+    const [large, header] = superSegment(30_000)
+    expect(handle.deliver([large], 0, [header])).to.equal(1)
+    expect(packets[0]!.toUint8Array()).to.deep.equal(large)
+  })
+
   it('counts and drops a packet whose header lies', () => {
     const { tun, handle, packets, host } = offloadBench()
     const reasons: number[] = []
@@ -552,5 +566,56 @@ describe('what a TunDevice sends in one turn of the event loop', () => {
     host.onReceive = () => expect(tun.transmit(fill(pool, 100))).to.equal(64)
     for (let n = 0; n < 50; n++) handle.deliver([bytes(40, 1)])
     expect(tun.io.txHeld).to.equal(0)
+  })
+})
+
+describe('a TunDevice behind the queue of the stack', () => {
+  it('makes the sender wait instead of dropping what is too much for one turn', () => {
+    const { tun, handle, pool, clock, host } = bench()
+    let pending = false
+    const drops: number[] = []
+    const device = new NetDevice(tun, 7, 'tun0', {
+      transmitPending: () => {
+        pending = true
+      },
+      drop: (packet, reason) => {
+        drops.push(reason)
+        packet.free()
+      },
+    })
+    const flush = (): void => {
+      while (pending) {
+        pending = false
+        device.flush()
+      }
+    }
+    host.wake = () => {
+      device.wake()
+      flush()
+    }
+    tun.setUp(true)
+    device.up = true
+    let sent = 0
+    /** As a socket does: it sends while there is room. */
+    const send = (): void => {
+      while (device.txRoom > 0 && sent < 3000) {
+        const packet = pool.allocate(100)!
+        packet.put(100)
+        device.enqueue(packet)
+        sent++
+        flush()
+      }
+    }
+    send()
+    expect(handle.written.length).to.equal(512)
+    expect(sent).to.equal(512 + device.txQueueLength)
+    for (let turn = 0; turn < 6; turn++) {
+      clock.advance(1)
+      send()
+    }
+    expect([sent, handle.written.length, drops]).to.deep.equal([3000, 3000, []])
+    expect(tun.stats.snapshot()).to.include({ txPackets: 3000, txDropped: 0 })
+    // Slots to read into are all that is left.
+    expect(pool.outstanding).to.equal(BURST_SIZE)
   })
 })

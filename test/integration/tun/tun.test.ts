@@ -140,6 +140,7 @@ function traffic(scenario: Scenario): void {
       'reads packets of any MTU, also one raised from outside',
     )
     scenario('timers keep their turn under a flood', 'leaves timers their turn under a flood')
+    scenario('busy polling leaves timers their turn, and ends')
   })
 }
 

@@ -264,4 +264,23 @@ export const traffic: Record<string, () => Promise<void>> = {
     await done
     await tun.close()
   },
+
+  async 'busy polling leaves timers their turn, and ends'() {
+    const tun = await openTun({ address: `${KERNEL}/24`, busyPoll: '10ms' })
+    attach(tun, echo(tun))
+    let ticks = 0
+    const timer = setInterval(() => ticks++, 5)
+    const pings = 40
+    const before = performance.now()
+    expect(await ping(pings, '-i', '0.005')).to.equal(pings)
+    const lasted = performance.now() - before
+    clearInterval(timer)
+    expect(ticks).to.be.at.least(lasted / 5 / 4)
+    expect(tun.io.rxSystemCalls, 'it has looked often').to.be.above(10 * pings)
+    await sleep(50)
+    const calls = tun.io.rxSystemCalls
+    await sleep(100)
+    expect(tun.io.rxSystemCalls - calls, 'it looks no more').to.be.below(10)
+    await tun.close()
+  },
 }
