@@ -22,8 +22,6 @@ import { NetlinkError, NexthopFlag } from './rtnetlink.ts'
 /** The bits of the TOS that routes and rules look at: those of RFC 1349, as Linux still does. */
 export const TOS_MASK = 0x1c
 
-const MASKS = Int32Array.from({ length: 33 }, (_, length) => ipv4Mask(length))
-
 /** An alias that will not do: neither 0 nor an errno. */
 const NOT_THIS = 1
 
@@ -89,12 +87,10 @@ export class FibTable {
       hop = hops[index]!
     }
     result.kind = kind
-    result.info = info
     result.nexthop = hop
     result.nexthopIndex = index
     result.type = kind.type
-    result.scope = kind.scope
-    result.prefix = flow.daddr & MASKS[length]!
+    result.destination = flow.daddr
     result.prefixLength = length
     result.tableId = this.id
     return 0

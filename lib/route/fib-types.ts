@@ -3,7 +3,7 @@
  * a {@link FibInfo}, which routes share when everything but the prefix is alike; and that has one or more next
  * hops. The names are those of Linux's `net/ipv4/fib_*`.
  */
-import type { Ipv4Address } from '../address/ipv4-address.ts'
+import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { Route } from './route.ts'
 import { Metric, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
@@ -128,17 +128,28 @@ export class FibAlias {
 /** What a lookup found; reused, so read it before the next lookup. */
 export class FibResult {
   kind: AliasKind | null = null
-  info: FibInfo | null = null
   nexthop: FibNexthop | null = null
   /** Index of `nexthop` in `info.nexthops`. */
   nexthopIndex = 0
   type: number = RouteType.UNSPEC
-  scope: number = Scope.UNIVERSE
-  prefix: Ipv4Address = 0
+  /** What was asked for: it begins with the prefix. */
+  destination: Ipv4Address = 0
   prefixLength = 0
   tableId = 0
   /** Realms of the rule that led here, for where the next hop has none. */
   tclassid = 0
+
+  get info(): FibInfo | null {
+    return this.kind === null ? null : this.kind.info
+  }
+
+  get scope(): number {
+    return this.kind === null ? Scope.UNIVERSE : this.kind.scope
+  }
+
+  get prefix(): Ipv4Address {
+    return this.destination & ipv4Mask(this.prefixLength)
+  }
 
   /** The route; an object of its own for everyone who asks. */
   get alias(): FibAlias | null {
@@ -147,12 +158,10 @@ export class FibResult {
 
   reset(): void {
     this.kind = null
-    this.info = null
     this.nexthop = null
     this.nexthopIndex = 0
     this.type = RouteType.UNSPEC
-    this.scope = Scope.UNIVERSE
-    this.prefix = 0
+    this.destination = 0
     this.prefixLength = 0
     this.tableId = 0
     this.tclassid = 0
