@@ -76,12 +76,7 @@ export class FibIndex {
     const chunk = slots[slot + 1]!
     const place = (address >>> 8) & 255
     let entry = chunk < 0 ? few(words, -chunk, place) : many(words, chunk, place)
-    if ((entry & LENGTH) > 32) {
-      const at = entry >>> LENGTH_BITS
-      const last = address & 255
-      const below = (entry & LENGTH) === SMALL ? few(words, at + 1, last) : many(words, at + 1, last)
-      entry = or(below, words[at]!)
-    }
+    if ((entry & LENGTH) > 32) entry = this.#below(address & 255, entry)
     // The first of the three that is not 0, without a branch that nobody can foresee.
     return or(entry, or(slots[slot]!, this.#top[address >>> 24]!))
   }
@@ -107,6 +102,13 @@ export class FibIndex {
 
   get bytes(): number {
     return this.#top.byteLength + this.#slots.byteLength + this.#blocks.words.byteLength
+  }
+
+  #below(place: number, pointer: Entry): Entry {
+    const { words } = this.#blocks
+    const at = pointer >>> LENGTH_BITS
+    const entry = (pointer & LENGTH) === SMALL ? few(words, at + 1, place) : many(words, at + 1, place)
+    return or(entry, words[at]!)
   }
 
   /**
@@ -363,7 +365,7 @@ function paintRuns(
 
 /** `a`, or `b` if `a` is 0. */
 function or(a: number, b: number): number {
-  return a | (b & ~((a | -a) >> 31))
+  return a | (b & ~((a | (0 - a)) >> 31))
 }
 
 /** How many of 32 bits are set. */

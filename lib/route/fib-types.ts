@@ -5,8 +5,25 @@
  */
 import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
 import type { Route } from './route.ts'
 import { Metric, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
+
+/** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
+export const ROUTE_TYPES: readonly { readonly error: number; readonly scope: number }[] = [
+  { error: 0, scope: Scope.NOWHERE }, // unspec
+  { error: 0, scope: Scope.UNIVERSE }, // unicast
+  { error: 0, scope: Scope.HOST }, // local
+  { error: 0, scope: Scope.LINK }, // broadcast
+  { error: 0, scope: Scope.LINK }, // anycast
+  { error: 0, scope: Scope.UNIVERSE }, // multicast
+  { error: -Errno.EINVAL, scope: Scope.UNIVERSE }, // blackhole
+  { error: -Errno.EHOSTUNREACH, scope: Scope.UNIVERSE }, // unreachable
+  { error: -Errno.EACCES, scope: Scope.UNIVERSE }, // prohibit
+  { error: -Errno.EAGAIN, scope: Scope.UNIVERSE }, // throw
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // nat
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // xresolve
+]
 
 /** One way out. */
 export class FibNexthop {
@@ -72,6 +89,8 @@ export class AliasKind {
   readonly scope: number
   /** `RTN_*` */
   readonly type: number
+  /** What a lookup that comes here answers with: 0, or a negative errno. */
+  readonly error: number
   readonly info: FibInfo
   /** The only next hop; `null` if there are several. */
   readonly hop: FibNexthop | null
@@ -87,6 +106,7 @@ export class AliasKind {
     this.tos = tos
     this.scope = info.scope
     this.type = info.type
+    this.error = ROUTE_TYPES[info.type]!.error
     this.info = info
     this.hop = info.nexthops.length === 1 ? info.nexthops[0]! : null
     this.tableId = info.tableId
