@@ -5,8 +5,8 @@
  */
 import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import { Errno } from '../errors.ts'
-import { type CompleteRoute, deletionMatches } from './fib-request.ts'
 import type { AliasKinds } from './fib-kinds.ts'
+import { type CompleteRoute, deletionMatches } from './fib-request.ts'
 import type { FibInfos } from './fib-semantics.ts'
 import { FibTrie } from './fib-trie.ts'
 import {
