@@ -193,11 +193,11 @@ export class FibIndex {
     this.#blocks.release(Math.abs(chunk), sizeOf(runs))
   }
 
-  /** Before the array would grow while a third of it is free: closes the gaps instead. */
+  /** Before the array would grow while a third of it is free, and when half of it is: closes the gaps instead. */
   #makeRoom(): void {
     const { words, used, free } = this.#blocks
     if (words.length < COMPACTED_FROM) return
-    if (used - free < words.length >>> 2 || (used + CHANGE_MOST > words.length && free > used / 3)) {
+    if (used - free < words.length >>> 1 || (used + CHANGE_MOST > words.length && free > used / 3)) {
       this.#compact()
     }
   }

@@ -183,7 +183,7 @@ export class FibTrie {
       else this.#index.delete(address, length, this.findWithin(address, length - 1), this.length)
     }
     const { words: left, used, free } = this.#blocks
-    if (left.length > COMPACTED_FROM && used - free < left.length >>> 2) this.#compact()
+    if (left.length > COMPACTED_FROM && used - free < left.length >>> 1) this.#compact()
   }
 
   /** All prefixes: by address, and of one address the longer first, as Linux dumps them. Not to be changed meanwhile. */
