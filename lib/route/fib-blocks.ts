@@ -15,7 +15,7 @@ const MOST = 288
 const SIZE_OF = Uint8Array.from({ length: MOST + 1 }, (_, n) => SIZES.findIndex((size) => size >= n))
 
 /** Where the first block begins that is allocated. */
-const FIRST_WORD = SIZES.length
+export const FIRST_WORD: number = SIZES.length
 
 /** Words from which on the array grows by an eighth instead of doubling. */
 const LARGE = 1 << 16

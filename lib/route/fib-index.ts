@@ -8,7 +8,7 @@
  * touches more than 256 places. It is kept small before all: what a lookup waits for is memory.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
-import { FibBlocks } from './fib-blocks.ts'
+import { FIRST_WORD, FibBlocks } from './fib-blocks.ts'
 import { FibRuns } from './fib-runs.ts'
 
 /**
@@ -46,6 +46,11 @@ const NEW = new FibRuns()
 const HELD_BELOW = new FibRuns()
 const NEW_BELOW = new FibRuns()
 
+/** What is in a chunk with nothing in it; and that chunk, the first of its array, for all slots without one. */
+const NOTHING = new FibRuns()
+NOTHING.push(0, 0)
+const EMPTY = -FIRST_WORD
+
 /** Words that one change may take. */
 const CHANGE_MOST = 1024
 /** Words from which on it is worth while to close the gaps of the array. */
@@ -60,12 +65,10 @@ export class FibIndex {
    */
   readonly #slots = new Int32Array(2 << 16)
   #blocks = new FibBlocks(CHANGE_MOST)
-  /** A small chunk with nothing in it, for all slots without one. */
-  #empty = 0
 
   constructor() {
-    this.#empty = this.#write(NOTHING)
-    for (let slot = 1; slot < this.#slots.length; slot += 2) this.#slots[slot] = this.#empty
+    this.#write(NOTHING)
+    for (let slot = 1; slot < this.#slots.length; slot += 2) this.#slots[slot] = EMPTY
   }
 
   /** The longest prefix, of at least one bit, that covers the address, as `value << 6 | length`; 0 if there is none. */
@@ -145,8 +148,8 @@ export class FibIndex {
       }
       if (!paintRuns(HELD, NEW, place, end, length, entry, from)) return
     }
-    if (chunk !== this.#empty) this.#release(chunk, HELD)
-    this.#slots[2 * slot + 1] = NEW.empty ? this.#empty : this.#write(NEW)
+    if (chunk !== EMPTY) this.#release(chunk, HELD)
+    this.#slots[2 * slot + 1] = NEW.empty ? EMPTY : this.#write(NEW)
   }
 
   /** Paints what covers all of a chunk below. */
@@ -205,16 +208,12 @@ export class FibIndex {
   #compact(): void {
     const from = this.#blocks.words
     const live = this.#blocks.used - this.#blocks.free
-    const empty = this.#empty
     this.#blocks = new FibBlocks(live + (live >>> 3) + CHANGE_MOST)
-    this.#empty = this.#write(NOTHING)
+    this.#write(NOTHING)
     const slots = this.#slots
     for (let slot = 1; slot < slots.length; slot += 2) {
       const chunk = slots[slot]!
-      if (chunk === empty) {
-        slots[slot] = this.#empty
-        continue
-      }
+      if (chunk === EMPTY) continue
       if (chunk < 0) readSmall(from, -chunk, HELD)
       else readLarge(from, chunk, HELD)
       for (let run = 0; run < HELD.count; run++) {
@@ -237,9 +236,6 @@ export class FibIndex {
     return (to << LENGTH_BITS) | (pointer & LENGTH)
   }
 }
-
-const NOTHING = new FibRuns()
-NOTHING.push(0, 0)
 
 /** Words of a chunk of these runs. */
 function sizeOf({ count }: FibRuns): number {
