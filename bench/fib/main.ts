@@ -1,7 +1,8 @@
 /**
- * `node --import tsx bench/fib/main.ts [--prefixes N] [--rounds N] [--only NAME]…`: compares ways of longest-prefix
- * match and prints two tables in Markdown. What is measured is compiled first, as for the npm package (tsx makes
- * code slower), and runs in a process of its own each time, the candidates in turn, round after round.
+ * `node --import tsx bench/fib/main.ts [--prefixes N] [--hard N] [--rounds N] [--only NAME]…`: compares ways of
+ * longest-prefix match and prints two tables in Markdown. What is measured is compiled first, as for the npm
+ * package (tsx makes code slower), and runs in a process of its own each time, the candidates in turn, round after
+ * round.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -91,11 +92,13 @@ function main(): void {
   const { values } = parseArgs({
     options: {
       prefixes: { type: 'string', default: '1000000' },
+      hard: { type: 'string', default: '250000' },
       rounds: { type: 'string', default: '5' },
       only: { type: 'string', multiple: true, default: [] },
     },
   })
   const count = Number(values.prefixes)
+  const hardCount = Number(values.hard)
   const rounds = Number(values.rounds)
   const hardRounds = Math.min(HARD_ROUNDS, rounds)
   const wanted = (name: string): boolean => values.only.length === 0 || values.only.includes(name)
@@ -105,7 +108,7 @@ function main(): void {
   const file = save(CACHE, 'internet', internet(count))
   const internetSamples = measured('Internet', wanted(STACK) ? [...names, STACK] : names, rounds, file)
   const hard = Object.entries(ADVERSARIAL).flatMap(([kind, make]) => {
-    const samples = measured(kind, names, hardRounds, save(CACHE, kind, make(count)))
+    const samples = measured(kind, names, hardRounds, save(CACHE, kind, make(hardCount)))
     return [...samples].map(([name, figures]) => [kind, name, ...cells(figures, HARD_COLUMNS)])
   })
   const small = run<Small>(CHILD, SMALL, file)
@@ -115,7 +118,7 @@ function main(): void {
   console.log(`Medians of ${rounds} processes [smallest–largest], by processor time.\n`)
   const lines = [...internetSamples].map(([name, figures]) => [name, ...cells(figures, COLUMNS)])
   console.log(table(['candidate', ...COLUMNS.map(([head]) => head)], lines))
-  console.log(`\nMade to be hard, medians of ${hardRounds}:\n`)
+  console.log(`\n${hardCount.toLocaleString('en-US')} made to be hard, medians of ${hardRounds}:\n`)
   console.log(table(['prefixes', 'candidate', ...HARD_COLUMNS.map(([head]) => head)], hard))
   if (small === undefined) return
   console.log(
