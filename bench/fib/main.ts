@@ -71,7 +71,7 @@ function table(head: readonly string[], lines: readonly (readonly string[])[]): 
   return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-/** Every candidate in turn, round after round. */
+/** Every candidate in turn, round after round; every sample is told at once. */
 function measured(
   what: string,
   names: readonly string[],
@@ -81,8 +81,9 @@ function measured(
   const samples = new Map<string, Figures[]>(names.map((name) => [name, []]))
   for (let round = 1; round <= rounds; round++) {
     for (const name of names) {
-      process.stderr.write(`${what}, round ${round} of ${rounds}: ${name}\n`)
-      samples.get(name)!.push(run<Figures>(CHILD, name, file) ?? {})
+      const sample = run<Figures>(CHILD, name, file) ?? {}
+      process.stderr.write(`${what}, round ${round} of ${rounds}, ${name}: ${JSON.stringify(sample)}\n`)
+      samples.get(name)!.push(sample)
     }
   }
   return samples
@@ -92,7 +93,7 @@ function main(): void {
   const { values } = parseArgs({
     options: {
       prefixes: { type: 'string', default: '1000000' },
-      hard: { type: 'string', default: '250000' },
+      hard: { type: 'string', default: '100000' },
       rounds: { type: 'string', default: '5' },
       only: { type: 'string', multiple: true, default: [] },
     },
@@ -106,24 +107,23 @@ function main(): void {
   compile()
   const before = load()
   const file = save(CACHE, 'internet', internet(count))
-  const internetSamples = measured('Internet', wanted(STACK) ? [...names, STACK] : names, rounds, file)
-  const hard = Object.entries(ADVERSARIAL).flatMap(([kind, make]) => {
-    const samples = measured(kind, names, hardRounds, save(CACHE, kind, make(hardCount)))
-    return [...samples].map(([name, figures]) => [kind, name, ...cells(figures, HARD_COLUMNS)])
-  })
-  const small = run<Small>(CHILD, SMALL, file)
-
+  const samples = measured('Internet', wanted(STACK) ? [...names, STACK] : names, rounds, file)
   console.log(`${cpus().length} × ${cpus()[0]?.model.trim()}; Linux ${release()}; Node ${process.version}`)
   console.log(`${count.toLocaleString('en-US')} prefixes; load before ${before}, after ${load()}`)
   console.log(`Medians of ${rounds} processes [smallest–largest], by processor time.\n`)
-  const lines = [...internetSamples].map(([name, figures]) => [name, ...cells(figures, COLUMNS)])
+  const lines = [...samples].map(([name, figures]) => [name, ...cells(figures, COLUMNS)])
   console.log(table(['candidate', ...COLUMNS.map(([head]) => head)], lines))
+  const small = run<Small>(CHILD, SMALL, file)
+  if (small !== undefined) {
+    const { stack, tenRoutes } = small
+    console.log(`\nA new stack: ${stack.toFixed(1)} KiB. Ten routes more: ${tenRoutes.toFixed(2)} KiB.`)
+  }
+  const hard = Object.entries(ADVERSARIAL).flatMap(([kind, make]) => {
+    const measurements = measured(kind, names, hardRounds, save(CACHE, kind, make(hardCount)))
+    return [...measurements].map(([name, figures]) => [kind, name, ...cells(figures, HARD_COLUMNS)])
+  })
   console.log(`\n${hardCount.toLocaleString('en-US')} made to be hard, medians of ${hardRounds}:\n`)
   console.log(table(['prefixes', 'candidate', ...HARD_COLUMNS.map(([head]) => head)], hard))
-  if (small === undefined) return
-  console.log(
-    `\nA new stack: ${small.stack.toFixed(1)} KiB. Ten routes more: ${small.tenRoutes.toFixed(2)} KiB.`,
-  )
 }
 
 main()

@@ -23,7 +23,7 @@ export interface Small {
 const UNCOMPILED = ['--no-opt', '--no-sparkplug']
 
 /** Milliseconds after which a process is given up. */
-const TOO_LONG = 180_000
+const TOO_LONG = 600_000
 
 /** Writes prefixes into a file of this folder. Gives its name. */
 export function save(folder: string, name: string, { prefix, length }: Prefixes): string {
