@@ -9,28 +9,9 @@ import { Errno } from '../errors.ts'
 import { AliasKinds } from './fib-kinds.ts'
 import { metricsOf, sameMetrics } from './fib-metrics.ts'
 import type { CompleteRoute, HopRequest } from './fib-request.ts'
-import { FibInfo, FibNexthop, FibResult, type NexthopConfig } from './fib-types.ts'
+import { FibInfo, FibNexthop, FibResult, type NexthopConfig, ROUTE_TYPES } from './fib-types.ts'
 import { Flow4 } from './flow.ts'
 import { NetlinkError, NexthopFlag, RouteTable, RouteType, Scope } from './rtnetlink.ts'
-
-/** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
-const PROPERTIES: readonly { readonly error: number; readonly scope: number }[] = [
-  { error: 0, scope: Scope.NOWHERE }, // unspec
-  { error: 0, scope: Scope.UNIVERSE }, // unicast
-  { error: 0, scope: Scope.HOST }, // local
-  { error: 0, scope: Scope.LINK }, // broadcast
-  { error: 0, scope: Scope.LINK }, // anycast
-  { error: 0, scope: Scope.UNIVERSE }, // multicast
-  { error: -Errno.EINVAL, scope: Scope.UNIVERSE }, // blackhole
-  { error: -Errno.EHOSTUNREACH, scope: Scope.UNIVERSE }, // unreachable
-  { error: -Errno.EACCES, scope: Scope.UNIVERSE }, // prohibit
-  { error: -Errno.EAGAIN, scope: Scope.UNIVERSE }, // throw
-  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // nat
-  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // xresolve
-]
-
-/** Errors by route type, for the inner loop of a lookup. */
-export const ROUTE_TYPE_ERRORS: Int32Array = Int32Array.from(PROPERTIES, ({ error }) => error)
 
 /** What {@link FibInfos} asks of the tables it belongs to. */
 export interface FibQuestions {
@@ -73,7 +54,7 @@ export class FibInfos {
    * @throws NetlinkError with the errno and sentence of Linux's `fib_create_info`
    */
   obtain(config: CompleteRoute): FibInfo {
-    const properties = PROPERTIES[config.type]
+    const properties = ROUTE_TYPES[config.type]
     if (properties === undefined) throw invalid('Invalid route type')
     if (properties.scope > config.scope) throw invalid('Invalid scope')
     const info = new FibInfo()

@@ -3,10 +3,27 @@
  * a {@link FibInfo}, which routes share when everything but the prefix is alike; and that has one or more next
  * hops. The names are those of Linux's `net/ipv4/fib_*`.
  */
-import type { Ipv4Address } from '../address/ipv4-address.ts'
+import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
 import type { Route } from './route.ts'
 import { Metric, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
+
+/** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
+export const ROUTE_TYPES: readonly { readonly error: number; readonly scope: number }[] = [
+  { error: 0, scope: Scope.NOWHERE }, // unspec
+  { error: 0, scope: Scope.UNIVERSE }, // unicast
+  { error: 0, scope: Scope.HOST }, // local
+  { error: 0, scope: Scope.LINK }, // broadcast
+  { error: 0, scope: Scope.LINK }, // anycast
+  { error: 0, scope: Scope.UNIVERSE }, // multicast
+  { error: -Errno.EINVAL, scope: Scope.UNIVERSE }, // blackhole
+  { error: -Errno.EHOSTUNREACH, scope: Scope.UNIVERSE }, // unreachable
+  { error: -Errno.EACCES, scope: Scope.UNIVERSE }, // prohibit
+  { error: -Errno.EAGAIN, scope: Scope.UNIVERSE }, // throw
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // nat
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // xresolve
+]
 
 /** One way out. */
 export class FibNexthop {
@@ -72,6 +89,8 @@ export class AliasKind {
   readonly scope: number
   /** `RTN_*` */
   readonly type: number
+  /** What a lookup that comes here answers with: 0, or a negative errno. */
+  readonly error: number
   readonly info: FibInfo
   /** The only next hop; `null` if there are several. */
   readonly hop: FibNexthop | null
@@ -87,6 +106,7 @@ export class AliasKind {
     this.tos = tos
     this.scope = info.scope
     this.type = info.type
+    this.error = ROUTE_TYPES[info.type]!.error
     this.info = info
     this.hop = info.nexthops.length === 1 ? info.nexthops[0]! : null
     this.tableId = info.tableId
@@ -128,17 +148,28 @@ export class FibAlias {
 /** What a lookup found; reused, so read it before the next lookup. */
 export class FibResult {
   kind: AliasKind | null = null
-  info: FibInfo | null = null
   nexthop: FibNexthop | null = null
   /** Index of `nexthop` in `info.nexthops`. */
   nexthopIndex = 0
   type: number = RouteType.UNSPEC
-  scope: number = Scope.UNIVERSE
-  prefix: Ipv4Address = 0
+  /** What was asked for: it begins with the prefix. */
+  destination: Ipv4Address = 0
   prefixLength = 0
   tableId = 0
   /** Realms of the rule that led here, for where the next hop has none. */
   tclassid = 0
+
+  get info(): FibInfo | null {
+    return this.kind === null ? null : this.kind.info
+  }
+
+  get scope(): number {
+    return this.kind === null ? Scope.UNIVERSE : this.kind.scope
+  }
+
+  get prefix(): Ipv4Address {
+    return this.destination & ipv4Mask(this.prefixLength)
+  }
 
   /** The route; an object of its own for everyone who asks. */
   get alias(): FibAlias | null {
@@ -147,12 +178,10 @@ export class FibResult {
 
   reset(): void {
     this.kind = null
-    this.info = null
     this.nexthop = null
     this.nexthopIndex = 0
     this.type = RouteType.UNSPEC
-    this.scope = Scope.UNIVERSE
-    this.prefix = 0
+    this.destination = 0
     this.prefixLength = 0
     this.tableId = 0
     this.tclassid = 0
