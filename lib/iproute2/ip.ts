@@ -12,6 +12,7 @@ import { maddress } from './maddress.ts'
 import { beginNames } from './names.ts'
 import { neigh } from './neigh.ts'
 import { netconf } from './netconf.ts'
+import { nexthop } from './nexthop.ts'
 import { defaultOptions, type IpOptions, parseOptions } from './options.ts'
 import { Exit, type IpResult, Output, type OutputSink, Status } from './outcome.ts'
 import { route } from './route.ts'
@@ -36,7 +37,7 @@ const OBJECTS: readonly (readonly [string, Handler | null])[] = [
   ['link', link],
   ['netns', null],
   ['netconf', netconf],
-  ['nexthop', null],
+  ['nexthop', nexthop],
 ]
 
 export interface IpBatchOptions {

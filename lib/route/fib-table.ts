@@ -26,6 +26,8 @@ const MASKS = Int32Array.from({ length: 33 }, (_, length) => ipv4Mask(length))
 
 /** An alias that will not do: neither 0 nor an errno. */
 const NOT_THIS = 1
+/** None of the prefix will do: a nexthop object without a fitting hop ends the search among its aliases. */
+const NONE_OF_THESE = 2
 
 /** Whether next hops over a device without carrier count as dead. */
 export type LinkdownPolicy = (hop: FibNexthop) => boolean
@@ -63,7 +65,7 @@ export class FibTable {
           answer = this.#try(lists.kind(cell), length, flow, result, anyCarrier)
         }
       }
-      if (answer !== NOT_THIS) return answer
+      if (answer <= 0) return answer
       held = trie.findWithin(daddr, length - 1)
     }
     return -Errno.EAGAIN
@@ -81,11 +83,11 @@ export class FibTable {
     let hop = only
     let index = 0
     if (hop !== null) {
-      if (!this.#usable(hop, flow.oif, anyCarrier)) return NOT_THIS
+      if (!this.#usable(hop, flow.oif, anyCarrier)) return info.nexthop === null ? NOT_THIS : NONE_OF_THESE
     } else {
       const hops = info.nexthops
       while (index < hops.length && !this.#usable(hops[index]!, flow.oif, anyCarrier)) index++
-      if (index === hops.length) return NOT_THIS
+      if (index === hops.length) return info.nexthop === null ? NOT_THIS : NONE_OF_THESE
       hop = hops[index]!
     }
     result.kind = kind
@@ -157,8 +159,8 @@ export class FibTable {
     const held = this.trie.exact(prefix, prefixLength)
     const aliases = this.#read(held)
     for (let i = 0; i < aliases.length; i++) {
-      const { tableId, tos: own, info, type } = aliases[i]!
-      if (tableId === this.id && own === tos && deletionMatches(config, info, type)) {
+      const { tableId, tos: own, info } = aliases[i]!
+      if (tableId === this.id && own === tos && deletionMatches(config, info, info.type)) {
         this.#take(prefix, prefixLength, held, aliases, i)
         return
       }

@@ -21,6 +21,7 @@ import {
   type RouteConfig,
 } from './fib-types.ts'
 import { Flow4 } from './flow.ts'
+import type { NexthopObjects } from './nexthop-objects.ts'
 import { NetlinkError, NexthopFlag, RouteProtocol, RouteTable, RouteType, RuleAction } from './rtnetlink.ts'
 
 /** Chooses the source for a next hop (`inet_select_addr`). */
@@ -63,7 +64,10 @@ export class Fib {
     this.#devices = devices
     this.#sysctl = sysctl
     this.rules = new FibRules(devices, () => this.#ruleChanged())
-    this.#infos = new FibInfos(this.#questions())
+    this.#infos = new FibInfos(this.#questions(), (dead) => {
+      if (dead) this.flushDead()
+      this.generation++
+    })
     sysctl.onChange((name) => {
       this.generation++
       if (name.endsWith('ignore_routes_with_linkdown')) this.#infos.rebalanceAll()
@@ -96,8 +100,13 @@ export class Fib {
    * @param hash 31 bits, unsigned
    */
   selectPath(flow: Flow4, result: FibResult, hash: number): void {
-    const hops = result.info!.nexthops
+    const { nexthops: hops, nexthop: object } = result.info!
     if (flow.oif !== 0 || hops.length < 2) return
+    if (object !== null) {
+      result.nexthopIndex = object.select(hash)
+      result.nexthop = hops[result.nexthopIndex]!
+      return
+    }
     let best = -1
     for (let i = 0; i < hops.length; i++) {
       const hop = hops[i]!
@@ -157,6 +166,7 @@ export class Fib {
   deleteRoute(config: RouteConfig): void {
     const route = completeDeletion(config)
     checkKey(route)
+    if (route.nexthopId !== 0) this.#infos.objects.need(route.nexthopId)
     const table = this.table(route.table)
     if (table === undefined) throw new NetlinkError(Errno.ESRCH, 'FIB table does not exist', 'route')
     table.delete(route)
@@ -234,6 +244,11 @@ export class Fib {
     return this.rules.delete(config)
   }
 
+  /** Nexthop objects (`ip nexthop`). */
+  get nexthops(): NexthopObjects {
+    return this.#infos.objects
+  }
+
   /** Some next hop has a realm (`fib_num_tclassid_users`). */
   get hasTclassidUsers(): boolean {
     return this.#infos.tclassidUsers > 0
@@ -255,6 +270,7 @@ export class Fib {
     for (const info of this.#infos.ofDevice(device)) {
       for (const hop of info.nexthops) if (hop.device === device) yield hop
     }
+    yield* this.nexthops.hopsOver(device)
   }
 
   // What follows is called by InetAddresses, which the stack tells of its devices.
@@ -389,13 +405,20 @@ export class Fib {
       get loopbackIndex() {
         return fib.loopbackIndex
       },
+      get loopback() {
+        return fib.#loopback()
+      },
     }
   }
 
   /** Index of the loopback device: the incoming device of what this host sends itself. 1, as in Linux, if none. */
   get loopbackIndex(): number {
-    for (const device of this.#devices) if (device.isLoopback) return device.ifindex
-    return 1
+    return this.#loopback()?.ifindex ?? 1
+  }
+
+  #loopback(): NetDevice | null {
+    for (const device of this.#devices) if (device.isLoopback) return device
+    return null
   }
 }
 
