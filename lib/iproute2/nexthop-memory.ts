@@ -8,6 +8,8 @@ import type { NexthopObjectMessage } from './nexthop-printer.ts'
 /** What a list of nexthop objects is narrowed to. */
 export interface NexthopFilter {
   groups: boolean
+  /** Those of a bridge: said, but it changes nothing. */
+  fdb: boolean
   device: NetDevice | undefined
   /** Those over a device that has a master. */
   enslaved: boolean
@@ -20,6 +22,7 @@ export interface NexthopFilter {
 export class NexthopMemory {
   filter: NexthopFilter = {
     groups: false,
+    fdb: false,
     device: undefined,
     enslaved: false,
     protocol: 0,

@@ -10,7 +10,6 @@ import { NetlinkError } from '../route/rtnetlink.ts'
 import type { Command } from './command.ts'
 import { Family, parseHost, parseUnsigned } from './grammar.ts'
 import { protocols } from './names.ts'
-import type { NexthopFilter } from './nexthop-memory.ts'
 import { objectMessage, printNexthopObject } from './nexthop-printer.ts'
 import { answerText, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
@@ -42,7 +41,7 @@ interface Request {
   blackhole: boolean
   group: { id: number; weight: number }[] | undefined
   protocol: number
-  resilient: boolean
+  type: 'mpath' | 'resilient' | undefined
   fdb: boolean
   encapsulated: boolean
 }
@@ -57,7 +56,7 @@ function modify(command: Command, words: Words, verb: 'add' | 'replace' | 'delet
     blackhole: false,
     group: undefined,
     protocol: 0,
-    resilient: false,
+    type: undefined,
     fdb: false,
     encapsulated: false,
   }
@@ -145,8 +144,8 @@ function parseGroup(word: string): { id: number; weight: number }[] {
 function parseType(request: Request, words: Words): void {
   const type = words.next()
   if (type !== 'mpath' && type !== 'resilient') throw wrong(type, '"type" value is invalid')
-  request.resilient = type === 'resilient'
-  if (!request.resilient) return
+  request.type = type
+  if (type === 'mpath') return
   while (words.left > 1) {
     const bound = RESILIENT_WORDS[words.following]
     if (bound === undefined) return
@@ -164,8 +163,8 @@ const RESILIENT_WORDS: Readonly<Record<string, { name: string; max: number }>> =
 
 /** What no stack of IPv4 packets has is refused as a kernel without it would. @throws NetlinkError */
 function add({ stack }: Command, request: Request, verb: 'add' | 'replace'): void {
-  const { family, resilient, fdb, encapsulated } = request
-  if (resilient || fdb || encapsulated || (family !== Family.UNSPEC && family !== Family.INET)) {
+  const { family, type, fdb, encapsulated } = request
+  if (type === 'resilient' || fdb || encapsulated || (family !== Family.UNSPEC && family !== Family.INET)) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'nexthop')
   }
   const { id = 0, gateway, device, onlink, blackhole, group, protocol } = request
@@ -179,9 +178,9 @@ function add({ stack }: Command, request: Request, verb: 'add' | 'replace'): voi
 /** @throws NetlinkError */
 function remove({ stack }: Command, request: Request): void {
   const invalid = (extack: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'nexthop')
-  const { device, gateway, blackhole, group, resilient, fdb, encapsulated } = request
+  const { device, gateway, blackhole, group, type, fdb, encapsulated } = request
   const more = device !== undefined || gateway !== undefined || group !== undefined
-  if (more || blackhole || resilient || fdb || encapsulated) throw invalid('Unknown attribute type')
+  if (more || blackhole || type !== undefined || fdb || encapsulated) throw invalid('Unknown attribute type')
   if (request.protocol !== 0 || request.onlink) throw invalid('Invalid values in header')
   if (request.id === undefined) throw invalid('Nexthop id is missing')
   stack.routing.fib.nexthops.delete(request.id)
@@ -209,15 +208,18 @@ function showOne(command: Command, id: number): number {
 
 function print(command: Command, objects: readonly NexthopObject[]): void {
   const { output } = command
+  const { protocol } = command.options.nexthops.filter
   const printer = new Printer(command.options)
   printer.begin()
   for (const object of objects) {
+    if (protocol !== 0 && object.protocol !== protocol) continue
     printNexthopObject(printer, command, objectMessage(object))
     printer.text('\n')
     output.write(printer.take())
   }
   printer.end()
   output.write(printer.take())
+  output.flush()
 }
 
 function showOrFlush(command: Command, words: Words, action: 'show' | 'flush'): number {
@@ -240,32 +242,21 @@ function showOrFlush(command: Command, words: Words, action: 'show' | 'flush'): 
       const protocol = parseUnsigned(words.next())
       if (protocol === undefined) throw wrong(words.word, 'invalid protocol value', false)
       filter.protocol = protocol
-    } else if (abbreviates(word, 'fdb')) continue
+    } else if (abbreviates(word, 'fdb')) filter.fdb = true
     else if (abbreviates(word, 'help')) throw usage('nexthop')
     else throw wrong(word, '', false)
   }
   if (action === 'flush') return flush(command, all)
-  print(command, selected(command))
+  print(command, dumped(command))
   return Status.OK
 }
 
-/** What the kernel sends for the filter, less what iproute2 leaves out of it (`nh_dump_filtered`). */
-function selected({ stack, options }: Command): NexthopObject[] {
-  const { filter } = options.nexthops
-  const { protocol } = filter
-  return dumped(stack.routing.fib.nexthops.all(), filter, options.family).filter(
-    (object) => protocol === 0 || object.protocol === protocol,
-  )
-}
-
-function dumped(
-  objects: readonly NexthopObject[],
-  { groups, device, enslaved }: NexthopFilter,
-  family: number,
-): NexthopObject[] {
-  return objects.filter(({ members, hops }) => {
+/** What the kernel sends for the filter (`nh_dump_filtered`); protocols are for iproute2 to tell apart. */
+function dumped({ stack, options }: Command): NexthopObject[] {
+  const { groups, device, enslaved } = options.nexthops.filter
+  return stack.routing.fib.nexthops.all().filter(({ members, hops }) => {
     if (groups && members === null) return false
-    if (device === undefined && !enslaved && family === Family.UNSPEC) return true
+    if (device === undefined && !enslaved && options.family === Family.UNSPEC) return true
     if (members !== null || enslaved) return false // no device here has a master
     return device === undefined || hops[0]!.device === device
   })
@@ -282,7 +273,9 @@ function flush(command: Command, all: boolean): number {
   const { nexthops: memory } = options
   if (all) memory.filter = { ...memory.filter, groups: true, device: undefined, enslaved: false }
   for (let rounds = all ? 2 : 1; rounds > 0; rounds--) {
-    for (const { id } of selected(command)) {
+    const { protocol } = memory.filter
+    for (const { id, protocol: own } of dumped(command)) {
+      if (protocol !== 0 && own !== protocol) continue
       const status = talk(output, () => stack.routing.fib.nexthops.delete(id))
       if (status === Status.OK) memory.flushed++
     }
@@ -334,11 +327,17 @@ function listBuckets(command: Command, words: Words): number {
   }
   const printer = new Printer(options)
   printer.begin()
-  if (filter.bucketsOf === 0) printer.end()
+  // Of what a list of objects may be narrowed to, the kernel knows less for buckets.
+  const misfit = filter.groups || filter.fdb
+  if (!misfit && filter.bucketsOf === 0) {
+    printer.end()
+    output.write(printer.take())
+    output.flush()
+    return Status.OK
+  }
   output.hold(printer.take())
-  if (filter.bucketsOf === 0) return Status.OK
-  const error = noBuckets(command, filter.bucketsOf)
-  if (error.extack !== undefined) output.complain(answerText(error))
+  const error = misfit ? new NetlinkError(Errno.EINVAL) : noBuckets(command, filter.bucketsOf)
+  if (misfit || error.extack !== undefined) output.complain(answerText(error))
   output.complain('Dump terminated')
   return Status.KERNEL
 }

@@ -143,7 +143,7 @@ function printObject(printer: Printer, command: Command, object: NexthopObject):
   const { seen } = command.options.nexthops
   const message = seen.get(object.id) ?? objectMessage(object)
   seen.set(object.id, message)
-  printer.text(`${lineEnd(command)}\tnh_info `)
+  printer.text('\n\tnh_info ')
   printNexthopObject(printer, command, message, 'nh_info')
 }
 

@@ -10,13 +10,14 @@ import { VirtualClock } from '../../lib/time/virtual-clock.ts'
 
 const DEVICES = ['tun0', 'tun1']
 
-/** Opens the TUNs (TUNSETIFF: IFF_TUN without packet information) and becomes a shell that keeps them open. */
+/** Opens the TUNs (TUNSETIFF: IFF_TUN without packet information; TUNSETPERSIST) and becomes a shell that keeps them open. */
 const HOLD = `$^F = 99; our @held;
 for (qw(${DEVICES.join(' ')})) {
   open(my $tun, "+<", "/dev/net/tun") or exit 99; push @held, $tun;
   my $request = pack("a16 s x22", $_, 0x1001); ioctl($tun, 0x400454ca, $request) or exit 99;
+  ioctl($tun, 0x400454cb, 1) or exit 99;
 }
-exec "sh", "-s", @ARGV;`
+exec "sh", "-s", "--", @ARGV;`
 
 const PREPARE = `exec 2>&1
 for which in all default lo ${DEVICES.join(' ')}; do echo 1 >/proc/sys/net/ipv6/conf/$which/disable_ipv6 || exit 99; done
@@ -50,7 +51,7 @@ function texts(output: string): string[] {
 }
 
 /** Where one program ends and the next begins, and the status of the former. */
-const END = /^@end (\d+)\n/m
+const END = /\n@end (\d+)\n/
 
 /** What each command printed, by program, and how each program ended. */
 export interface HeldAnswer {
@@ -64,8 +65,8 @@ export function heldKernelAnswers(options: readonly string[], commands: readonly
     const change =
       carrier === undefined
         ? ''
-        : `ip link set ${carrier[0]} carrier ${carrier[1] ? 'on' : 'off'}; ip address show dev ${carrier[0]} >/dev/null\n`
-    return `${change}taskset -c 0 ip "$@" -force -batch - <<'@END@'\n${batch(own)}@END@\necho "@end $?"\n`
+        : `(ip link set ${carrier[0]} carrier ${carrier[1] ? 'on' : 'off'}; ip address show dev ${carrier[0]}) >/dev/null 2>&1\n`
+    return `${change}taskset -c 0 ip "$@" -force -batch - <<'@END@'\n${batch(own)}@END@\nprintf '\\n@end %d\\n' $?\n`
   })
   const run = spawnSync('unshare', ['--net', 'perl', '-e', HOLD, '--', ...options], {
     input: PREPARE + script.join(''),
