@@ -7,6 +7,7 @@ export type {
   AddressEntry,
   LinkEntry,
   NexthopEntry,
+  NexthopObjectEntry,
   RouteEntry,
   RuleEntry,
   StackConfiguration,

@@ -105,6 +105,34 @@ describe('what a saved configuration keeps', () => {
     expect(routes.match(/ dead linkdown $/gm)).to.have.length(2)
   })
 
+  it('nexthop objects: without a way to the gateway, black holes over a loopback that is down, metrics', async () => {
+    const routes = await expectKept(
+      'link set lo up',
+      'link set tun1 up',
+      'address add 10.5.0.1/24 dev tun1',
+      'address add 10.6.0.1/24 dev tun1',
+      'nexthop add id 1 via 10.5.0.9 dev tun1 protocol static',
+      'nexthop add id 2 via 10.6.0.1 dev tun1',
+      'nexthop add id 3 blackhole',
+      'nexthop add id 4 via 10.6.0.7 onlink dev tun1',
+      'nexthop add id 5 dev tun1',
+      'nexthop add id 10 group 1,3/2/5',
+      'nexthop add id 11 group 3',
+      'route add 20.0.0.0/8 nhid 10',
+      'route add 21.0.0.0/8 nhid 11 table 100',
+      'route add 22.0.0.0/8 nhid 1',
+      'route add 23.0.0.0/8 nhid 1 mtu 1400',
+      'route add 24.0.0.0/8 nhid 1 mtu 0',
+      'route add unreachable 25.0.0.0/8 nhid 4',
+      'link set lo down',
+      'address del 10.5.0.1/24 dev tun1',
+      'address del 10.6.0.1/24 dev tun1',
+    )
+    expect(routes).to.include('22.0.0.0/8 nhid 1 via 10.5.0.9 dev tun1 \n')
+    expect(routes).to.include('23.0.0.0/8 nhid 1 via 10.5.0.9 dev tun1 mtu 1400 \n')
+    expect(routes).to.include('24.0.0.0/8 nhid 1 via 10.5.0.9 dev tun1 \n')
+  })
+
   it('routes that addresses made and somebody removed, and their order', async () => {
     const routes = await expectKept(
       'link set lo up',

@@ -59,22 +59,31 @@ export interface HeldAnswer {
   statuses: number[]
 }
 
-export function heldKernelAnswers(options: readonly string[], commands: readonly string[]): HeldAnswer {
-  const script = programs(commands).map(({ commands: own, carrier }) => {
-    // The question makes the kernel look at the carrier now and not a moment later.
-    const change =
-      carrier === undefined
-        ? ''
-        : `(ip link set ${carrier[0]} carrier ${carrier[1] ? 'on' : 'off'}; ip address show dev ${carrier[0]}) >/dev/null 2>&1\n`
-    return `${change}taskset -c 0 ip "$@" -force -batch - <<'@END@'\n${batch(own)}@END@\nprintf '\\n@end %d\\n' $?\n`
-  })
+/** Runs a shell script in a namespace of its own; gives what was printed, cut at each end of a program. */
+function inNamespace(script: string, options: readonly string[] = []): string[] {
   const run = spawnSync('unshare', ['--net', 'perl', '-e', HOLD, '--', ...options], {
-    input: PREPARE + script.join(''),
+    input: PREPARE + script,
     encoding: 'utf8',
     timeout: 20_000,
   })
   if (run.status !== 0) throw new Error(`no namespace: ${run.stdout}${run.stderr}`)
-  const pieces = run.stdout.split(END)
+  return run.stdout.split(END)
+}
+
+const REPORT = `printf '\\n@end %d\\n' $?\n`
+
+function changeCarrier([name, on]: readonly [string, boolean]): string {
+  // The question makes the kernel look at the carrier now and not a moment later.
+  const change = `ip link set ${name} carrier ${on ? 'on' : 'off'}; ip address show dev ${name}`
+  return `(${change}) >/dev/null 2>&1\n`
+}
+
+export function heldKernelAnswers(options: readonly string[], commands: readonly string[]): HeldAnswer {
+  const script = programs(commands).map(({ commands: own, carrier }) => {
+    const change = carrier === undefined ? '' : changeCarrier(carrier)
+    return `${change}taskset -c 0 ip "$@" -force -batch - <<'@END@'\n${batch(own)}@END@\n${REPORT}`
+  })
+  const pieces = inNamespace(script.join(''), options)
   const answer: HeldAnswer = { texts: [], statuses: [] }
   for (let at = 0; at + 1 < pieces.length; at += 2) {
     answer.texts.push(texts(pieces[at]!))
@@ -83,10 +92,15 @@ export function heldKernelAnswers(options: readonly string[], commands: readonly
   return answer
 }
 
-export function heldStackAnswers(options: readonly string[], commands: readonly string[]): HeldAnswer {
+function heldStack(): { stack: Stack; devices: Map<string, IdleTun> } {
   const stack = new Stack({ loopbackUp: false, clock: new VirtualClock() })
   const devices = new Map(DEVICES.map((name) => [name, new IdleTun(name, true)]))
   for (const device of devices.values()) stack.addDevice(device, { up: false })
+  return { stack, devices }
+}
+
+export function heldStackAnswers(options: readonly string[], commands: readonly string[]): HeldAnswer {
+  const { stack, devices } = heldStack()
   const answer: HeldAnswer = { texts: [], statuses: [] }
   for (const { commands: own, carrier } of programs(commands)) {
     if (carrier !== undefined) devices.get(carrier[0])!.carrier = carrier[1]
@@ -100,4 +114,40 @@ export function heldStackAnswers(options: readonly string[], commands: readonly 
   }
   stack.close().catch(() => {})
   return answer
+}
+
+/** A command as a program of its own: what it printed on both streams, and its status. */
+export interface SingleAnswer {
+  text: string
+  status: number
+}
+
+/** Words are cut at spaces. */
+export function heldKernelSingles(commands: readonly string[]): SingleAnswer[] {
+  const lines = commands.map((command) => {
+    const [first, device, state] = command.split(' ')
+    if (first === 'carrier') return changeCarrier([device!, state === 'on']) + REPORT
+    const words = command.split(' ').map((word) => `'${word}'`)
+    return `taskset -c 0 ip ${words.join(' ')}\n${REPORT}`
+  })
+  const pieces = inNamespace(lines.join(''))
+  return commands.map((_, index) => ({ text: pieces[2 * index]!, status: Number(pieces[2 * index + 1]) }))
+}
+
+export function heldStackSingles(commands: readonly string[]): SingleAnswer[] {
+  const { stack, devices } = heldStack()
+  const answers = commands.map((command) => {
+    const words = command.split(' ')
+    if (words[0] === 'carrier') {
+      devices.get(words[1]!)!.carrier = words[2] === 'on'
+      return { text: '', status: 0 }
+    }
+    let text = ''
+    const take = (_: number, more: string): void => {
+      text += more
+    }
+    return { status: runProgram(stack, words, take, () => 'No such file or directory'), text }
+  })
+  stack.close().catch(() => {})
+  return answers
 }

@@ -8,9 +8,14 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { nexthopCommand } from '../iproute2/arbitrary-nexthops.ts'
-import { heldKernelAnswers, heldStackAnswers } from './iproute2-held-rig.ts'
+import { NEXTHOP_LISTS } from '../iproute2/nexthop-lists.ts'
+import {
+  heldKernelAnswers,
+  heldKernelSingles,
+  heldStackAnswers,
+  heldStackSingles,
+} from './iproute2-held-rig.ts'
 import { comparable } from './iproute2-rig.ts'
-
 
 const SCRIPTS = Number(process.env['IPROUTE2_SCRIPTS'] ?? 300)
 const SEED = Number(process.env['IPROUTE2_SEED'] ?? 20251122)
@@ -77,4 +82,17 @@ describe('nexthop objects, and the kernel', function () {
     console.log(`      ${compared} commands compared`)
     expect(compared).to.be.greaterThan(SCRIPTS * 20)
   })
+
+  for (const [subject, commands] of Object.entries(NEXTHOP_LISTS)) {
+    it(`answer single commands alike: ${subject}`, () => {
+      const own = heldStackSingles(commands)
+      for (const [index, theirs] of heldKernelSingles(commands).entries()) {
+        const { text, status } = own[index]!
+        expect({ text: comparable(text), status }, commands.slice(0, index + 1).join('\n')).to.deep.equal({
+          text: comparable(theirs.text),
+          status: theirs.status,
+        })
+      }
+    })
+  }
 })
