@@ -10,6 +10,8 @@ export interface IpResult {
   stdout: string
   stderr: string
   status: number
+  /** What `save` wrote, which is no text. */
+  bytes?: Uint8Array
 }
 
 /** Exit statuses of a command that failed without ending the program. */

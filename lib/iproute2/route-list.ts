@@ -3,10 +3,13 @@ import type { FibAlias } from '../route/fib-types.ts'
 import { RouteTable, RouteType } from '../route/rtnetlink.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
 import type { Command } from './command.ts'
+import { beginDump } from './dump.ts'
+import { DUMP_FILTERED, MULTI } from './netlink.ts'
 import { Status, strerror } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { parseRouteFilter, passes, type RouteFilter } from './route-filter.ts'
 import { entryMessage } from './route-message.ts'
+import { encodeRoute } from './route-netlink.ts'
 import { printRoute } from './route-printer.ts'
 import type { Words } from './words.ts'
 
@@ -28,6 +31,18 @@ export function showRoutes(command: Command, words: Words): number {
   printer.end()
   output.write(printer.take())
   output.flush()
+  return Status.OK
+}
+
+export function saveRoutes(command: Command, words: Words): number {
+  const { stack, options, dumps } = command
+  const filter = parseRouteFilter(command, words)
+  if (filter === undefined || !beginDump(command, 'route')) return Status.REFUSED
+  if (tableMissing(command, filter)) return Status.KERNEL
+  const flags = options.strict ? MULTI | DUMP_FILTERED : MULTI
+  for (const alias of selected(command, filter)) {
+    dumps.write(encodeRoute(entryMessage(alias, stack.sysctl), flags))
+  }
   return Status.OK
 }
 

@@ -9,11 +9,17 @@ import type { NexthopObject } from '../route/nexthop-object.ts'
 import { NexthopFlag, RouteType } from '../route/rtnetlink.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
 
+/** All that is said of a device; one that was told of by its number need not be there. */
+export interface NamedDevice {
+  readonly name: string
+  readonly ifindex: number
+}
+
 /** One way out of a group. */
 export interface NexthopMessage {
   /** 0: none */
   gateway: Ipv4Address
-  device: NetDevice | null
+  device: NamedDevice | null
   weight: number
   /** `NexthopFlag` */
   flags: number
@@ -27,10 +33,10 @@ export interface RouteMessage {
   prefixLength: number
   tos: number
   /** The nexthop object that it names; `null`: none. */
-  object: NexthopObject | null
+  object: NexthopObject | { readonly id: number } | null
   /** 0: none */
   gateway: Ipv4Address
-  device: NetDevice | null
+  device: NamedDevice | null
   /** 0: no table holds it. */
   table: number
   protocol: number

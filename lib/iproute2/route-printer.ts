@@ -3,7 +3,6 @@
  * flags, and what was measured, each followed by a space. What a filter fixed is not said again.
  */
 import { formatIpv4 } from '../address/ipv4-address.ts'
-import type { NexthopObject } from '../route/nexthop-object.ts'
 import { Metric, RouteFlag, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import { type Command, lineEnd } from './command.ts'
 import {
@@ -96,7 +95,7 @@ export function printRoute(
   if (cached !== null) printCached(printer, command, route, cached)
   if (route.metrics !== null) printMetrics(printer, route.metrics)
   if (cached !== null && cached.incoming !== null) word(printer, 'iif', 'iif ', cached.incoming.name)
-  if (route.object !== null && details) printObject(printer, command, route.object)
+  if (route.object !== null && details) printObject(printer, command, route.object.id)
   if (route.nexthops !== null) printNexthops(printer, command, route.nexthops)
   printer.text('\n')
   printer.closeObject()
@@ -139,10 +138,12 @@ function printCached(printer: Printer, command: Command, route: RouteMessage, ca
 }
 
 /** The object as this program saw it first. */
-function printObject(printer: Printer, command: Command, object: NexthopObject): void {
+function printObject(printer: Printer, command: Command, id: number): void {
   const { seen } = command.options.nexthops
-  const message = seen.get(object.id) ?? objectMessage(object)
-  seen.set(object.id, message)
+  const object = command.stack.routing.fib.nexthops.get(id)
+  const message = seen.get(id) ?? (object === undefined ? undefined : objectMessage(object))
+  if (message === undefined) return
+  seen.set(id, message)
   printer.text('\n\tnh_info ')
   printNexthopObject(printer, command, message, 'nh_info')
 }

@@ -227,10 +227,13 @@ export class Fib {
     for (const table of this.tables()) yield* table.dump()
   }
 
-  /** @throws NetlinkError */
-  addRule(config: RuleConfig): FibRule {
+  /**
+   * @param exclusive only if there is no such rule yet
+   * @throws NetlinkError
+   */
+  addRule(config: RuleConfig, exclusive = true): FibRule {
     const wantsTable = config.table === 0 && (config.action ?? RuleAction.TO_TBL) === RuleAction.TO_TBL
-    if (!wantsTable || config.l3mdev === true) return this.rules.add(config)
+    if (!wantsTable || config.l3mdev === true) return this.rules.add(config, !exclusive)
     // Table 0 is a new one: the first number that is free (`fib_empty_table`).
     let id = 1
     while (this.table(id) !== undefined) id++

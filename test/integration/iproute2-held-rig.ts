@@ -60,7 +60,7 @@ export interface HeldAnswer {
 }
 
 /** Runs a shell script in a namespace of its own; gives what was printed, cut at each end of a program. */
-function inNamespace(script: string, options: readonly string[] = []): string[] {
+export function inNamespace(script: string, options: readonly string[] = []): string[] {
   const run = spawnSync('unshare', ['--net', 'perl', '-e', HOLD, '--', ...options], {
     input: PREPARE + script,
     encoding: 'utf8',
@@ -70,7 +70,8 @@ function inNamespace(script: string, options: readonly string[] = []): string[] 
   return run.stdout.split(END)
 }
 
-const REPORT = `printf '\\n@end %d\\n' $?\n`
+/** Ends a program. */
+export const REPORT = `printf '\\n@end %d\\n' $?\n`
 
 function changeCarrier([name, on]: readonly [string, boolean]): string {
   // The question makes the kernel look at the carrier now and not a moment later.
@@ -92,7 +93,7 @@ export function heldKernelAnswers(options: readonly string[], commands: readonly
   return answer
 }
 
-function heldStack(): { stack: Stack; devices: Map<string, IdleTun> } {
+export function heldStack(): { stack: Stack; devices: Map<string, IdleTun> } {
   const stack = new Stack({ loopbackUp: false, clock: new VirtualClock() })
   const devices = new Map(DEVICES.map((name) => [name, new IdleTun(name, true)]))
   for (const device of devices.values()) stack.addDevice(device, { up: false })
