@@ -3,6 +3,7 @@
  * that tells what they are about, and sent back or printed from such a file.
  */
 import { Errno, TunstackError } from '../errors.ts'
+import { AddressFlag } from '../route/inet-address.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
 import { parseLinkFilter } from './address-list.ts'
 import { addressRequest, encodeAddress, printableAddress } from './address-netlink.ts'
@@ -154,8 +155,10 @@ export function restoreAddresses(command: Command): never {
   if (bytes === undefined) throw new Exit(Status.USAGE, '')
   const done = each(command, bytes, (one) =>
     send(command, () => {
-      const { device, config } = addressRequest(payloadOf(one, MessageType.NEWADDR), stack)
-      stack.routing.addresses.add(device, config, stack.clock.now())
+      const { device, config, autojoin } = addressRequest(payloadOf(one, MessageType.NEWADDR), stack)
+      const { addresses, groups } = stack.routing
+      const added = addresses.add(device, config, stack.clock.now())
+      if (autojoin && groups.autojoin(device, config.local)) added.flags |= AddressFlag.AUTOJOIN
       stack.addressesChanged()
     }),
   )
