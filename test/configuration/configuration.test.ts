@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { ConfigurationError } from '../../lib/configuration/configuration-error.ts'
+import { fromKernel } from '../../lib/configuration/from-kernel.ts'
 import { loadBatch, loadJson, stackFromJson } from '../../lib/configuration/load.ts'
 import { saveBatch, saveJson, saveSysctls } from '../../lib/configuration/save.ts'
 import { ip } from '../../lib/iproute2/ip.ts'
@@ -254,6 +255,26 @@ describe('a wrong configuration', () => {
       'ERR_CONFIGURATION_INVALID',
       'routes[0].nexthops[1].weight',
     ],
+    ...(
+      [
+        ['a member that is not there', { id: 1, group: [{ id: 2 }] }, '[0].group[0].id'],
+        ['an object without a way', { id: 1 }, '[0]'],
+        ['an object with two ways', { id: 1, dev: 'lo', blackhole: true }, '[0]'],
+        ['an object without a number', { dev: 'lo' }, '[0].id'],
+        ['an object over no device', { id: 1, dev: 'nope' }, '[0].dev'],
+      ] as const
+    ).map(([what, object, path]): [string, object, string, string] => [
+      what,
+      { nexthopObjects: [object] },
+      'ERR_CONFIGURATION_INVALID',
+      `nexthopObjects${path}`,
+    ]),
+    [
+      'an object that is not there',
+      { routes: [{ to: 'default', nhid: 5 }] },
+      'ERR_CONFIGURATION_INVALID',
+      'routes[0].nhid',
+    ],
     [
       'a bad metric',
       { routes: [{ to: 'default', metrics: { mto: 5 } }] },
@@ -391,3 +412,46 @@ function thrownBy(action: () => void): unknown {
   }
   return undefined
 }
+
+describe('a kernel with nexthop objects', () => {
+  const link = [
+    { ifindex: 1, ifname: 'lo', flags: ['LOOPBACK', 'UP', 'LOWER_UP'], mtu: 65536, link_type: 'loopback' },
+    { ifindex: 2, ifname: 'eth0', flags: ['UP', 'LOWER_UP'], mtu: 1500, link_type: 'ether' },
+  ]
+  const address = [{ ifname: 'eth0', addr_info: [{ family: 'inet', local: '10.0.0.1', prefixlen: 24 }] }]
+  const route = [
+    { dst: '20.0.0.0/8', nhid: 1, gateway: '10.0.0.9', dev: 'eth0', flags: [] },
+    { type: 'blackhole', dst: '21.0.0.0/8', nhid: 2, dev: 'lo', flags: [] },
+    { dst: '22.0.0.0/8', nhid: 3, gateway: '10.0.0.9', dev: 'eth0', flags: [] },
+  ]
+  const nexthop = [
+    { id: 1, gateway: '10.0.0.9', dev: 'eth0', scope: 'link', flags: [] },
+    { id: 2, blackhole: null, flags: [] },
+    { id: 3, group: [{ id: 1, weight: 5 }], type: 'resilient', resilient_args: { buckets: 8 }, flags: [] },
+    { id: 4, group: [{ id: 1 }, { id: 5 }], flags: [] },
+    { id: 5, gateway: '10.0.0.9', scope: 'link', flags: [], fdb: null },
+  ]
+
+  it('is read with them', async () => {
+    const { stack, skipped } = fromKernel({ link, address, route, rule: [], nexthop })
+    expect(ip(stack, 'nexthop').stdout).to.equal(
+      'id 1 via 10.0.0.9 dev eth0 scope link \nid 2 blackhole \nid 3 group 1,5 \n',
+    )
+    expect(ip(stack, 'route show').stdout).to.include('blackhole 21.0.0.0/8 nhid 2 dev lo \n')
+    expect(skipped.map(({ path, reason }) => `${path}: ${reason}`)).to.include.members([
+      'nexthop[2].type: a stack has no resilient groups: this is an ordinary one',
+      'nexthop[4]: a stack has no bridges',
+      'nexthop of number 4: its member 5 is not in the stack',
+    ])
+    await stack.close()
+  })
+
+  it('gives routes hops of their own where nobody says what the objects are', async () => {
+    const { stack, skipped } = fromKernel({ link, address, route, rule: [] })
+    expect(ip(stack, 'nexthop').stdout).to.equal('')
+    const routes = ip(stack, 'route show').stdout
+    expect(routes).to.include('20.0.0.0/8 via 10.0.0.9 dev eth0 \n').and.include('blackhole 21.0.0.0/8 \n')
+    expect(skipped.map(({ path }) => path)).to.include.members(['route[0].nhid', 'route[1].nhid'])
+    await stack.close()
+  })
+})
