@@ -156,7 +156,7 @@ export class Fib {
   /** @throws NetlinkError with Linux's errno and sentence */
   addRoute(config: RouteConfig, mode: RouteAddMode = 'add'): void {
     const route = completeRoute(config)
-    checkKey(route)
+    checkRequest(route)
     this.#newTable(route.table).add(route, mode)
     if (route.type === RouteType.LOCAL) this.hasCustomLocalRoutes = true
     this.generation++
@@ -165,7 +165,7 @@ export class Fib {
   /** Removes the first route that matches all that is given. @throws NetlinkError `ESRCH`, `EINVAL` */
   deleteRoute(config: RouteConfig): void {
     const route = completeDeletion(config)
-    checkKey(route)
+    checkRequest(route)
     if (route.nexthopId !== 0) this.#infos.objects.need(route.nexthopId)
     const table = this.table(route.table)
     if (table === undefined) throw new NetlinkError(Errno.ESRCH, 'FIB table does not exist', 'route')
@@ -432,9 +432,15 @@ function suppresses(rule: FibRule, result: FibResult): boolean {
 }
 
 /** What Linux looks at before it looks for, or makes, the table. */
-function checkKey({ tos, prefix, prefixLength }: CompleteRoute): void {
+function checkRequest(route: CompleteRoute): void {
+  const { tos, prefix, prefixLength, nexthopId } = route
   if ((tos & 3) !== 0) {
     throw new NetlinkError(Errno.EINVAL, 'Invalid dsfield (tos): ECN bits must be 0', 'route', tos)
+  }
+  const own = route.gateway !== 0 || route.device !== undefined || route.nexthops !== undefined
+  if (nexthopId !== 0 && own) {
+    const extack = 'Nexthop specification and nexthop id are mutually exclusive'
+    throw new NetlinkError(Errno.EINVAL, extack, 'route', nexthopId)
   }
   checkPrefix(prefix, prefixLength)
 }
