@@ -169,6 +169,7 @@ export function showLinks(command: Command, words: Words): number {
   }
   printer.end()
   output.write(printer.take())
+  output.flush()
   return Status.OK
 }
 
@@ -198,6 +199,7 @@ export function showAddresses(command: Command, words: Words): number {
   }
   printer.end()
   output.write(printer.take())
+  output.flush()
   return Status.OK
 }
 

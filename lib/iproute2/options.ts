@@ -2,6 +2,7 @@
  * What stands before the object: `ip -s -4 link`. Long options may be cut short, as everything else may.
  */
 import { Family, parseUnsigned } from './grammar.ts'
+import { NexthopMemory } from './nexthop-memory.ts'
 import { Exit, type Output, Status } from './outcome.ts'
 import { usage } from './usage.ts'
 import { abbreviates, type Words, wrong } from './words.ts'
@@ -33,6 +34,8 @@ export interface IpOptions {
    * their mode, and of a single device no addresses.
    */
   linkShown: boolean
+  /** What this program knows of nexthop objects from the commands before. */
+  nexthops: NexthopMemory
 }
 
 export function defaultOptions(strict: boolean): IpOptions {
@@ -49,6 +52,7 @@ export function defaultOptions(strict: boolean): IpOptions {
     batch: undefined,
     strict,
     linkShown: false,
+    nexthops: new NexthopMemory(),
   }
 }
 

@@ -328,11 +328,7 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
   }
   if (request.malformed) throw refuse('Attribute failed policy validation')
-  if (request.nexthopId !== 0) {
-    const own = request.gateway !== 0 || request.device !== undefined || request.nexthops !== undefined
-    if (own) throw refuse('Nexthop specification and nexthop id are mutually exclusive')
-    if (verb !== 'delete') throw refuse('Nexthop id does not exist')
-  }
+  config.nexthopId = request.nexthopId
   if (verb === 'delete') fib.deleteRoute(config)
   else fib.addRoute(config, verb)
 }

@@ -25,6 +25,8 @@ export const TOS_MASK = 0x1c
 
 /** An alias that will not do: neither 0 nor an errno. */
 const NOT_THIS = 1
+/** None of the prefix will do: a nexthop object without a fitting hop ends the search among its aliases. */
+const NONE_OF_THESE = 2
 
 /** Whether next hops over a device without carrier count as dead. */
 export type LinkdownPolicy = (hop: FibNexthop) => boolean
@@ -56,7 +58,7 @@ export class FibTable {
     const { length } = trie
     const answer = held > 0 ? this.#try(held, length, flow, result, anyCarrier) : NOT_THIS
     // Few come this far, so that the way of the others is short.
-    return answer === NOT_THIS ? this.#lookFurther(held, length, flow, result, anyCarrier) : answer
+    return answer > 0 ? this.#lookFurther(held, length, flow, result, anyCarrier) : answer
   }
 
   /** A lookup on from a prefix of which, if it is the only one there, the alias won't do. */
@@ -66,14 +68,15 @@ export class FibTable {
     for (;;) {
       for (let cell = held < 0 ? -held : 0; cell !== 0; cell = lists.next(cell)) {
         const answer = this.#try(lists.kind(cell), length, flow, result, anyCarrier)
-        if (answer !== NOT_THIS) return answer
+        if (answer <= 0) return answer
+        if (answer === NONE_OF_THESE) break
       }
       held = trie.findWithin(flow.daddr, length - 1)
       if (held === 0) return -Errno.EAGAIN
       length = trie.length
       if (held < 0) continue
       const answer = this.#try(held, length, flow, result, anyCarrier)
-      if (answer !== NOT_THIS) return answer
+      if (answer <= 0) return answer
     }
   }
 
@@ -90,9 +93,11 @@ export class FibTable {
     if (hop === null) {
       const hops = info.nexthops
       while (index < hops.length && !this.#usable(hops[index]!, flow.oif, anyCarrier)) index++
-      if (index === hops.length) return NOT_THIS
+      if (index === hops.length) return info.nexthop === null ? NOT_THIS : NONE_OF_THESE
       hop = hops[index]!
-    } else if (!this.#usable(hop, flow.oif, anyCarrier)) return NOT_THIS
+    } else if (!this.#usable(hop, flow.oif, anyCarrier)) {
+      return info.nexthop === null ? NOT_THIS : NONE_OF_THESE
+    }
     result.kind = kind
     result.nexthop = hop
     result.nexthopIndex = index
@@ -160,8 +165,8 @@ export class FibTable {
     const held = this.trie.exact(prefix, prefixLength)
     const aliases = this.#read(held)
     for (let i = 0; i < aliases.length; i++) {
-      const { tableId, tos: own, info, type } = aliases[i]!
-      if (tableId === this.id && own === tos && deletionMatches(config, info, type)) {
+      const { tableId, tos: own, info } = aliases[i]!
+      if (tableId === this.id && own === tos && deletionMatches(config, info, info.type)) {
         this.#take(prefix, prefixLength, held, aliases, i)
         return
       }

@@ -6,6 +6,7 @@
 import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
+import type { NexthopObject } from './nexthop-object.ts'
 import type { Route } from './route.ts'
 import { Metric, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
 
@@ -44,7 +45,6 @@ export class FibNexthop {
   /** The source that goes with it when the route names none, for generation `sourceGeneration` of the addresses. */
   source: Ipv4Address = 0
   sourceGeneration = -1
-  info!: FibInfo
   /** @internal decisions made from this hop, reused while their generation holds */
   inputRoute: Route | null = null
   /** @internal */
@@ -67,9 +67,9 @@ export class FibInfo {
   tableId = 0
   /** By `RTAX_*`; `null` if none is set. `metrics[RTAX_LOCK]` has a bit per locked metric. */
   metrics: Int32Array | null = null
-  nexthops: FibNexthop[] = []
-  /** A nexthop object's id; 0 if the hops are the route's own. */
-  nexthopId = 0
+  nexthops: readonly FibNexthop[] = []
+  /** The object whose hops these are; `null` if they are the route's own. */
+  nexthop: NexthopObject | null = null
   /** Routes that point here. */
   references = 0
   dead = false
@@ -87,13 +87,13 @@ export class AliasKind {
   // What a lookup looks at comes first, and lies in one cache line: copies of what never changes in the info.
   readonly tos: number
   readonly scope: number
-  /** `RTN_*` */
-  readonly type: number
+  /** `RTN_*`, as a lookup has to take it: with a nexthop object that is a black hole the route is one. */
+  type: number
   /** What a lookup that comes here answers with: 0, or a negative errno. */
-  readonly error: number
+  error: number
   readonly info: FibInfo
   /** The only next hop; `null` if there are several. */
-  readonly hop: FibNexthop | null
+  hop: FibNexthop | null
   readonly tableId: number
   /** @internal see {@link AliasKinds} */
   readonly id: number
@@ -105,15 +105,30 @@ export class AliasKind {
   constructor(id: number, info: FibInfo, tos: number) {
     this.tos = tos
     this.scope = info.scope
-    this.type = info.type
-    this.error = ROUTE_TYPES[info.type]!.error
+    this.type = typeOf(info)
+    this.error = ROUTE_TYPES[this.type]!.error
     this.info = info
-    this.hop = info.nexthops.length === 1 ? info.nexthops[0]! : null
+    this.hop = onlyHop(info)
     this.tableId = info.tableId
     this.id = id
     this.references = 1
     this.nextOfInfo = null
   }
+
+  /** The info's nexthop object has other hops now. */
+  refresh(): void {
+    this.type = typeOf(this.info)
+    this.error = ROUTE_TYPES[this.type]!.error
+    this.hop = onlyHop(this.info)
+  }
+}
+
+function typeOf({ type, nexthop }: FibInfo): number {
+  return nexthop?.isBlackhole === true && type < RouteType.BLACKHOLE ? RouteType.BLACKHOLE : type
+}
+
+function onlyHop({ nexthops }: FibInfo): FibNexthop | null {
+  return nexthops.length === 1 ? nexthops[0]! : null
 }
 
 /** One route: a prefix and its kind. Made when it is asked for; routes that look alike are the same one. */
@@ -213,6 +228,8 @@ export interface RouteConfig extends NexthopConfig {
   metrics?: ReadonlyMap<number, number>
   /** A group; then `gateway` and `device` are absent. */
   nexthops?: readonly NexthopConfig[]
+  /** A nexthop object (`nhid`); 0 or absent: none. Then all three above are absent. */
+  nexthopId?: number
 }
 
 /** How an addition treats what is there already (`NLM_F_*`, by iproute2's verbs); `test` never adds, and always fails. */
