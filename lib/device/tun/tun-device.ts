@@ -242,7 +242,7 @@ export class TunDevice implements LinkDevice {
   readonly #onTurn = (): void => {
     this.#holding = false
     this.#spent = 0
-    this.#host!.wake()
+    if (!this.gone) this.#host!.wake()
   }
 
   /** Keeps the event loop alive while the device is open; so it is unless {@link unref} was called. */

@@ -20,6 +20,9 @@ const GSO_TCPV6 = 4
 const GSO_UDP_L4 = 5
 const GSO_ECN = 0x80
 
+/** A `gso_size` that Linux keeps for itself. */
+const GSO_BY_FRAGS = 0xffff
+
 /** Places of the fields in 16-bit words; flags and type are the bytes of the first. */
 const WORDS = VNET_HEADER_STRIDE / 2
 const HEADER_LENGTH = 1
@@ -47,10 +50,11 @@ export class VirtioHeaders {
   read(i: number, packet: Packet): boolean {
     const flags = this.bytes[i * VNET_HEADER_STRIDE]!
     const type = this.bytes[i * VNET_HEADER_STRIDE + 1]!
-    if (type === 0 && (flags & (NEEDS_CSUM | DATA_VALID)) === 0) return true
     const words = this.#words
     const at = i * WORDS
     const length = packet.end - packet.start
+    if (words[at + HEADER_LENGTH]! > length) return false
+    if (type === 0 && (flags & (NEEDS_CSUM | DATA_VALID)) === 0) return true
     if ((flags & NEEDS_CSUM) !== 0) {
       const start = words[at + CHECKSUM_START]!
       const offset = words[at + CHECKSUM_OFFSET]!
@@ -62,7 +66,6 @@ export class VirtioHeaders {
       packet.checksum = Checksum.UNNECESSARY
     }
     if (type === 0) return true
-    if (words[at + HEADER_LENGTH]! > length) return false
     return readGso(packet, type, words[at + GSO_SIZE]!)
   }
 
@@ -114,7 +117,7 @@ function networkHeaderLength({ bytes, start }: Packet): number {
 
 function readGso(packet: Packet, type: number, size: number): boolean {
   const { bytes, start, end } = packet
-  if (size === 0) return false
+  if (size === 0 || size === GSO_BY_FRAGS) return false
   const version = bytes[start]! >>> 4
   const tcp = (type & ~GSO_ECN) === GSO_TCPV4 || (type & ~GSO_ECN) === GSO_TCPV6
   if (!tcp && type !== GSO_UDP_L4) return false
@@ -123,11 +126,12 @@ function readGso(packet: Packet, type: number, size: number): boolean {
   if (start + header > end || !carries(packet, version, tcp ? TCP : UDP)) return false
 
   const offset = tcp ? TCP_CHECKSUM : UDP_CHECKSUM
-  if (packet.checksum === Checksum.UNNECESSARY) {
-    // Vouched for as one; each segment will need one of its own, so leave it to whoever cuts it.
-    const extended = version === 6 && bytes[start + 6] !== (tcp ? TCP : UDP)
-    if (extended || start + header + offset + 2 > end) return false
-    openChecksum(packet, start + header, offset, tcp ? TCP : UDP)
+  if (tcp && packet.checksum === Checksum.UNNECESSARY) {
+    // Vouched for as one; each segment will need one of its own, so leave it to whoever cuts it. Linux takes that
+    // for TCP alone.
+    const extended = version === 6 && bytes[start + 6] !== TCP
+    if (extended || start + header + TCP_MIN_HEADER > end) return false
+    openChecksum(packet, start + header)
   } else if (packet.checksum !== Checksum.PARTIAL || packet.checksumOffset !== offset) {
     return false
   }
@@ -149,15 +153,15 @@ function carries({ bytes, start }: Packet, version: number, protocol: number): b
   return version === 6 && (bytes[start + 6] === protocol || IPV6_EXTENSIONS.includes(bytes[start + 6]!))
 }
 
-/** Makes a complete checksum a partial one: the sum of the pseudo-header alone. */
-function openChecksum(packet: Packet, at: number, offset: number, protocol: number): void {
+/** Makes the complete checksum of TCP a partial one: the sum of the pseudo-header alone. */
+function openChecksum(packet: Packet, at: number): void {
   const { bytes, start, end } = packet
   const ipv6 = bytes[start]! >>> 4 === 6
   const addresses = ipv6 ? sum(bytes, start + 8, start + 40) : sum(bytes, start + 12, start + 20)
-  const pseudo = fold(addresses + protocol + (end - at))
-  bytes[at + offset] = pseudo >>> 8
-  bytes[at + offset + 1] = pseudo
+  const pseudo = fold(addresses + TCP + (end - at))
+  bytes[at + TCP_CHECKSUM] = pseudo >>> 8
+  bytes[at + TCP_CHECKSUM + 1] = pseudo
   packet.checksum = Checksum.PARTIAL
   packet.checksumStart = at
-  packet.checksumOffset = offset
+  packet.checksumOffset = TCP_CHECKSUM
 }

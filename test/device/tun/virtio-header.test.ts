@@ -117,6 +117,7 @@ describe('virtio_net_hdr', () => {
     ['a checksum within the IP header', packetOf(4, UDP, 10), { flags: 1, start: 10, offset: 0 }],
     ['a checksum, of no packet', pool.allocate(0)!, { flags: 1, start: 0, offset: 0 }],
     ['gso_size 0', packetOf(4, TCP, 2500), { ...TSO4, size: 0 }],
+    ['a gso_size that is Linux’s own', packetOf(4, TCP, 2500), { ...TSO4, size: 65_535 }],
     ['an unknown type', packetOf(4, TCP, 2500), { ...TSO4, type: 2 }],
     ['UFO, which is gone', packetOf(4, UDP, 2500), { ...USO4, type: 3 }],
     ['TCPV4 for UDP', packetOf(4, UDP, 2500), TSO4],
@@ -125,7 +126,9 @@ describe('virtio_net_hdr', () => {
     ['UDP_L4 for TCP', packetOf(4, TCP, 2500), USO4],
     ['ECN for UDP', packetOf(4, UDP, 2500), { ...USO4, type: 0x85 }],
     ['a header longer than the packet', packetOf(4, TCP, 2500), { ...TSO4, length: 2541 }],
+    ['a header longer than a plain packet', packetOf(4, TCP, 10), { length: 51 }],
     ['no open checksum', packetOf(4, TCP, 2500), { ...TSO4, flags: 0 }],
+    ['no open checksum, UDP', packetOf(4, UDP, 2500), { ...USO4, flags: 2 }],
     ['a checksum elsewhere', packetOf(4, TCP, 2500), { ...TSO4, start: 24 }],
     ['another checksum field', packetOf(4, TCP, 2500), { ...TSO4, offset: 6 }],
     ['no payload', packetOf(4, TCP, 0), TSO4],
@@ -147,7 +150,7 @@ describe('virtio_net_hdr', () => {
 
   for (const [what, version, protocol, header] of [
     ['IPv4', 4, TCP, TSO4],
-    ['IPv6', 6, UDP, USO6],
+    ['IPv6', 6, TCP, TSO6],
   ] as const) {
     it(`opens the checksum of a super-segment that was vouched for as a whole, ${what}`, () => {
       const packet = packetOf(version, protocol, 2500)

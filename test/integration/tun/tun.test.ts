@@ -68,6 +68,10 @@ function compliance(scenario: Scenario, run: Run): void {
       'offload: what is sent with a header that lies is refused, and the rest goes',
       'goes on after headers that the kernel refuses',
     )
+    scenario(
+      'offload: headers that the kernel refuses are refused here',
+      'takes no header that the kernel would refuse, of 20,000',
+    )
     scenario('offload: a persistent interface does not keep them', 'leaves none of them to the next user')
     scenario(
       'offload: bursts of large and small packets, more than there are large slabs',

@@ -7,12 +7,25 @@ import { createRequire } from 'node:module'
 import { connect } from 'node:net'
 import { expect } from 'chai'
 import type { TunDevice } from '../../../../lib/device/tun/index.ts'
+import { loadDriver } from '../../../../lib/device/tun/load-driver.ts'
+import { VirtioHeaders } from '../../../../lib/device/tun/virtio-header.ts'
 import { Burst } from '../../../../lib/packet/burst.ts'
 import { Checksum, Gso, type Packet } from '../../../../lib/packet/packet.ts'
 import { PacketPool } from '../../../../lib/packet/packet-pool.ts'
 import { systemClock } from '../../../../lib/time/system-clock.ts'
 import { checksum, fold, pseudoHeaderSum, updateChecksum16 } from '../../../../lib/wire/checksum.ts'
-import { attach, ip, isUdp, KERNEL, kernelSocket, openTun, STACK, udpPacket, until } from '../bench.ts'
+import {
+  attach,
+  DRIVER,
+  ip,
+  isUdp,
+  KERNEL,
+  kernelSocket,
+  openTun,
+  STACK,
+  udpPacket,
+  until,
+} from '../bench.ts'
 
 const PORT = 4000
 const EVERYTHING = { checksum: true, tso: true, tsoEcn: true, uso: true }
@@ -166,6 +179,15 @@ async function exchange(bytes: number): Promise<void> {
   await once(socket, 'close')
   expect(count).to.equal(bytes)
   expect(received.digest('hex')).to.equal(sent.digest('hex'))
+}
+
+/** Integers below the one that is asked for, the same ones for the same seed. */
+function seededRandom(seed: number): (below: number) => number {
+  let state = seed >>> 0
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
 }
 
 export const offload: Record<string, () => Promise<void>> = {
@@ -374,5 +396,52 @@ export const offload: Record<string, () => Promise<void>> = {
     expect(pool.outstanding).to.equal(0)
     // Slots for 64 small packets, and two arenas of large slabs: one is armed while the other is handed up.
     expect(pool.reserved).to.be.below(1.5 * (1 << 20))
+  },
+
+  async 'offload: headers that the kernel refuses are refused here'() {
+    const driver = loadDriver(DRIVER)
+    const handle = driver.open({ devicePath: '/dev/net/tun', name: 'tun0', vnetHeader: true })
+    if ('errno' in handle) throw new Error(`${handle.syscall}: ${handle.errno}`)
+    ip('addr', 'add', `${KERNEL}/24`, 'dev', 'tun0')
+    ip('link', 'set', 'tun0', 'up')
+    const random = seededRandom(Number(process.env['VNET_ORACLE_SEED'] ?? 1))
+    const pick = <T>(...values: T[]): T => values[random(values.length)]!
+    const pool = new PacketPool()
+    const headers = new VirtioHeaders(1)
+    const words = new Uint16Array(headers.bytes.buffer)
+    const status = new Int32Array(1)
+    const seen = { both: 0, neither: 0 }
+    const stricter = new Set<string>()
+    for (let n = 0; n < 20_000; n++) {
+      const tcp = random(2) === 0
+      const payload = pick(0, 1, 100, 1500, 3000)
+      const bytes = udpPacket(PORT, new Uint8Array((tcp ? 12 : 0) + payload))
+      bytes[9] = pick(tcp ? 6 : 17, tcp ? 6 : 17, tcp ? 6 : 17, 1)
+      if (tcp) bytes[32] = pick(0x50, 0x50, 0x80, 0xf0, 0x00)
+      const length = bytes.length
+      headers.bytes[0] = pick(0, 1, 1, 1, 2)
+      headers.bytes[1] = pick(0, 1, 1, 1, 5, 5, 5, 0x81, 0x85, 4, 3, 2, 77)
+      words[1] = pick(0, tcp ? 40 : 28, tcp ? 40 : 28, length, length + 1, 65_535)
+      // Not so small that there would be more than 128 datagrams: that is a limit of the kernel's own.
+      words[2] = pick(0, 30, 500, 1400, 65_535)
+      words[3] = pick(20, 20, 20, 0, 10, 24, length - 2, length, 65_535)
+      words[4] = pick(tcp ? 16 : 6, tcp ? 16 : 6, tcp ? 16 : 6, 0, length, 65_535)
+      const packet = pool.from(bytes)!
+      const arena = driver.registerArena(packet.bytes.buffer)
+      handle.writeBatch(Uint32Array.of(arena, packet.start, length), headers.bytes, null, 1, status)
+      const taken = headers.read(0, packet)
+      packet.free()
+      const [type, flags] = [headers.bytes[1]!, headers.bytes[0]!]
+      const what = `flags ${flags} type ${type} hdr_len ${words[1]} gso_size ${words[2]} csum ${words[3]}+${words[4]} of ${tcp ? 'TCP' : 'UDP'} ${length}`
+      if (taken && status[0]! < 0) throw new Error(`errno ${status[0]}, but taken here: ${what}`)
+      if (taken) seen.both++
+      else if (status[0]! < 0) seen.neither++
+      else stricter.add(`${type === 0 ? 'checksum' : 'gso'} ${flags}`)
+    }
+    expect(seen.both).to.be.above(500)
+    expect(seen.neither).to.be.above(500)
+    // Where only a checksum is left open, the same are taken; super-segments have to be whole.
+    expect([...stricter.keys()].sort()).to.deep.equal(['gso 0', 'gso 1', 'gso 2'])
+    handle.close()
   },
 }
