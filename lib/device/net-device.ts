@@ -167,7 +167,7 @@ export class NetDevice implements PacketDevice {
     this.#pending = false
     while (!this.#stopped && this.txQueue.length > 0) {
       const burst = this.#burst
-      this.#offload.fill(this.txQueue, burst, this.link)
+      this.#offload.fill(this.txQueue, burst, this.link.features)
       if (burst.length === 0) return // all of it was dropped
       const tapping = this.taps.length > 0
       if (tapping) this.#tapOutgoing(burst, this.#tapped)

@@ -9,7 +9,7 @@ import type { Burst, PacketQueue } from '../packet/burst.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, Gso, HEADROOM, type Packet } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import type { LinkDevice, LinkFeatures } from './link-device.ts'
+import type { LinkFeatures } from './link-device.ts'
 
 /** True if the device takes this super-segment as it is. */
 function takesWhole(packet: Packet, features: LinkFeatures): boolean {
@@ -26,14 +26,6 @@ function takesWhole(packet: Packet, features: LinkFeatures): boolean {
   }
 }
 
-/** True if nothing is left to do in software before the device gets the packet. */
-export function isReady(packet: Packet, link: LinkDevice): boolean {
-  const partial = packet.checksum === Checksum.PARTIAL
-  if (packet.gsoSize === 0 && !partial) return true // most packets, which ask nothing of the device
-  const { features } = link
-  return packet.gsoSize === 0 ? features.checksum : takesWhole(packet, features)
-}
-
 export class SoftwareOffload {
   readonly #segmenter = new Segmenter()
   /** Counts a packet that can't be sent, and frees it. */
@@ -44,17 +36,17 @@ export class SoftwareOffload {
   }
 
   /** Moves what waits into `burst`, in a form that the device takes, until the burst is full or nothing waits. */
-  fill(queue: PacketQueue, burst: Burst, link: LinkDevice): void {
+  fill(queue: PacketQueue, burst: Burst, features: LinkFeatures): void {
     while (!burst.full) {
       const packet = queue.shift()
       if (packet === null) return
-      if (isReady(packet, link)) {
-        burst.push(packet)
-      } else if (packet.gsoSize !== 0) {
-        if (!this.#cut(packet, burst, link)) queue.unshift(packet)
-      } else {
+      if (packet.gsoSize !== 0 && !takesWhole(packet, features)) {
+        if (!this.#cut(packet, burst, features)) queue.unshift(packet)
+      } else if (packet.checksum === Checksum.PARTIAL && !features.checksum) {
         const completed = this.#complete(packet)
         if (completed !== null) burst.push(completed)
+      } else {
+        burst.push(packet)
       }
     }
   }
@@ -65,7 +57,7 @@ export class SoftwareOffload {
   }
 
   /** Goes on cutting the packet, or begins with it; `false` if the burst is full before it is done with. */
-  #cut(packet: Packet, burst: Burst, { features }: LinkDevice): boolean {
+  #cut(packet: Packet, burst: Burst, features: LinkFeatures): boolean {
     const segmenter = this.#segmenter
     if (segmenter.packet !== packet && !segmenter.begin(packet, !features.checksum)) {
       this.#drop(packet, DropReason.SKB_GSO_SEG)
