@@ -41,6 +41,8 @@ export interface StackOptions {
   random?: RandomSource
   /** Bytes of packet memory at most; 64 MiB by default. Memory is taken when first needed. */
   packetMemory?: number
+  /** Packet memory that is shared with other stacks, instead of some of its own. */
+  pool?: PacketPool
   /** Whether the loopback device starts up, with 127.0.0.1/8; `true` by default (in Linux it starts down). */
   loopbackUp?: boolean
 }
@@ -101,7 +103,8 @@ export class Stack {
     this.clock = options.clock ?? systemClock()
     this.random = new Random(options.random ?? systemRandom())
     this.hash = new HalfSipHash(this.random.int32(), this.random.int32())
-    this.pool = new PacketPool(options.packetMemory === undefined ? {} : { limit: options.packetMemory })
+    const { packetMemory: limit } = options
+    this.pool = options.pool ?? new PacketPool(limit === undefined ? {} : { limit })
     this.#epochMillisecondsOfDay = Number((this.clock.epoch / 1_000_000n) % BigInt(MILLISECONDS_PER_DAY))
     this.timers = new TimerWheel(this.clock)
     this.softirq = new Softirq(
@@ -389,7 +392,7 @@ export class Stack {
   }
 }
 
-function checkOptions({ clock, random, packetMemory }: StackOptions): void {
+function checkOptions({ clock, random, packetMemory, pool }: StackOptions): void {
   if (clock !== undefined && (typeof clock?.setTimer !== 'function' || typeof clock.epoch !== 'bigint')) {
     throw invalidArgument('clock', clock, 'a Clock, such as new VirtualClock()')
   }
@@ -398,5 +401,8 @@ function checkOptions({ clock, random, packetMemory }: StackOptions): void {
   }
   if (packetMemory !== undefined && !(packetMemory >= MIN_PACKET_MEMORY)) {
     throw invalidArgument('packetMemory', packetMemory, `${MIN_PACKET_MEMORY} bytes or more`)
+  }
+  if (pool !== undefined && (!(pool instanceof PacketPool) || packetMemory !== undefined)) {
+    throw invalidArgument('pool', pool, 'a PacketPool, and packetMemory is left to it')
   }
 }
