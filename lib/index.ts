@@ -23,6 +23,10 @@ export { loadBatch, loadJson, stackFromJson } from './configuration/load.ts'
 export { PlaceholderDevice, type PlaceholderOptions } from './configuration/placeholder-device.ts'
 export { type SysctlValue, saveBatch, saveJson, saveSysctls } from './configuration/save.ts'
 export { type CaptureLinkDevice, captureDevice, type PacketObserver } from './device/capture.ts'
+export { type ImpairedDevice, type ImpairOptions, impairDevice } from './device/impair/impair.ts'
+export type { Impairment, LinkPath, PathCounters } from './device/impair/link-path.ts'
+export type { CoDelOptions, DropTailOptions, QueueOption } from './device/impair/link-queue.ts'
+export type { BurstLoss } from './device/impair/loss.ts'
 export {
   type LinkDevice,
   type LinkFeatures,
@@ -64,5 +68,6 @@ export type { Sysctl } from './sysctl/sysctl.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'
 export { VirtualClock } from './time/virtual-clock.ts'
+export type { Duration, Probability, Rate, Size } from './units.ts'
 export { DropReason, dropReasonName } from './wire/drop-reason.ts'
 export { formatIpv4Packet } from './wire/ipv4.ts'

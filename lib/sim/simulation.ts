@@ -382,7 +382,7 @@ function sameNetwork(a: string, b: string): boolean {
   const first = parseIpv4Prefix(a)
   const second = parseIpv4Prefix(b)
   const length = Math.min(first.length, second.length)
-  return length === 0 || ((first.address ^ second.address) >>> (32 - length)) === 0
+  return length === 0 || (first.address ^ second.address) >>> (32 - length) === 0
 }
 
 function attach(host: Host, device: ImpairedDevice, address: string | null): void {

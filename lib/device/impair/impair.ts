@@ -4,15 +4,13 @@
  * network, or a TUN. Each direction has a {@link LinkPath} of its own; what dies in one is counted in the stack
  * under `IMPAIRED`, or the reason of the queue.
  */
-import { invalidArgument } from '../../errors.ts'
 import { Burst } from '../../packet/burst.ts'
 import type { Packet } from '../../packet/packet.ts'
-import type { PacketPool } from '../../packet/packet-pool.ts'
 import { Random, type RandomSource, systemRandom } from '../../random/random.ts'
-import type { Clock } from '../../time/clock.ts'
 import { DropReason } from '../../wire/drop-reason.ts'
-import type { LinkDevice, LinkFeatures, LinkHost, LinkType } from '../link-device.ts'
-import { LinkStat, type LinkStats } from '../link-stats.ts'
+import { LinkDecorator } from '../link-decorator.ts'
+import type { LinkDevice, LinkFeatures, LinkHost } from '../link-device.ts'
+import { LinkStat } from '../link-stats.ts'
 import { type Impairment, LinkPath } from './link-path.ts'
 
 export interface ImpairOptions {
@@ -36,16 +34,13 @@ export interface ImpairedDevice extends LinkDevice {
  * @throws TunstackError `ERR_INVALID_ARG_VALUE`
  */
 export function impairDevice(device: LinkDevice, options: ImpairOptions = {}): ImpairedDevice {
-  if (typeof device?.transmit !== 'function') throw invalidArgument('device', device, 'a LinkDevice')
   return new Impaired(device, options)
 }
 
-class Impaired implements ImpairedDevice, LinkHost {
+class Impaired extends LinkDecorator implements ImpairedDevice {
   readonly out: LinkPath
   readonly in: LinkPath
-  readonly #device: LinkDevice
   readonly #burst = new Burst()
-  #host!: LinkHost
   #up = false
   /** The device's features without super-segments, and the object that they were made from. */
   #features: LinkFeatures
@@ -54,7 +49,7 @@ class Impaired implements ImpairedDevice, LinkHost {
   #refused = false
 
   constructor(device: LinkDevice, options: ImpairOptions) {
-    this.#device = device
+    super(device)
     this.#featuresOf = device.features
     this.#features = { ...device.features, tso: false, uso: false }
     const random = new Random(options.random ?? systemRandom())
@@ -62,38 +57,14 @@ class Impaired implements ImpairedDevice, LinkHost {
     this.out = new LinkPath(random, { deliver: (burst) => device.transmit(burst), drop }, options.out)
     const deliver = (burst: Burst): number => {
       const { length } = burst
-      this.#host.receive(burst)
+      this.host.receive(burst)
       return length
     }
     this.in = new LinkPath(random, { deliver, drop }, options.in)
   }
 
-  get name(): string {
-    return this.#device.name
-  }
-
-  get type(): LinkType {
-    return this.#device.type
-  }
-
-  get flags(): number {
-    return this.#device.flags
-  }
-
-  get mtu(): number {
-    return this.#device.mtu
-  }
-
-  get minMtu(): number {
-    return this.#device.minMtu
-  }
-
-  get maxMtu(): number {
-    return this.#device.maxMtu
-  }
-
-  get features(): LinkFeatures {
-    const { features } = this.#device
+  override get features(): LinkFeatures {
+    const { features } = this.device
     if (features !== this.#featuresOf) {
       this.#featuresOf = features
       this.#features = { ...features, tso: false, uso: false }
@@ -101,45 +72,20 @@ class Impaired implements ImpairedDevice, LinkHost {
     return this.#features
   }
 
-  get txQueueLength(): number {
-    return this.#device.txQueueLength
-  }
-
-  get qdisc(): string {
-    return this.#device.qdisc
-  }
-
-  get carrier(): boolean {
-    return this.#device.carrier
-  }
-
-  get gone(): boolean {
-    return this.#device.gone
-  }
-
-  get stats(): LinkStats {
-    return this.#device.stats
-  }
-
-  attach(host: LinkHost): void {
-    this.#host = host
-    this.#device.attach(this)
+  override attach(host: LinkHost): void {
+    super.attach(host)
     this.out.attach(host.clock)
     this.in.attach(host.clock)
   }
 
-  setUp(up: boolean): void {
+  override setUp(up: boolean): void {
     this.#up = up && !this.gone
     if (!this.#up) this.#purge()
-    this.#device.setUp(up)
+    super.setUp(up)
   }
 
-  setMtu(mtu: number): void {
-    this.#device.setMtu(mtu)
-  }
-
-  transmit(burst: Burst): number {
-    if (!this.#up || this.gone) return this.#device.transmit(burst) // refused there, and counted
+  override transmit(burst: Burst): number {
+    if (!this.#up || this.gone) return this.device.transmit(burst) // refused there, and counted
     const { out } = this
     if (out.blocked) {
       this.#refused = true
@@ -150,53 +96,34 @@ class Impaired implements ImpairedDevice, LinkHost {
     return burst.length
   }
 
-  poll(burst: Burst): boolean {
+  override poll(burst: Burst): boolean {
     const waiting = this.#burst
-    const more = this.#device.poll?.(waiting) ?? false
+    const more = super.poll(waiting)
     this.#receive(waiting)
     return this.in.take(burst) || more
   }
 
-  close(): Promise<void> {
+  override close(): Promise<void> {
     this.#up = false
     this.#purge()
-    return this.#device.close()
+    return super.close()
   }
 
-  // What the device within sees of the stack.
-
-  get pool(): PacketPool {
-    return this.#host.pool
-  }
-
-  get clock(): Clock {
-    return this.#host.clock
-  }
-
-  receive(burst: Burst): void {
+  override receive(burst: Burst): void {
     this.#receive(burst)
     this.in.flush()
   }
 
-  schedule(): void {
-    this.#host.schedule()
-  }
-
-  wake(): void {
+  override wake(): void {
     this.out.resume()
     if (!this.#refused || this.out.blocked) return
     this.#refused = false
-    this.#host.wake()
+    this.host.wake()
   }
 
-  changed(): void {
+  override changed(): void {
     if (this.gone) this.#purge()
-    this.#host.changed()
-  }
-
-  drop(packet: Packet, reason: number): void {
-    if (this.#host.drop === undefined) packet.free()
-    else this.#host.drop(packet, reason)
+    super.changed()
   }
 
   #receive(burst: Burst): void {
@@ -206,7 +133,7 @@ class Impaired implements ImpairedDevice, LinkHost {
 
   /** What is under way when the device goes down was taken, and is lost. */
   #purge(): void {
-    if (this.#host === undefined) return
+    if (this.host === undefined) return
     this.stats.increment(LinkStat.txDropped, this.out.length)
     this.stats.increment(LinkStat.rxDropped, this.in.length)
     this.#refused = false

@@ -4,7 +4,7 @@
  */
 import { invalidArgument } from '../../errors.ts'
 import type { Packet } from '../../packet/packet.ts'
-import { type Duration, type Size, parseDuration, parseSize } from '../../units.ts'
+import { type Duration, parseDuration, parseSize, type Size } from '../../units.ts'
 import { DropReason } from '../../wire/drop-reason.ts'
 import { CoDel } from './codel.ts'
 import { TimedQueue } from './timed-queue.ts'
