@@ -38,6 +38,13 @@ export {
 export { LinkStat, type LinkStatName, LinkStats } from './device/link-stats.ts'
 export { Loopback, type LoopbackOptions } from './device/loopback.ts'
 export {
+  type NatDevice,
+  type NatFiltering,
+  type NatMapping,
+  type NatOptions,
+  natDevice,
+} from './device/nat.ts'
+export {
   fromPacketStream,
   type PacketDuplex,
   type PacketStreamDevice,

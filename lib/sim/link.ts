@@ -4,6 +4,7 @@
  */
 import type { ImpairedDevice } from '../device/impair/impair.ts'
 import type { Impairment, LinkPath, PathCounters } from '../device/impair/link-path.ts'
+import type { NatDevice, NatOptions } from '../device/nat.ts'
 import { invalidArgument } from '../errors.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import type { Host } from './host.ts'
@@ -20,6 +21,8 @@ export interface LinkOptions extends Impairment {
   forward?: Impairment
   /** Effects from the second host to the first only. */
   backward?: Impairment
+  /** The end that translates addresses: what it forwards leaves under its address on this link. */
+  nat?: Host | ({ host: Host } & Partial<Omit<NatOptions, 'random'>>)
 }
 
 /** One direction. */
@@ -35,10 +38,17 @@ export class Link {
   readonly a: Host
   readonly b: Host
   readonly #directions: readonly [LinkDirection, LinkDirection]
+  /** The translation at one end: its mappings, and forwarded ports; `null` if there is none. */
+  readonly nat: NatDevice | null
   readonly #recorder: Recorder
 
   /** @internal use `net.link()` */
-  constructor(directions: readonly [LinkDirection, LinkDirection], recorder: Recorder) {
+  constructor(
+    directions: readonly [LinkDirection, LinkDirection],
+    recorder: Recorder,
+    nat: NatDevice | null,
+  ) {
+    this.nat = nat
     this.a = directions[0].from
     this.b = directions[0].to
     this.#directions = directions

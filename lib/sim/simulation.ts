@@ -8,6 +8,7 @@ import { parseIpv4Prefix } from '../address/ipv4-address.ts'
 import { type ImpairedDevice, impairDevice } from '../device/impair/impair.ts'
 import type { Impairment, PathObserver } from '../device/impair/link-path.ts'
 import type { LinkDevice } from '../device/link-device.ts'
+import { type NatDevice, natDevice } from '../device/nat.ts'
 import { createPipe } from '../device/pipe.ts'
 import { invalidArgument, TunstackError } from '../errors.ts'
 import { type ByteSink, Direction, PcapngWriter } from '../observe/pcapng.ts'
@@ -120,7 +121,7 @@ export class Simulation {
       if (!this.#hosts.includes(host)) throw invalidArgument('host', host, 'one that this network has made')
     }
     if (a === b) throw invalidArgument('host', b.name, 'another one: no link goes from a host to itself')
-    const { mtu, addresses = fittingAddresses(a, b), forward, backward, ...both } = options
+    const { mtu, addresses = fittingAddresses(a, b), forward, backward, nat, ...both } = options
     const [left, right] = createPipe({
       names: [`eth${a.links}`, `eth${b.links}`],
       ...(mtu === undefined ? {} : { mtu }),
@@ -134,11 +135,12 @@ export class Simulation {
     ] as const
     this.#directions.push(...directions)
     for (const direction of directions) direction.device.out.observer = this.#observer(direction)
-    attach(a, first, addresses[0])
-    attach(b, second, addresses[1])
+    const translated = this.#nat(nat, directions, addresses)
+    attach(a, translated?.host === a ? translated.device : first, addresses[0])
+    attach(b, translated?.host === b ? translated.device : second, addresses[1])
     addDefaultRoute(a, b, addresses[1])
     addDefaultRoute(b, a, addresses[0])
-    const link = new Link(directions, this.#recorder)
+    const link = new Link(directions, this.#recorder, translated?.device ?? null)
     this.#links.push(link)
     return link
   }
@@ -281,6 +283,21 @@ export class Simulation {
     return impairDevice(device, { out, random: seededRandom(this.#random.int32()) })
   }
 
+  #nat(
+    nat: LinkOptions['nat'],
+    directions: readonly [LinkDirection, LinkDirection],
+    addresses: readonly [string | null, string | null],
+  ): { host: Host; device: NatDevice } | null {
+    if (nat === undefined) return null
+    const { host, ...options } = nat instanceof Host ? { host: nat } : nat
+    const side = directions.findIndex(({ from }) => from === host)
+    if (side < 0) throw invalidArgument('nat', host?.name, 'one of the two hosts that are linked')
+    const address = options.address ?? addresses[side]?.split('/')[0]
+    if (address === undefined) throw invalidArgument('nat', host.name, 'a host with an address on this link')
+    const random = seededRandom(this.#random.int32())
+    return { host, device: natDevice(directions[side]!.device, { ...options, address, random }) }
+  }
+
   #observer(direction: LinkDirection): PathObserver {
     const recorder = this.#recorder
     const see = (packet: Packet, reason: DropReason, sentAt: number, now: number): void => {
@@ -385,7 +402,7 @@ function sameNetwork(a: string, b: string): boolean {
   return length === 0 || (first.address ^ second.address) >>> (32 - length) === 0
 }
 
-function attach(host: Host, device: ImpairedDevice, address: string | null): void {
+function attach(host: Host, device: LinkDevice, address: string | null): void {
   host.links++
   const added = host.addDevice(device)
   if (address === null) return

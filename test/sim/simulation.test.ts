@@ -205,6 +205,28 @@ describe('simulate', () => {
       await net.close()
     })
 
+    it('a router that translates addresses', async () => {
+      const net = simulate({ seed: 1 })
+      const inside = ['192.168.1.2/24', '192.168.2.2/24'].map((address) => net.host(address))
+      const home = net.router(['192.168.1.1/24', '192.168.2.1/24', '198.51.100.1/24'])
+      const server = net.host('198.51.100.9/24')
+      for (const host of inside) net.link(host, home)
+      const uplink = net.link(home, server, { delay: 10, nat: home })
+      const results = await net.run(() =>
+        Promise.all(inside.map((host) => host.ping('198.51.100.9', { count: 3 }))),
+      )
+      expect(results.map(({ received }) => received)).to.deep.equal([3, 3])
+      expect(new Set(uplink.packets.map(({ source }) => source))).to.deep.equal(
+        new Set(['198.51.100.1', '198.51.100.9']),
+      )
+      expect(uplink.nat!.mappings.map(({ inside }) => inside.split(':')[0])).to.have.members([
+        '192.168.1.2',
+        '192.168.2.2',
+      ])
+      expect(() => net.link(inside[0]!, server, { nat: home })).to.throw(/nat must be one of the two hosts/)
+      await net.close()
+    })
+
     it('a partition and its end', async () => {
       const net = simulate({ seed: 1 })
       const a = net.host('10.0.0.1/24')
