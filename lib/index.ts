@@ -75,6 +75,16 @@ export type { Sysctl } from './sysctl/sysctl.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'
 export { VirtualClock } from './time/virtual-clock.ts'
+export type { Udp } from './udp/udp.ts'
+export type {
+  UdpAddress,
+  UdpBindOptions,
+  UdpErrorReport,
+  UdpMessage,
+  UdpPathMtuDiscovery,
+  UdpSendOptions,
+} from './udp/udp-options.ts'
+export type { UdpReceived, UdpSocket, UdpSocketCounters } from './udp/udp-socket.ts'
 export type { Duration, Probability, Rate, Size } from './units.ts'
 export { DropReason, dropReasonName } from './wire/drop-reason.ts'
 export { formatIpv4Packet } from './wire/ipv4.ts'

@@ -43,6 +43,8 @@ export interface IcmpErrorInfo {
   fatal: boolean
   /** Who sent the error. */
   reporter: number
+  /** Index of the device that it came by. */
+  arrival?: number
 }
 
 /** A protocol above IP. */

@@ -85,7 +85,7 @@ export class Stack {
   readonly timers: TimerWheel
   /** @internal */
   readonly pings: PingProtocol
-  /** @internal */
+  /** UDP sockets: `stack.udp.bind({ port: 53 })`. */
   readonly udp: Udp
   readonly #captures: Captures
   readonly #interfaces = new Map<NetDevice, Interface>()

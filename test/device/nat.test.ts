@@ -164,7 +164,7 @@ describe('natDevice', () => {
     const endpoint = bench.router.udp.bind({ port: 7000, onMessage: ({ address }) => void got.push(address) })
     for (const src of [SERVER, '203.0.113.10', SERVER]) {
       bench.in(fromServer(7000, src))
-      endpoint.send(pattern(1), 0xcb007109 | 0, 53) // an answer to one must not shut the others out
+      endpoint.send(pattern(1), { address: SERVER, port: 53 }) // an answer to one must not shut the others out
     }
     expect(got).to.deep.equal([SERVER, '203.0.113.10', SERVER])
     bench.outside.take()

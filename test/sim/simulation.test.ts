@@ -284,7 +284,7 @@ describe('simulate', () => {
       const a = net.host('10.0.0.1/24')
       const link = net.link(a, net.host('10.0.0.2/24'), { corrupt: 0 })
       const endpoint = a.udp.bind({ port: 5000, onMessage: () => {} })
-      endpoint.send(new Uint8Array(3000), 0x0a000002, 9)
+      endpoint.send(new Uint8Array(3000), { address: '10.0.0.2', port: 9 })
       await net.runUntilIdle()
       const [first, second, third, error] = link.packets
       expect(first).to.include({ protocol: 'udp', sourcePort: 5000, destinationPort: 9 })

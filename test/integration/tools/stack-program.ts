@@ -12,7 +12,6 @@ import {
   type ExplainOptions,
   type PingOptions,
   type PingResult,
-  parseIpv4,
   Stack,
 } from '../../../lib/index.ts'
 import type { MemoryReport, Request, Response, StackConfig, WatchedPacket } from './stack-config.ts'
@@ -33,7 +32,7 @@ for (const route of config.routes ?? []) stack.routes.add(route)
 if (config.udpEcho !== undefined) {
   const endpoint = stack.udp.bind({
     port: config.udpEcho,
-    onMessage: ({ data, address, port }) => void endpoint.send(data, parseIpv4(address), port),
+    onMessage: ({ data, address, port }) => void endpoint.trySend(data, { address, port }),
   })
 }
 
