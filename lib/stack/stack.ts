@@ -299,7 +299,9 @@ export class Stack {
         device.attachQdisc()
         device.link.setUp(true)
         addresses.deviceUp(device, this.clock.now())
+        this.ipv4.igmp.deviceUp(device)
       } else {
+        this.ipv4.igmp.deviceDown(device)
         device.link.setUp(false)
         device.purge()
         addresses.deviceDown(device)
@@ -322,6 +324,7 @@ export class Stack {
     this.setDeviceUp(device, false)
     this.routing.addresses.deviceRemoved(device)
     this.routing.groups.removeDevice(device)
+    this.ipv4.igmp.deviceRemoved(device)
     this.#captures.deviceRemoved(device)
     this.softirq.forget(device)
     this.#interfaces.delete(device)

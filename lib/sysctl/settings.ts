@@ -46,6 +46,10 @@ export class Ipv4Settings {
   fib_multipath_hash_seed = 0
   fib_multipath_use_neigh = 0
   igmp_max_memberships = 20
+  /** Whether groups of 224.0.0.0/24 are reported. */
+  igmp_link_local_mcast_reports = 1
+  /** How often a report is sent, in case one is lost. */
+  igmp_qrv = 2
   udp_early_demux = 1
   udp_rmem_min = 4096
   udp_wmem_min = 4096
@@ -130,6 +134,8 @@ export const IPV4_RANGES: Ranges<Ipv4Settings> = {
   fib_multipath_hash_seed: { min: 0, max: 4294967295 },
   fib_multipath_use_neigh: BOOLEAN,
   igmp_max_memberships: INT,
+  igmp_link_local_mcast_reports: BYTE,
+  igmp_qrv: POSITIVE,
   udp_early_demux: BYTE,
   udp_rmem_min: POSITIVE,
   udp_wmem_min: POSITIVE,
