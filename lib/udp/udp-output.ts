@@ -133,8 +133,7 @@ export class UdpOutput {
     }
     if (segmentSize === 0 || data.length <= segmentSize)
       return this.#datagram(settings, route, sport, data, ttl)
-    // A segment that had to be fragmented would be none (`udp_send_skb`).
-    if (segmentSize + HEADERS > this.#mtu(settings, route)) return Errno.EINVAL
+    if (segmentSize + HEADERS > this.#mtu(settings, route)) return Errno.EMSGSIZE // they are never fragmented
     if (data.length > segmentSize * MAX_SEGMENTS || data.length + HEADERS > IPV4_MAX_PACKET)
       return Errno.EINVAL
     const { features } = route.device.link

@@ -70,6 +70,8 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   readonly settings: UdpSettings
   /** @internal the local address and port, device; 0 for any */
   local: Ipv4Address
+  /** @internal what it sends from; 0: the way decides. Nobody sends from a group or a broadcast address. */
+  source: Ipv4Address
   /** @internal */
   readonly localPort: number
   /** @internal */
@@ -78,6 +80,10 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   remote: Ipv4Address = 0
   /** @internal */
   remotePort = -1
+  /** @internal the socket with the same addresses and ports that was connected before this one, and the one after it */
+  earlier: UdpSocket | null = null
+  /** @internal */
+  later: UdpSocket | null = null
   /** Takes several datagrams as one message. */
   readonly gro: boolean
   /** @internal */
@@ -115,6 +121,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     const { sysctl } = udp.ip.ctx
     this.#udp = udp
     this.boundAddress = this.local = address
+    this.source = udp.canSendFrom(address) ? address : 0
     this.localPort = port
     this.deviceIndex = device
     this.gro = options.gro ?? false
@@ -223,7 +230,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
       this.localPort,
       this.remote,
       this.remotePort,
-      this.local,
+      this.source,
       this.deviceIndex,
       this.settings.tos,
     )
@@ -251,7 +258,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   /**
    * Gives it a peer: `send` needs no address, only the peer's datagrams are received, and errors about what was sent
    * fail the next call. The source address is chosen now, unless it is bound to one. May be called again.
-   * @throws TunstackError `ENETUNREACH`, `EACCES` (broadcast), `EADDRINUSE` (another socket has this very pair)
+   * @throws TunstackError `ENETUNREACH`, `EACCES` (broadcast)
    */
   connect({ address, port }: UdpAddress): void {
     this.#checkOpen('connect')
@@ -264,7 +271,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
       this.localPort,
       remote,
       port,
-      this.local,
+      this.source,
       this.deviceIndex,
       settings.tos,
     )
@@ -278,6 +285,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     if (this.remotePort < 0) return
     this.#udp.disconnect(this)
     this.local = this.boundAddress
+    this.source = this.#udp.canSendFrom(this.boundAddress) ? this.boundAddress : 0
     this.#output.forget()
   }
 
@@ -312,7 +320,6 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
       dport = to.port
       if (!(Number.isInteger(dport) && dport >= 1 && dport <= 0xffff)) return Errno.EINVAL
     } else if (dport < 0) return Errno.EDESTADDRREQ
-    else if (dport === 0) return Errno.EINVAL
     const { softirq } = this.#udp
     softirq.enter()
     try {
@@ -477,7 +484,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   #send(data: Uint8Array, daddr: Ipv4Address, dport: number, options: UdpSendOptions): number {
     const { settings } = this
     const output = this.#output
-    const saddr = options.source === undefined ? this.local : parseIpv4(options.source)
+    const saddr = options.source === undefined ? this.source : parseIpv4(options.source)
     const device =
       options.device === undefined ? this.deviceIndex : this.#udp.deviceOf(options.device).ifindex
     const tos = options.tos ?? settings.tos
@@ -496,8 +503,8 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     if (to === undefined && this.remotePort < 0) return null
     const daddr = to === undefined ? this.remote : this.#texts.parse(to.address)
     const dport = to === undefined ? this.remotePort : to.port
-    const { settings, localPort, local, deviceIndex } = this
-    const route = this.#output.route(settings, localPort, daddr, dport, local, deviceIndex, settings.tos)
+    const { settings, localPort, source, deviceIndex } = this
+    const route = this.#output.route(settings, localPort, daddr, dport, source, deviceIndex, settings.tos)
     return route === null ? null : route.device
   }
 

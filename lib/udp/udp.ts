@@ -111,11 +111,21 @@ export class Udp implements TransportProtocol {
   connect(socket: UdpSocket, route: Route, remote: Ipv4Address, port: number, source: Ipv4Address): number {
     if ((route.flags & RouteFlag.BROADCAST) !== 0 && !socket.settings.broadcast) return Errno.EACCES
     const key = this.#key
-    setIpv4Flow(key, source, socket.localPort, remote, port, socket.deviceIndex)
-    if (!this.#sockets.connect(key, socket)) return Errno.EADDRINUSE
+    const local = socket.local === 0 ? source : socket.local
+    setIpv4Flow(key, local, socket.localPort, remote, port, socket.deviceIndex)
+    if (!this.#sockets.connect(key, socket)) {
+      // Where the port is shared, the latest one hears the peer, until it goes.
+      const earlier = this.#sockets.lookupConnected(key)
+      if (earlier === null || earlier.deviceIndex !== socket.deviceIndex) return Errno.EADDRINUSE
+      this.#sockets.disconnect(key, earlier)
+      this.#sockets.connect(key, socket)
+      socket.earlier = earlier
+      earlier.later = socket
+    }
     this.#bindingOf(socket)
     this.#sockets.setOpen(key, socket, false)
-    socket.local = source
+    socket.local = local
+    socket.source = source
     socket.remote = remote
     socket.remotePort = port
     return 0
@@ -125,7 +135,13 @@ export class Udp implements TransportProtocol {
   disconnect(socket: UdpSocket): void {
     const key = this.#key
     setIpv4Flow(key, socket.local, socket.localPort, socket.remote, socket.remotePort, socket.deviceIndex)
-    this.#sockets.disconnect(key, socket)
+    const { earlier, later } = socket
+    if (later === null && this.#sockets.disconnect(key, socket) && earlier !== null) {
+      this.#sockets.connect(key, earlier)
+    }
+    if (earlier !== null) earlier.later = later
+    if (later !== null) later.earlier = earlier
+    socket.earlier = socket.later = null
     socket.remotePort = -1
     this.#bindingOf(socket)
     this.#sockets.setOpen(key, socket, true)
@@ -269,6 +285,12 @@ export class Udp implements TransportProtocol {
     const port = (bytes[at + UDP_DESTINATION_PORT]! << 8) | bytes[at + UDP_DESTINATION_PORT + 1]!
     setIpv4Flow(key, destination, port, source, sourcePort, iif)
     return this.#sockets.lookup(key)?.gro ?? false
+  }
+
+  /** @internal It is no group and no broadcast address. */
+  canSendFrom(address: Ipv4Address): boolean {
+    if (address === 0 || isMulticast(address)) return false
+    return this.ip.ctx.routing.fib.addressType(address) !== RouteType.BROADCAST
   }
 
   /** An address of this host, a group, or one that everybody hears (`inet_addr_valid_or_nonlocal`). */

@@ -329,7 +329,7 @@ describe('UdpSocket', () => {
       ).to.deep.equal([300, 300, 300, 100])
       socket.send(pattern(300), to, { segmentSize: 300 })
       expect(sent()).to.have.length(1)
-      expect(codeOf(() => socket.send(pattern(3000), to, { segmentSize: 1473 }))).to.equal('EINVAL')
+      expect(codeOf(() => socket.send(pattern(3000), to, { segmentSize: 1473 }))).to.equal('EMSGSIZE')
       expect(codeOf(() => socket.send(pattern(1290), to, { segmentSize: 10 }))).to.equal('EINVAL')
       socket.send(pattern(1280), to, { segmentSize: 10 })
       expect(sent()).to.have.length(128)
@@ -419,13 +419,17 @@ describe('UdpSocket', () => {
       receive(6000, [2], '10.9.0.7')
       expect([peer.waiting, any.waiting]).to.deep.equal([1, 1])
       const third = bind({ port: 6000, reuseAddress: true })
-      expect(codeOf(() => third.connect({ address: PEER, port: 5000 }))).to.equal('EADDRINUSE')
+      third.connect({ address: PEER, port: 5000 })
+      receive(6000, [1])
+      expect([peer.waiting, third.waiting], 'the latest hears the peer').to.deep.equal([1, 1])
       third.close()
       any.close()
       expect(codeOf(() => bind({ port: 6000 }))).to.equal('EADDRINUSE')
+      receive(6000, [3])
+      expect(peer.waiting, 'now that it is gone').to.equal(2)
       peer.connect({ address: PEER, port: 5001 })
-      receive(6000, [3], PEER, HOST, 5001)
-      expect(peer.waiting).to.equal(2)
+      receive(6000, [4], PEER, HOST, 5001)
+      expect(peer.waiting).to.equal(3)
       peer.close()
       bind({ port: 6000 })
     })
@@ -650,6 +654,24 @@ describe('UdpSocket', () => {
       bench().settle()
       expect(member.waiting).to.equal(1)
       expect(sent()).to.have.length(2)
+    })
+
+    it('nobody sends from one, nor from a broadcast address, though bound to it', () => {
+      for (const address of ['224.5.5.5', '10.9.0.255', '255.255.255.255']) {
+        const socket = bind({ address })
+        socket.send(pattern(1), { address: PEER, port: 9 })
+        expect(sent().map(decode)[0]).to.include({ src: HOST })
+        socket.connect({ address: PEER, port: 9 })
+        socket.send(pattern(1))
+        expect(sent().map(decode)[0]).to.include({ src: HOST })
+        socket.close()
+      }
+      for (const address of ['192.0.2.1', '10.9.0.77', '0.0.0.1']) {
+        expect(
+          codeOf(() => bind({ address })),
+          address,
+        ).to.equal('EADDRNOTAVAIL')
+      }
     })
 
     it('leave by the device that was named', async () => {
