@@ -24,6 +24,10 @@ export { loadBatch, loadJson, stackFromJson } from './configuration/load.ts'
 export { PlaceholderDevice, type PlaceholderOptions } from './configuration/placeholder-device.ts'
 export { type SysctlValue, saveBatch, saveJson, saveSysctls } from './configuration/save.ts'
 export { type CaptureLinkDevice, captureDevice, type PacketObserver } from './device/capture.ts'
+export { type ImpairedDevice, type ImpairOptions, impairDevice } from './device/impair/impair.ts'
+export type { Impairment, LinkPath, PathCounters } from './device/impair/link-path.ts'
+export type { CoDelOptions, DropTailOptions, QueueOption } from './device/impair/link-queue.ts'
+export type { BurstLoss } from './device/impair/loss.ts'
 export {
   type LinkDevice,
   type LinkFeatures,
@@ -34,6 +38,13 @@ export {
 } from './device/link-device.ts'
 export { LinkStat, type LinkStatName, LinkStats } from './device/link-stats.ts'
 export { Loopback, type LoopbackOptions } from './device/loopback.ts'
+export {
+  type NatDevice,
+  type NatFiltering,
+  type NatMapping,
+  type NatOptions,
+  natDevice,
+} from './device/nat.ts'
 export {
   fromPacketStream,
   type PacketDuplex,
@@ -65,5 +76,16 @@ export type { Sysctl } from './sysctl/sysctl.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'
 export { VirtualClock } from './time/virtual-clock.ts'
+export type { Udp } from './udp/udp.ts'
+export type {
+  UdpAddress,
+  UdpBindOptions,
+  UdpErrorReport,
+  UdpMessage,
+  UdpPathMtuDiscovery,
+  UdpSendOptions,
+} from './udp/udp-options.ts'
+export type { UdpReceived, UdpSocket, UdpSocketCounters } from './udp/udp-socket.ts'
+export type { Duration, Probability, Rate, Size } from './units.ts'
 export { DropReason, dropReasonName } from './wire/drop-reason.ts'
 export { formatIpv4Packet } from './wire/ipv4.ts'

@@ -22,6 +22,8 @@ export const DEBIAN_PACKAGES = {
   traceroute: { commands: ['traceroute'], why: 'shows that the stack answers and forwards as a router' },
   fping: { commands: ['fping'], why: 'pings many addresses at once' },
   'mtr-tiny': { commands: ['mtr'], why: 'watches every hop for loss' },
+  'netcat-openbsd': { commands: ['nc'], why: 'speaks UDP with the stack' },
+  socat: { commands: ['socat'], why: 'speaks UDP with the stack: broadcast, groups, large datagrams' },
   tcpdump: { commands: ['tcpdump'], why: 'captures what crosses a device' },
   tshark: { commands: ['tshark'], why: 'says whether any packet of a capture is malformed' },
 }
@@ -41,6 +43,8 @@ export const NEEDED_FOR = {
     'traceroute',
     'fping',
     'mtr-tiny',
+    'netcat-openbsd',
+    'socat',
     'tcpdump',
     'tshark',
   ],

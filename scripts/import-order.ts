@@ -25,7 +25,7 @@ export const ORDER: readonly (readonly string[])[] = [
   ['demux', 'offload'],
   ['packet'],
   ['wire'],
-  ['address', 'time', 'random'],
+  ['address', 'time', 'random', 'units.ts'],
   ['errors.ts'],
 ]
 

@@ -185,15 +185,18 @@ export class EndpointTable<E extends object> {
   /** Undoes {@link bind}; `false` if it was not bound there. */
   unbind(key: Int32Array, endpoint: E): boolean {
     const scratch = this.#local(key)
-    const group = this.#bound.get(scratch)
-    const index = group === null ? -1 : group.members.findIndex((member) => member.endpoint === endpoint)
-    if (group === null || index < 0) return false
-    const binding = group.members[index]!
-    group.members.splice(index, 1)
-    if (group.members.length === 0) this.#bound.remove(scratch)
     const port = localPort(key)
-    const samePort = this.#ports.get(port)!
-    samePort.splice(samePort.indexOf(binding), 1)
+    const samePort = this.#ports.get(port)
+    const at = samePort?.findIndex((each) => each.endpoint === endpoint && sameWords(each.key, scratch)) ?? -1
+    if (samePort === undefined || at < 0) return false
+    const binding = samePort[at]!
+    const group = this.#bound.get(scratch)
+    const index = group === null ? -1 : group.members.indexOf(binding)
+    if (group !== null && index >= 0) {
+      group.members.splice(index, 1)
+      if (group.members.length === 0) this.#bound.remove(scratch)
+    }
+    samePort.splice(at, 1)
     if (samePort.length === 0) this.#ports.delete(port)
     this.#bindings--
     if (scratch[FlowKey.DEVICE] !== 0) this.#boundToDevice--
@@ -237,6 +240,36 @@ export class EndpointTable<E extends object> {
     return port
   }
 
+  /**
+   * A bound endpoint is found by {@link lookupBound} no more, or again: it has a peer now, and hears nobody else. Its
+   * port stays its own. `false` if it was not bound there.
+   */
+  setOpen(key: Int32Array, endpoint: E, open: boolean): boolean {
+    const scratch = this.#local(key)
+    const binding = this.#ports.get(localPort(key))?.find((each) => each.endpoint === endpoint)
+    if (binding === undefined) return false
+    const group = this.#bound.get(scratch)
+    const index = group === null ? -1 : group.members.indexOf(binding)
+    if (open === index >= 0) return true
+    if (!open) {
+      group!.members.splice(index, 1)
+      if (group!.members.length === 0) this.#bound.remove(scratch)
+    } else if (group !== null) group.members.push(binding)
+    else {
+      const made = new Group<E>()
+      made.members.push(binding)
+      this.#bound.add(binding.key, made)
+    }
+    return true
+  }
+
+  /** Calls back for every endpoint that is bound to a local port, oldest first; the table must not change meanwhile. */
+  forEachOnPort(port: number, callback: (endpoint: E) => void): void {
+    const bindings = this.#ports.get(port)
+    if (bindings === undefined) return
+    for (let i = 0; i < bindings.length; i++) callback(bindings[i]!.endpoint)
+  }
+
   /** Calls back for every endpoint, bound ones first, in no order; the table must not change meanwhile. */
   forEach(callback: (endpoint: E) => void): void {
     for (const bindings of this.#ports.values()) for (const binding of bindings) callback(binding.endpoint)
@@ -254,6 +287,11 @@ export class EndpointTable<E extends object> {
 }
 
 const EMPTY = {}
+
+function sameWords(a: Int32Array, b: Int32Array): boolean {
+  for (let i = 0; i < FLOW_KEY_WORDS; i++) if (a[i] !== b[i]) return false
+  return true
+}
 
 /** Can the two not live side by side? (`inet_rcv_saddr_equal` and what the bind functions of Linux make of it.) */
 function conflict(a: Binding<object>, b: Binding<object>): boolean {

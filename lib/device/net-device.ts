@@ -68,6 +68,8 @@ export class NetDevice implements PacketDevice {
   carrierChanges = 0
   #hadCarrier: boolean
   #txQueueLength: number
+  /** Who waits for room in the queue. */
+  #waiting: (() => void)[] = []
 
   constructor(link: LinkDevice, ifindex: number, name: string, owner: NetDeviceOwner) {
     this.link = link
@@ -150,6 +152,19 @@ export class NetDevice implements PacketDevice {
     return this.txQueue.limit - this.txQueue.length - this.#staged.length
   }
 
+  /** Calls back once, during packet processing: when half of the queue is free again, or the device goes down. */
+  whenRoom(callback: () => void): void {
+    this.#waiting.push(callback)
+  }
+
+  #tellRoom(): void {
+    if (this.#waiting.length === 0) return
+    if (this.up && this.txRoom * 2 < this.txQueue.limit) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const callback of waiting) callback()
+  }
+
   /** Queues the packet for the driver, or drops it when the device is down or the queue full. */
   enqueue(packet: Packet): boolean {
     packet.device = this
@@ -204,6 +219,7 @@ export class NetDevice implements PacketDevice {
       }
     } finally {
       this.#flushing = false
+      this.#tellRoom()
     }
   }
 
@@ -230,6 +246,7 @@ export class NetDevice implements PacketDevice {
     this.#offload.forget()
     this.#stopped = false
     this.#tapped = 0
+    this.#tellRoom()
   }
 
   #dropOutgoing(packet: Packet, reason: number): void {

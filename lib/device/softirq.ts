@@ -158,6 +158,7 @@ export class Softirq {
     // The application may do things that bring more events: they wait until it is back, then it is their turn.
     if (this.#delivering || this.#events.size === 0) return
     this.#delivering = true
+    this.#clock.telling?.()
     try {
       let rounds = 0
       for (const source of this.#events) {

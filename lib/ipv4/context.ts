@@ -10,6 +10,7 @@ import type { Random } from '../random/random.ts'
 import type { HalfSipHash } from '../random/siphash.ts'
 import type { Routing } from '../route/routing.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
+import type { TimerWheel } from '../time/timer-wheel.ts'
 
 export interface Ipv4Context {
   /** Stack time in nanoseconds, read once per burst. */
@@ -18,6 +19,7 @@ export interface Ipv4Context {
   readonly time: { readonly now: number }
   /** Milliseconds since midnight UTC at `now`. */
   millisecondsOfDay(): number
+  readonly timers: TimerWheel
   readonly pool: PacketPool
   readonly random: Random
   readonly hash: HalfSipHash
@@ -43,6 +45,8 @@ export interface IcmpErrorInfo {
   fatal: boolean
   /** Who sent the error. */
   reporter: number
+  /** Index of the device that it came by. */
+  arrival?: number
 }
 
 /** A protocol above IP. */

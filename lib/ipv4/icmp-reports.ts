@@ -64,7 +64,15 @@ export class IcmpReports {
   readonly #flow = new Flow4()
   /** The device that the redirect in hand came by. */
   #arrival: NetDevice | null = null
-  readonly #error: IcmpErrorInfo = { type: 0, code: 0, info: 0, errno: 0, fatal: false, reporter: 0 }
+  readonly #error: IcmpErrorInfo = {
+    type: 0,
+    code: 0,
+    info: 0,
+    errno: 0,
+    fatal: false,
+    reporter: 0,
+    arrival: 0,
+  }
 
   constructor(ip: Ipv4) {
     this.#ip = ip
@@ -163,6 +171,7 @@ export class IcmpReports {
       ctx.mib.icmp[IcmpMib.InErrors]!++
       return
     }
+    this.#error.arrival = packet.iif
     const protocol = protocols[bytes[quote + IPV4_PROTOCOL]!]
     protocol?.receiveError(bytes, quote, headerLength, end, this.#error)
   }

@@ -32,6 +32,7 @@ export class Ipv4 {
   readonly deliver: LocalDelivery
   readonly forward: Forwarding
   readonly icmp: Icmp
+  readonly igmp: Igmp
   readonly echoes: EchoPrediction
   readonly identification: Identification
   readonly options: OptionsProcessing
@@ -66,7 +67,8 @@ export class Ipv4 {
     this.echoes = new EchoPrediction(ctx, this.identification)
     this.icmp = new Icmp(this)
     this.protocols[IpProtocol.ICMP] = this.icmp
-    this.protocols[IpProtocol.IGMP] = new Igmp(ctx)
+    this.igmp = new Igmp(this)
+    this.protocols[IpProtocol.IGMP] = this.igmp
   }
 
   /** Hands a fragment in; gives the datagram once it is whole. */

@@ -31,9 +31,9 @@ export class Ipv4Output implements FragmentSink {
 
   /**
    * Sends a packet that this host made (`ip_local_out`). Its header is complete but for total length and
-   * checksum; the packet is taken over. 0, or a positive errno.
+   * checksum; the packet is taken over. What is larger than `mtu` is fragmented. 0, or a positive errno.
    */
-  sendLocal(packet: Packet, route: Route): number {
+  sendLocal(packet: Packet, route: Route, mtu: number = route.mtu): number {
     const { bytes, networkHeader } = packet
     const { mib } = this.#ip.ctx
     mib.ip[IpMib.OutRequests]!++
@@ -41,7 +41,7 @@ export class Ipv4Output implements FragmentSink {
     bytes[networkHeader + IPV4_TOTAL_LENGTH] = length >>> 8
     bytes[networkHeader + IPV4_TOTAL_LENGTH + 1] = length
     updateHeaderChecksum(bytes, networkHeader, (bytes[networkHeader]! & 15) << 2)
-    const errno = this.send(packet, route, route.mtu)
+    const errno = this.send(packet, route, mtu)
     if (errno !== 0) mib.ip[IpMib.OutDiscards]!++
     return errno
   }

@@ -133,8 +133,16 @@ export class PcapngWriter {
   /**
    * Writes one packet. It stays the caller's and is not changed.
    * @param time nanoseconds of the stack's clock
+   * @param originalLength bytes that it had, if it is not all there
    */
-  packet(interfaceId: number, packet: Packet, time: number, direction: Direction, comment = ''): void {
+  packet(
+    interfaceId: number,
+    packet: Packet,
+    time: number,
+    direction: Direction,
+    comment = '',
+    originalLength: number = packet.length,
+  ): void {
     const { length } = packet
     const captured = Math.min(length, this.snaplen)
     const complete = this.#complete && packet.checksum === Checksum.PARTIAL
@@ -142,7 +150,7 @@ export class PcapngWriter {
     this.#put32(interfaceId)
     this.#putTime(time)
     this.#put32(captured)
-    this.#put32(length)
+    this.#put32(originalLength)
     // All of it, whatever the snaplen, since the sum is over all of it; what is too much is written over.
     if (complete) copyCompleted(packet, this.#bytes, this.#at)
     else this.#copy(packet, captured)

@@ -6,7 +6,14 @@ import { INADDR_ALLHOSTS_GROUP, type Ipv4Address, isMulticast } from '../address
 import type { NetDevice } from '../device/net-device.ts'
 import { invalidArgument, TunstackError } from '../errors.ts'
 
+/** Told when a device begins to listen to a group, and when it ends. */
+export interface GroupListener {
+  joined(device: NetDevice, group: Ipv4Address): void
+  departed(device: NetDevice, group: Ipv4Address): void
+}
+
 export class MulticastGroups {
+  listener: GroupListener | null = null
   readonly #joined = new Map<number, Map<Ipv4Address, number>>()
   /** Those among them that addresses brought along. */
   readonly #automatic = new Map<number, Set<Ipv4Address>>()
@@ -16,7 +23,9 @@ export class MulticastGroups {
     if (!isMulticast(group)) throw invalidArgument('group', group >>> 0, 'an address in 224.0.0.0/4')
     let groups = this.#joined.get(device.ifindex)
     if (groups === undefined) this.#joined.set(device.ifindex, (groups = new Map()))
-    groups.set(group, (groups.get(group) ?? 0) + 1)
+    const users = groups.get(group) ?? 0
+    groups.set(group, users + 1)
+    if (users === 0) this.listener?.joined(device, group)
   }
 
   /** @throws TunstackError `EADDRNOTAVAIL` if it was not joined */
@@ -28,8 +37,12 @@ export class MulticastGroups {
         value: group >>> 0,
       })
     }
-    if (users > 1) groups.set(group, users - 1)
-    else groups.delete(group)
+    if (users > 1) {
+      groups.set(group, users - 1)
+      return
+    }
+    groups.delete(group)
+    this.listener?.departed(device, group)
   }
 
   /** Joins for an address with `autojoin`. False if another has done so. */

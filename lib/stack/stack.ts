@@ -43,6 +43,8 @@ export interface StackOptions {
   random?: RandomSource
   /** Bytes of packet memory at most; 64 MiB by default. Memory is taken when first needed. */
   packetMemory?: number
+  /** Packet memory that is shared with other stacks, instead of some of its own. */
+  pool?: PacketPool
   /** Whether the loopback device starts up, with 127.0.0.1/8; `true` by default (in Linux it starts down). */
   loopbackUp?: boolean
 }
@@ -85,7 +87,7 @@ export class Stack {
   readonly timers: TimerWheel
   /** @internal */
   readonly pings: PingProtocol
-  /** @internal */
+  /** UDP sockets: `stack.udp.bind({ port: 53 })`. */
   readonly udp: Udp
   readonly #captures: Captures
   readonly #gro = new Gro()
@@ -106,7 +108,8 @@ export class Stack {
     this.clock = options.clock ?? systemClock()
     this.random = new Random(options.random ?? systemRandom())
     this.hash = new HalfSipHash(this.random.int32(), this.random.int32())
-    this.pool = new PacketPool(options.packetMemory === undefined ? {} : { limit: options.packetMemory })
+    const { packetMemory: limit } = options
+    this.pool = options.pool ?? new PacketPool(limit === undefined ? {} : { limit })
     this.#epochMillisecondsOfDay = Number((this.clock.epoch / 1_000_000n) % BigInt(MILLISECONDS_PER_DAY))
     this.timers = new TimerWheel(this.clock)
     this.softirq = new Softirq(
@@ -304,7 +307,9 @@ export class Stack {
         device.attachQdisc()
         device.link.setUp(true)
         addresses.deviceUp(device, this.clock.now())
+        this.ipv4.igmp.deviceUp(device)
       } else {
+        this.ipv4.igmp.deviceDown(device)
         device.link.setUp(false)
         device.purge()
         addresses.deviceDown(device)
@@ -327,6 +332,7 @@ export class Stack {
     this.setDeviceUp(device, false)
     this.routing.addresses.deviceRemoved(device)
     this.routing.groups.removeDevice(device)
+    this.ipv4.igmp.deviceRemoved(device)
     this.#captures.deviceRemoved(device)
     this.softirq.forget(device)
     this.#interfaces.delete(device)
@@ -414,7 +420,7 @@ function takesSuperSegments({ isLoopback, link }: NetDevice): boolean {
   return !isLoopback && link.features.checksum && link.features.tso
 }
 
-function checkOptions({ clock, random, packetMemory }: StackOptions): void {
+function checkOptions({ clock, random, packetMemory, pool }: StackOptions): void {
   if (clock !== undefined && (typeof clock?.setTimer !== 'function' || typeof clock.epoch !== 'bigint')) {
     throw invalidArgument('clock', clock, 'a Clock, such as new VirtualClock()')
   }
@@ -423,5 +429,8 @@ function checkOptions({ clock, random, packetMemory }: StackOptions): void {
   }
   if (packetMemory !== undefined && !(packetMemory >= MIN_PACKET_MEMORY)) {
     throw invalidArgument('packetMemory', packetMemory, `${MIN_PACKET_MEMORY} bytes or more`)
+  }
+  if (pool !== undefined && (!(pool instanceof PacketPool) || packetMemory !== undefined)) {
+    throw invalidArgument('pool', pool, 'a PacketPool, and packetMemory is left to it')
   }
 }

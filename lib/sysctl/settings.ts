@@ -48,6 +48,10 @@ export class Ipv4Settings {
   igmp_max_memberships = 20
   /** Routes that name a nexthop object are shown with its hops too. */
   nexthop_compat_mode = 1
+  /** Whether groups of 224.0.0.0/24 are reported. */
+  igmp_link_local_mcast_reports = 1
+  /** How often a report is sent, in case one is lost. */
+  igmp_qrv = 2
   udp_early_demux = 1
   udp_rmem_min = 4096
   udp_wmem_min = 4096
@@ -133,6 +137,8 @@ export const IPV4_RANGES: Ranges<Ipv4Settings> = {
   fib_multipath_use_neigh: BOOLEAN,
   igmp_max_memberships: INT,
   nexthop_compat_mode: BOOLEAN,
+  igmp_link_local_mcast_reports: BYTE,
+  igmp_qrv: POSITIVE,
   udp_early_demux: BYTE,
   udp_rmem_min: POSITIVE,
   udp_wmem_min: POSITIVE,

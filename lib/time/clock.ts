@@ -24,6 +24,11 @@ export interface Clock {
   hold?(waiting: boolean): void
   /** Calls back once, after what is already waiting in the event loop has had its turn. */
   soon(callback: () => void): void
+  /**
+   * An application is about to be told something (an event of a socket, a timer that ends its wait): whoever drives
+   * a clock by hand lets it react before time goes on.
+   */
+  telling?(): void
 }
 
 export const MICROSECOND = 1e3

@@ -393,7 +393,7 @@ describe('redirects that a host receives (RFC 1122 §3.2.2.2)', () => {
   /** A packet of an endpoint of ours to 192.0.2.1: only those who sent something are told of a better way. */
   function sentPacket(): Bytes {
     const endpoint = bench().stack.udp.bind({ onMessage: () => {} })
-    endpoint.send(pattern(20), parseIpv4('192.0.2.1'), 9)
+    endpoint.send(pattern(20), { address: '192.0.2.1', port: 9 })
     bench().settle()
     const packet = bench().left.take()[0]!
     expect(decode(packet)).to.include({ src: ROUTER_LEFT, dst: '192.0.2.1' })

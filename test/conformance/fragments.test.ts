@@ -314,7 +314,7 @@ describe('fragments that this host makes (RFC 791 §2.3)', () => {
 
   it('hardening-7: an atomic datagram of an application carries 0', () => {
     const endpoint = bench().stack.udp.bind({ onMessage: () => {} })
-    for (let i = 0; i < 3; i++) endpoint.send(pattern(10), 0x0a090001, 9)
+    for (let i = 0; i < 3; i++) endpoint.send(pattern(10), { address: '10.9.0.1', port: 9 })
     bench().settle()
     for (const { id, df } of bench().tun.take().map(decode)) expect([id, df]).to.deep.equal([0, true])
   })

@@ -71,7 +71,7 @@ function serve({ stack }: Bench): void {
   const endpoint = stack.udp.bind({
     port: 7,
     onMessage: ({ data, address: from, port, to }) =>
-      endpoint.send(data, parseIpv4(from), port, parseIpv4(to)),
+      void endpoint.trySend(data, { address: from, port }, { source: to }),
   })
 }
 

@@ -460,7 +460,7 @@ describe('memory that is short', () => {
       expect(hoard.every((packet) => packet !== null)).to.equal(true)
       const endpoint = stack.udp.bind({
         port: 7,
-        onMessage: ({ data, port }) => endpoint.send(data, 0x0a090001, port),
+        onMessage: ({ data, port }) => endpoint.send(data, { address: '10.9.0.1', port }),
       })
       const packets = [
         echoRequest(TO_HOST),

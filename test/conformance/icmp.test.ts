@@ -272,7 +272,7 @@ describe('ICMP errors that this host sends (RFC 1122 §3.2.2, RFC 1812 §4.3)', 
     const { stack } = bench()
     for (let i = 0; i < 20; i++) {
       const endpoint = stack.udp.bind({ onMessage: () => {} })
-      endpoint.send(pattern(1), 0x0a000301, 9)
+      endpoint.send(pattern(1), { address: '10.0.3.1', port: 9 })
       endpoint.close()
     }
     bench().settle()

@@ -288,7 +288,7 @@ describe('IPv4 as a host (RFC 1122)', () => {
   it('ip-mcast-ttl: sends to a group with TTL 1', () => {
     const { stack, tun } = bench()
     const endpoint = stack.udp.bind({ onMessage: () => {} })
-    endpoint.send(pattern(3), 0xe0000105 | 0, 9)
+    endpoint.send(pattern(3), { address: '224.0.1.5', port: 9 })
     bench().settle()
     expect(tun.take().map(decode)).to.have.nested.property('[0].ttl', 1)
     stack.ping('224.1.2.3', { count: 1 }).catch(() => {})

@@ -295,7 +295,7 @@ describe('Stack', () => {
           seen.push(device)
           bench()
             .stack.udp.bind({ onMessage: () => {} })
-            .send(pattern(1), 0x0a090001, 9)
+            .send(pattern(1), { address: '10.9.0.1', port: 9 })
         },
       })
       const wire = bench().wire('later', '10.8.0.1/24')
@@ -333,7 +333,7 @@ describe('Stack', () => {
       tun.push(echoRequest({ src: PEER, dst: HOST }))
       tun.push(fragment(echoRequest({ src: PEER, dst: HOST }), pattern(64), 0, true))
       const endpoint = stack.udp.bind({ onMessage: () => {} })
-      endpoint.send(pattern(4), 0xe0000001 | 0, 9) // a copy for our own ears waits
+      endpoint.send(pattern(4), { address: '224.0.0.1', port: 9 }) // a copy for our own ears waits
       const ping = stack.ping(PEER, { count: 5 })
       expect(stack.pool.outstanding).to.be.greaterThan(1)
       const closing = stack.close()
@@ -354,7 +354,7 @@ describe('Stack', () => {
       expect(await code(() => stack.addDevice(new Wire('a')))).to.equal('ERR_STACK_CLOSED')
       expect(await code(() => stack.ping('127.0.0.1'))).to.equal('ERR_STACK_CLOSED')
       expect(await code(() => stack.udp.bind({ onMessage: () => {} }))).to.equal('ERR_STACK_CLOSED')
-      expect(endpoint.send(pattern(1), 0x7f000001, 9)).to.not.equal(0)
+      expect(endpoint.trySend(pattern(1), { address: '127.0.0.1', port: 9 })).to.not.equal(0)
       await stack.close()
     })
 

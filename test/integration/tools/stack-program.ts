@@ -12,8 +12,12 @@ import {
   type ExplainOptions,
   type PingOptions,
   type PingResult,
-  parseIpv4,
   Stack,
+  type UdpAddress,
+  type UdpBindOptions,
+  type UdpMessage,
+  type UdpSendOptions,
+  type UdpSocket,
 } from '../../../lib/index.ts'
 import type { MemoryReport, Request, Response, StackConfig, WatchedPacket } from './stack-config.ts'
 
@@ -33,13 +37,15 @@ for (const route of config.routes ?? []) stack.routes.add(route)
 if (config.udpEcho !== undefined) {
   const endpoint = stack.udp.bind({
     port: config.udpEcho,
-    onMessage: ({ data, address, port }) => void endpoint.send(data, parseIpv4(address), port),
+    onMessage: ({ data, address, port }) => void endpoint.trySend(data, { address, port }),
   })
 }
 
 let file: Capture | undefined
 let watch: Capture | undefined
 let records: CaptureRecord[] = []
+const sockets: UdpSocket[] = []
+const pattern = (length: number): Uint8Array => new Uint8Array(length).map((_, i) => i * 7)
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 const methods = {
@@ -95,6 +101,27 @@ const methods = {
       }
       return packet
     })
+  },
+
+  /** A UDP socket; gives its number. */
+  udpBind(options: UdpBindOptions, peer?: UdpAddress): number {
+    const socket = stack.udp.bind(options)
+    if (peer !== undefined) socket.connect(peer)
+    return sockets.push(socket) - 1
+  },
+
+  udpJoin: (socket: number, group: string, device: string): void =>
+    void sockets[socket]!.joinGroup(group, { device }),
+
+  /** Sends so many bytes of a pattern. */
+  udpSend(socket: number, bytes: number, to?: UdpAddress, options?: UdpSendOptions): void {
+    sockets[socket]!.send(pattern(bytes), to, options)
+  },
+
+  /** The next datagram: its bytes in hexadecimal. */
+  async udpReceive(socket: number): Promise<Omit<UdpMessage, 'data'> & { hex: string }> {
+    const { data, ...rest } = await sockets[socket]!.receive({ signal: AbortSignal.timeout(5000) })
+    return { ...rest, hex: hex(data) }
   },
 
   memory(): MemoryReport {

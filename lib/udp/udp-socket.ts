@@ -1,0 +1,637 @@
+/**
+ * A UDP socket, as a program handles it: bound to an address, a port and perhaps a device, with a peer or without.
+ * What arrives waits, within a limit of bytes, until it is asked for or handed to a function; errors of ICMP about
+ * what it sent come back to it, as on Linux.
+ */
+import { formatIpv4, type Ipv4Address, parseIpv4 } from '../address/ipv4-address.ts'
+import type { NetDevice } from '../device/net-device.ts'
+import type { EventSource } from '../device/softirq.ts'
+import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
+import type { IcmpErrorInfo } from '../ipv4/context.ts'
+import { DatagramInfo, DatagramQueue } from './datagram-queue.ts'
+import { Memberships } from './memberships.ts'
+import type { Udp } from './udp.ts'
+import {
+  checkDiscovery,
+  checkSendOptions,
+  checkSignal,
+  type UdpAbortSignal,
+  type UdpAddress,
+  type UdpBindOptions,
+  type UdpErrorReport,
+  type UdpMessage,
+  type UdpPathMtuDiscovery,
+  type UdpSendOptions,
+} from './udp-options.ts'
+import { UdpOutput, type UdpSettings } from './udp-output.ts'
+
+/** Error reports that wait to be read at most; the oldest goes. */
+const MAX_REPORTS = 100
+
+/** What a socket has done. */
+export interface UdpSocketCounters {
+  received: number
+  receivedBytes: number
+  sent: number
+  sentBytes: number
+  /** Datagrams for which there was no room (`UdpRcvbufErrors`). */
+  overflowed: number
+}
+
+/** Who and what {@link UdpSocket.receiveInto} has read last. Reused by the next call. */
+export interface UdpReceived {
+  /** Bytes of the datagram; more than were copied if the buffer was too small. */
+  readonly length: number
+  readonly address: string
+  readonly port: number
+  readonly to: string
+  readonly device: string
+  readonly ttl: number
+  readonly tos: number
+  readonly segmentSize: number
+}
+
+interface Waiter {
+  resolve: () => void
+}
+
+const NO_OPTIONS: UdpSendOptions = {}
+
+export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
+  /** What has become of its datagrams. */
+  readonly counters: UdpSocketCounters = {
+    received: 0,
+    receivedBytes: 0,
+    sent: 0,
+    sentBytes: 0,
+    overflowed: 0,
+  }
+  /** @internal */
+  readonly settings: UdpSettings
+  /** @internal the local address and port, device; 0 for any */
+  local: Ipv4Address
+  /** @internal what it sends from; 0: the way decides. Nobody sends from a group or a broadcast address. */
+  source: Ipv4Address
+  /** @internal */
+  readonly localPort: number
+  /** @internal */
+  readonly deviceIndex: number
+  /** @internal the peer; port -1 if there is none */
+  remote: Ipv4Address = 0
+  /** @internal */
+  remotePort = -1
+  /** @internal the socket with the same addresses and ports that was connected before this one, and the one after it */
+  earlier: UdpSocket | null = null
+  /** @internal */
+  later: UdpSocket | null = null
+  /** Takes several datagrams as one message. */
+  readonly gro: boolean
+  /** @internal */
+  readonly memberships: Memberships
+  /** @internal also groups that others have joined */
+  readonly multicastAll: boolean
+  readonly #udp: Udp
+  readonly #queue: DatagramQueue
+  readonly #output: UdpOutput
+  readonly #info = new DatagramInfo()
+  readonly #received: Received
+  readonly #receiveErrors: boolean
+  readonly #onMessage: ((message: UdpMessage) => void) | undefined
+  readonly #onError: ((error: UdpErrorReport) => void) | undefined
+  readonly #texts = new AddressTexts()
+  readonly #reports: UdpErrorReport[] = []
+  readonly #news: UdpErrorReport[] = []
+  readonly #readers: Waiter[] = []
+  readonly #writers: Waiter[] = []
+  /** The device has room again: whoever waits for it is to be told. */
+  #room = false
+  readonly #roomThere = (): void => {
+    this.#room = true
+    this.#udp.softirq.eventPending(this)
+  }
+  #detach: (() => void) | null = null
+  /** Errno of an error that the next call has to fail with; 0 if there is none. */
+  #error = 0
+  #closed = false
+  /** @internal the address that it was bound to; a peer may have given it another one */
+  readonly boundAddress: Ipv4Address
+
+  /** @internal use {@link Udp.bind} */
+  constructor(udp: Udp, address: Ipv4Address, port: number, device: number, options: UdpBindOptions) {
+    const { sysctl } = udp.ip.ctx
+    this.#udp = udp
+    this.boundAddress = this.local = address
+    this.source = udp.canSendFrom(address) ? address : 0
+    this.localPort = port
+    this.deviceIndex = device
+    this.gro = options.gro ?? false
+    this.multicastAll = options.multicastAll ?? true
+    this.memberships = new Memberships(udp.ip.ctx)
+    this.#queue = new DatagramQueue(options.receiveBuffer ?? sysctl.core.rmem_default)
+    this.#output = new UdpOutput(udp.ip)
+    this.#received = new Received(this.#info, udp)
+    this.#receiveErrors = options.receiveErrors ?? false
+    this.#onMessage = options.onMessage
+    this.#onError = options.onError
+    this.settings = {
+      broadcast: options.broadcast ?? false,
+      ttl: options.ttl ?? 0,
+      tos: options.tos ?? 0,
+      mark: options.mark ?? 0,
+      multicastTtl: options.multicastTtl ?? 1,
+      multicastLoop: options.multicastLoop ?? true,
+      multicastDevice:
+        options.multicastDevice === undefined ? 0 : udp.deviceOf(options.multicastDevice).ifindex,
+      pathMtuDiscovery: options.pathMtuDiscovery ?? (sysctl.ipv4.ip_no_pmtu_disc !== 0 ? 'dont' : 'want'),
+      segmentSize: options.segmentSize ?? 0,
+    }
+  }
+
+  /** The address that it is bound to; `'0.0.0.0'` for any. */
+  get address(): string {
+    return formatIpv4(this.local)
+  }
+
+  get port(): number {
+    return this.localPort
+  }
+
+  /** The peer that it is connected to; `undefined` if it has none. */
+  get peer(): UdpAddress | undefined {
+    return this.remotePort < 0 ? undefined : { address: formatIpv4(this.remote), port: this.remotePort }
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Datagrams that wait to be received. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
+  /** Bytes that may wait. */
+  get receiveBuffer(): number {
+    return this.#queue.limit
+  }
+
+  /** `SO_BROADCAST` */
+  setBroadcast(on: boolean): this {
+    this.settings.broadcast = on
+    return this
+  }
+
+  /** 1…255, or 0 for the host's default. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  setTtl(ttl: number): this {
+    if (ttl !== 0) checkSendOptions({ ttl })
+    this.settings.ttl = ttl
+    return this
+  }
+
+  /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  setTos(tos: number): this {
+    checkSendOptions({ tos })
+    this.settings.tos = tos
+    return this
+  }
+
+  /** 0…255; 0 keeps what is sent to groups on this host. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  setMulticastTtl(ttl: number): this {
+    if (ttl !== 0) checkSendOptions({ ttl })
+    this.settings.multicastTtl = ttl
+    return this
+  }
+
+  setMulticastLoop(on: boolean): this {
+    this.settings.multicastLoop = on
+    this.#output.forget()
+    return this
+  }
+
+  /** The device that groups are sent to by; `null`: the routes decide. @throws TunstackError `ENODEV` */
+  setMulticastDevice(name: string | null): this {
+    this.settings.multicastDevice = name === null ? 0 : this.#udp.deviceOf(name).ifindex
+    this.#output.forget()
+    return this
+  }
+
+  /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  setPathMtuDiscovery(discovery: UdpPathMtuDiscovery): this {
+    checkDiscovery(discovery)
+    this.settings.pathMtuDiscovery = discovery
+    return this
+  }
+
+  /** `IP_MTU`: what is known of the way to the peer, in bytes. @throws TunstackError `ENOTCONN`, and what `send` throws */
+  get pathMtu(): number {
+    if (this.remotePort < 0) throw failure(Errno.ENOTCONN, 'getsockopt', 'this socket has no peer')
+    const route = this.#output.route(
+      this.settings,
+      this.localPort,
+      this.remote,
+      this.remotePort,
+      this.source,
+      this.deviceIndex,
+      this.settings.tos,
+    )
+    if (route === null) throw failure(this.#output.noRoute(), 'getsockopt', 'there is no way to the peer')
+    return route.mtu
+  }
+
+  /**
+   * Joins a multicast group, on `device` or on the one that the routes say.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ENODEV`, `EADDRINUSE` (joined already), `ENOBUFS` (too many)
+   */
+  joinGroup(group: string, { device }: { device?: string } = {}): this {
+    this.#checkOpen('setsockopt')
+    this.memberships.join(parseIpv4(group), device === undefined ? null : this.#udp.deviceOf(device))
+    return this
+  }
+
+  /** @throws TunstackError `EADDRNOTAVAIL` if it was not joined, `ENODEV` */
+  leaveGroup(group: string, { device }: { device?: string } = {}): this {
+    this.#checkOpen('setsockopt')
+    this.memberships.leave(parseIpv4(group), device === undefined ? null : this.#udp.deviceOf(device))
+    return this
+  }
+
+  /**
+   * Gives it a peer: `send` needs no address, only the peer's datagrams are received, and errors about what was sent
+   * fail the next call. The source address is chosen now, unless it is bound to one. May be called again.
+   * @throws TunstackError `ENETUNREACH`, `EACCES` (broadcast)
+   */
+  connect({ address, port }: UdpAddress): void {
+    this.#checkOpen('connect')
+    const remote = this.#texts.parse(address)
+    checkPort(port)
+    this.disconnect()
+    const { settings } = this
+    const route = this.#output.route(
+      settings,
+      this.localPort,
+      remote,
+      port,
+      this.source,
+      this.deviceIndex,
+      settings.tos,
+    )
+    if (route === null) throw failure(this.#output.noRoute(), 'connect', `there is no way to ${address}`)
+    const errno = this.#udp.connect(this, route, remote, port, this.#output.source)
+    if (errno !== 0) throw failure(errno, 'connect', `cannot connect to ${address}:${port}`)
+  }
+
+  /** Takes the peer away again. */
+  disconnect(): void {
+    if (this.remotePort < 0) return
+    this.#udp.disconnect(this)
+    this.local = this.boundAddress
+    this.source = this.#udp.canSendFrom(this.boundAddress) ? this.boundAddress : 0
+    this.#output.forget()
+  }
+
+  /**
+   * Sends one datagram, to the peer or to `to`.
+   * @throws TunstackError `EDESTADDRREQ` (no peer, and no address given), `ENETUNREACH`, `EINVAL`, `EMSGSIZE`, `EACCES`
+   * (broadcast), `EAGAIN` (the device has no room: {@link writable} tells when), `ENOBUFS`, `ENODEV`;
+   * `ERR_SOCKET_CLOSED`; `ERR_INVALID_ARG_VALUE`; and once each error that ICMP has reported: `ECONNREFUSED`, …
+   */
+  send(data: Uint8Array, to?: UdpAddress, options: UdpSendOptions = NO_OPTIONS): void {
+    const errno = this.trySend(data, to, options)
+    if (errno === 0) return
+    if (errno === Errno.EBADFD) this.#checkOpen('sendto')
+    const where = to ?? this.peer
+    const target = where === undefined ? 'nobody' : `${where.address}:${where.port}`
+    throw failure(errno, 'sendto', `cannot send ${data.length} bytes to ${target}`, target)
+  }
+
+  /**
+   * As {@link send}, but gives the errno (positive; 0: sent) instead of throwing it.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`
+   */
+  trySend(data: Uint8Array, to?: UdpAddress, options: UdpSendOptions = NO_OPTIONS): number {
+    if (!(data instanceof Uint8Array)) throw invalidArgument('data', data, 'a Uint8Array')
+    if (options !== NO_OPTIONS) checkSendOptions(options)
+    if (this.#closed) return Errno.EBADFD
+    if (this.#error !== 0) return this.#takeError()
+    let daddr = this.remote
+    let dport = this.remotePort
+    if (to !== undefined) {
+      daddr = this.#texts.parse(to.address)
+      dport = to.port
+      if (!(Number.isInteger(dport) && dport >= 1 && dport <= 0xffff)) return Errno.EINVAL
+    } else if (dport < 0) return Errno.EDESTADDRREQ
+    const { softirq } = this.#udp
+    softirq.enter()
+    try {
+      return this.#send(data, daddr, dport, options)
+    } finally {
+      softirq.leave()
+    }
+  }
+
+  /**
+   * Resolves when there is room in the queue of the device that the peer, or `to`, is reached by.
+   * @throws TunstackError as {@link send}; the reason of `signal`
+   */
+  async writable(to?: UdpAddress, { signal }: { signal?: UdpAbortSignal } = {}): Promise<void> {
+    for (;;) {
+      this.#checkOpen('poll')
+      const device = this.#deviceTowards(to)
+      if (device === null || !device.up || device.txRoom > 0) return
+      device.whenRoom(this.#roomThere)
+      await waitIn(this.#writers, signal)
+    }
+  }
+
+  /**
+   * Reads the next datagram into `buffer`, from `offset` on, and gives how many bytes were copied; -1 if none waits.
+   * What does not fit is lost, as with `recvfrom`. Who sent it is in {@link received}. Allocates nothing.
+   * @throws TunstackError each error that ICMP has reported, once; `ERR_SOCKET_CLOSED`
+   */
+  receiveInto(buffer: Uint8Array, offset = 0): number {
+    this.#checkOpen('recvfrom')
+    this.#throwError('recvfrom')
+    if (this.#queue.length === 0) return -1
+    return this.#queue.take(buffer, offset, buffer.length - offset, this.#info)
+  }
+
+  /** What {@link receiveInto} has read last. */
+  get received(): UdpReceived {
+    return this.#received
+  }
+
+  /**
+   * The next datagram, as soon as there is one.
+   * @throws TunstackError as {@link receiveInto}; the reason of `signal`
+   */
+  async receive(options: { signal?: UdpAbortSignal } = {}): Promise<UdpMessage> {
+    while (this.#nothingToRead()) await this.readable(options)
+    this.#checkOpen('recvfrom')
+    this.#throwError('recvfrom')
+    return this.#takeMessage()
+  }
+
+  /** Resolves once {@link receiveInto} has something to give. @throws the reason of `signal` */
+  async readable({ signal }: { signal?: UdpAbortSignal } = {}): Promise<void> {
+    checkSignal(signal)
+    if (signal?.aborted === true) throw signal.reason
+    if (this.#nothingToRead()) await waitIn(this.#readers, signal)
+  }
+
+  /** The datagrams as they come; ends when the socket is closed. */
+  async *[Symbol.asyncIterator](): AsyncIterableIterator<UdpMessage> {
+    for (;;) {
+      while (this.#nothingToRead()) await this.readable()
+      if (this.#closed) return
+      this.#throwError('recvfrom')
+      if (this.#queue.length > 0) yield this.#takeMessage()
+    }
+  }
+
+  /** The oldest error that waits (`MSG_ERRQUEUE`), with `receiveErrors`; `undefined` if none does. */
+  readError(): UdpErrorReport | undefined {
+    return this.#reports.shift()
+  }
+
+  /** What waits is lost; groups are left, and the port is free. Safe twice. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#detach?.()
+    this.#detach = null
+    this.#udp.release(this)
+    this.memberships.leaveAll()
+    this.#queue.clear()
+    wake(this.#readers)
+    wake(this.#writers)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+
+  /** @internal closes it when `signal` aborts */
+  closeWith(signal: UdpAbortSignal): void {
+    if (signal.aborted) return this.close()
+    const close = (): void => this.close()
+    signal.addEventListener('abort', close, { once: true })
+    this.#detach = () => signal.removeEventListener('abort', close)
+  }
+
+  /** @internal takes a copy; `false` if the buffer is full */
+  deliver(info: DatagramInfo, bytes: Uint8Array, start: number, end: number): boolean {
+    if (!this.#queue.push(info, bytes, start, end, null)) {
+      this.counters.overflowed++
+      return false
+    }
+    this.counters.received++
+    this.counters.receivedBytes += end - start
+    if (this.#onMessage !== undefined || this.#readers.length > 0) this.#udp.softirq.eventPending(this)
+    return true
+  }
+
+  /** @internal an ICMP error about a datagram that this socket can have sent (`__udp4_lib_err`) */
+  failed(error: IcmpErrorInfo, address: Ipv4Address, port: number, tooBig: boolean): void {
+    // That a datagram was too big is the end of it, whoever discovers path MTUs wants to hear.
+    if (tooBig && this.settings.pathMtuDiscovery === 'dont') return
+    const fatal = error.fatal || tooBig
+    if (this.#onError !== undefined || this.#receiveErrors) {
+      const report: UdpErrorReport = {
+        code: errnoName(error.errno),
+        address: formatIpv4(address),
+        port,
+        reporter: formatIpv4(error.reporter),
+        icmp: { type: error.type, code: error.code, info: error.info },
+        fatal,
+      }
+      if (this.#receiveErrors) {
+        if (this.#reports.length >= MAX_REPORTS) this.#reports.shift()
+        this.#reports.push(report)
+      }
+      if (this.#onError !== undefined && this.#news.length < MAX_REPORTS) {
+        this.#news.push(report)
+        this.#udp.softirq.eventPending(this)
+      }
+    }
+    if (!this.#receiveErrors && (!fatal || this.remotePort < 0)) return
+    this.#error = error.errno
+    if (this.#readers.length > 0) this.#udp.softirq.eventPending(this)
+  }
+
+  deliverEvents(): void {
+    try {
+      for (let report = this.#news.shift(); report !== undefined; report = this.#news.shift()) {
+        this.#onError!(report)
+      }
+      if (this.#onMessage !== undefined) {
+        // Those that wait now: what comes in meanwhile (a socket may send to itself) is announced anew.
+        for (let left = this.#queue.length; left > 0 && this.#queue.length > 0; left--) {
+          this.#onMessage(this.#takeMessage())
+        }
+      }
+      if (!this.#nothingToRead()) wake(this.#readers)
+      if (this.#room) {
+        this.#room = false
+        wake(this.#writers)
+      }
+    } finally {
+      if (this.#news.length > 0 || (this.#onMessage !== undefined && this.#queue.length > 0)) {
+        this.#udp.softirq.eventPending(this)
+      }
+    }
+  }
+
+  #send(data: Uint8Array, daddr: Ipv4Address, dport: number, options: UdpSendOptions): number {
+    const { settings } = this
+    const output = this.#output
+    const saddr = options.source === undefined ? this.source : parseIpv4(options.source)
+    const device =
+      options.device === undefined ? this.deviceIndex : this.#udp.deviceOf(options.device).ifindex
+    const tos = options.tos ?? settings.tos
+    const route = output.route(settings, this.localPort, daddr, dport, saddr, device, tos)
+    if (route === null) return output.noRoute()
+    const segmentSize = options.segmentSize ?? settings.segmentSize
+    const errno = output.send(settings, route, this.localPort, data, options.ttl ?? 0, segmentSize)
+    if (errno === 0) {
+      this.counters.sent++
+      this.counters.sentBytes += data.length
+    }
+    return errno
+  }
+
+  #deviceTowards(to: UdpAddress | undefined): NetDevice | null {
+    if (to === undefined && this.remotePort < 0) return null
+    const daddr = to === undefined ? this.remote : this.#texts.parse(to.address)
+    const dport = to === undefined ? this.remotePort : to.port
+    const { settings, localPort, source, deviceIndex } = this
+    const route = this.#output.route(settings, localPort, daddr, dport, source, deviceIndex, settings.tos)
+    return route === null ? null : route.device
+  }
+
+  #nothingToRead(): boolean {
+    return this.#queue.length === 0 && this.#error === 0 && !this.#closed
+  }
+
+  #takeMessage(): UdpMessage {
+    const data = new Uint8Array(this.#queue.nextLength)
+    this.#queue.take(data, 0, data.length, this.#info)
+    const { port, device, ttl, tos, to, address, segmentSize } = this.#received
+    const message: UdpMessage = { data, address, port, to, device, ttl, tos }
+    if (segmentSize !== 0) message.segmentSize = segmentSize
+    return message
+  }
+
+  #takeError(): number {
+    const errno = this.#error
+    this.#error = 0
+    return errno
+  }
+
+  #throwError(syscall: string): void {
+    if (this.#error === 0) return
+    throw failure(this.#takeError(), syscall, 'an earlier datagram did not arrive')
+  }
+
+  #checkOpen(syscall: string): void {
+    if (!this.#closed) return
+    throw new TunstackError('ERR_SOCKET_CLOSED', 'this socket was closed', { syscall })
+  }
+}
+
+/** Waits until {@link wake} is called for the list. @throws the reason of `signal` */
+function waitIn(list: Waiter[], signal: UdpAbortSignal | undefined): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    if (signal === undefined) return void list.push({ resolve })
+    if (signal.aborted) return reject(signal.reason)
+    const waiter: Waiter = {
+      resolve: () => {
+        signal.removeEventListener('abort', abort)
+        resolve()
+      },
+    }
+    const abort = (): void => {
+      const at = list.indexOf(waiter)
+      if (at >= 0) list.splice(at, 1)
+      reject(signal.reason)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    list.push(waiter)
+  })
+}
+
+function wake(list: Waiter[]): void {
+  for (const { resolve } of list.splice(0)) resolve()
+}
+
+/** Texts of addresses, as long as they stay the same. */
+class AddressTexts {
+  #text = ''
+  #address: Ipv4Address = 0
+  #formatted: Ipv4Address = 0
+  #formattedText = '0.0.0.0'
+
+  parse(text: string): Ipv4Address {
+    if (text === this.#text && text !== '') return this.#address
+    this.#address = parseIpv4(text)
+    this.#text = text
+    return this.#address
+  }
+
+  format(address: Ipv4Address): string {
+    if (address === this.#formatted) return this.#formattedText
+    this.#formatted = address
+    return (this.#formattedText = formatIpv4(address))
+  }
+}
+
+class Received implements UdpReceived {
+  readonly #info: DatagramInfo
+  readonly #udp: Udp
+  readonly #from = new AddressTexts()
+  readonly #to = new AddressTexts()
+
+  constructor(info: DatagramInfo, udp: Udp) {
+    this.#info = info
+    this.#udp = udp
+  }
+
+  get length(): number {
+    return this.#info.length
+  }
+
+  get address(): string {
+    return this.#from.format(this.#info.source)
+  }
+
+  get port(): number {
+    return this.#info.port
+  }
+
+  get to(): string {
+    return this.#to.format(this.#info.destination)
+  }
+
+  get device(): string {
+    return this.#udp.ip.ctx.devices.byIndex(this.#info.device)?.name ?? ''
+  }
+
+  get ttl(): number {
+    return this.#info.ttl
+  }
+
+  get tos(): number {
+    return this.#info.tos
+  }
+
+  get segmentSize(): number {
+    return this.#info.segmentSize
+  }
+}
+
+function checkPort(port: number): void {
+  if (!Number.isInteger(port) || port < 0 || port > 0xffff) throw invalidArgument('port', port, '0…65535')
+}
+
+function failure(errno: number, syscall: string, message: string, value?: unknown): TunstackError {
+  return new TunstackError(errnoName(errno), `${message}: ${errnoName(errno)}`, { syscall, errno, value })
+}
