@@ -10,7 +10,7 @@ import { PortRange } from '../demux/ports.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { Softirq } from '../device/softirq.ts'
 import { Errno, TunstackError } from '../errors.ts'
-import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
+import type { IcmpErrorInfo } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
 import { IcmpMib, UdpMib } from '../observe/mib.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
@@ -39,7 +39,7 @@ import { DatagramInfo } from './datagram-queue.ts'
 import { checkBindOptions, type UdpBindOptions } from './udp-options.ts'
 import { UdpSocket } from './udp-socket.ts'
 
-export class Udp implements TransportProtocol {
+export class Udp {
   /** @internal */
   readonly ip: Ipv4
   /** @internal */
