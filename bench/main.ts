@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 import { resolve } from 'node:path'
 import type { Benchmark, Plan } from './benchmark.ts'
+import { bulk } from './bulk.ts'
 import { device } from './device.ts'
 import { echo } from './echo.ts'
 import { fib } from './fib.ts'
@@ -13,7 +14,7 @@ import { memory, micro } from './micro.ts'
 import { HELP, parseOptions } from './options.ts'
 import { table } from './table.ts'
 
-const BENCHMARKS: readonly Benchmark[] = [echo, forward, device, micro, memory, fib]
+const BENCHMARKS: readonly Benchmark[] = [echo, forward, bulk, device, micro, memory, fib]
 
 /** Load from which on the machine is not taken to be quiet. */
 const BUSY = 0.5
@@ -38,7 +39,7 @@ async function main(): Promise<void> {
   )
   if (chosen.some(({ needsRoot }) => needsRoot) && process.getuid?.() !== 0) {
     throw new Error(
-      'echo, forward and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
+      'echo, forward, bulk and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
     )
   }
   const plan: Plan = {

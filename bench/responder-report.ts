@@ -2,7 +2,9 @@
  * The line of figures that a measured program writes when SIGUSR2 asks for it, and ends at SIGTERM. The reference
  * programs in C write the same.
  */
+
 import type { TunDriver, TunHandle, TunOpenFailure, TunOpenRequest } from '../lib/device/tun/driver.ts'
+import type { TimerLateness } from './timer-lateness.ts'
 
 export interface ResponderStats {
   /** Packets read from the device. */
@@ -13,19 +15,29 @@ export interface ResponderStats {
   cpu: number
   /** Packets that could not be sent. */
   lost: number
+  /** Bytes of IP packets, in the programs that are about bulk. */
+  bytes?: number
   /** Bytes in use on the JavaScript heap. */
   heap?: number
+  /** 99th percentile of how late timers were since the last report, in ms. */
+  lateness?: number
 }
 
 /** What has been read, by all devices of the process. */
-export const counts = { packets: 0, reads: 0, lost: 0 }
+export const counts = { packets: 0, reads: 0, lost: 0, bytes: 0 }
 
-/** Answers SIGUSR2, and says that the program is ready. */
-export function reportOnSignal(): void {
+/**
+ * Answers SIGUSR2, and says that the program is ready.
+ * @param lateness timers are watched; where it is left out nothing runs between packets
+ * @param count brings {@link counts} up to date, where that is not done by each packet
+ */
+export function reportOnSignal(lateness?: TimerLateness, count?: () => void): void {
   let number = 0
   process.on('SIGUSR2', () => {
+    count?.()
     const { user, system } = process.cpuUsage()
     const stats: ResponderStats = { ...counts, cpu: user + system, heap: process.memoryUsage().heapUsed }
+    if (lateness !== undefined) stats.lateness = lateness.take()
     process.stdout.write(`stats ${++number} ${JSON.stringify(stats)}\n`)
   })
   process.stdout.write('ready\n')

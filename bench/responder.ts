@@ -50,5 +50,7 @@ export function between(before: ResponderStats, after: ResponderStats): Responde
     cpu: after.cpu - before.cpu,
     lost: after.lost - before.lost,
     heap: (after.heap ?? 0) - (before.heap ?? 0),
+    bytes: (after.bytes ?? 0) - (before.bytes ?? 0),
+    lateness: after.lateness ?? 0,
   }
 }
