@@ -11,6 +11,7 @@ import { Checksum, Gso, HEADROOM, type Packet } from '../lib/packet/packet.ts'
 import { PacketPool } from '../lib/packet/packet-pool.ts'
 import { systemClock } from '../lib/time/system-clock.ts'
 import { fold, pseudoHeaderSum } from '../lib/wire/checksum.ts'
+import { IPV4_MIN_HEADER } from '../lib/wire/ipv4.ts'
 import { counts, reportOnSignal } from './responder-report.ts'
 import { TimerLateness } from './timer-lateness.ts'
 
@@ -46,9 +47,11 @@ tun.setUp(true)
 const payload = new Uint8Array(offload ? PAYLOAD * SEGMENTS : PAYLOAD).map((_, i) => i)
 const waiting = new Burst()
 
-/** With offloads the payload stays where it is and the checksum open; without, both are part of the packet. */
-function datagram(): Packet {
-  const packet = pool.allocate(UDP_HEADER + (offload ? 0 : payload.length), HEADROOM)!
+/** The headers, and without offloads the payload too; with them it stays where it is, and the checksum open. */
+const template = datagram(pool.allocate(UDP_HEADER + payload.length, HEADROOM)!).toUint8Array()
+
+/** A datagram, or super-segment, in a new packet. */
+function datagram(packet: Packet): Packet {
   const { bytes } = packet
   const at = packet.put(UDP_HEADER)
   const length = UDP_HEADER + payload.length
@@ -56,35 +59,47 @@ function datagram(): Packet {
     bytes[at + 2 * place] = value >>> 8
     bytes[at + 2 * place + 1] = value
   }
+  if (mode !== 'write') return packet
   const source = parseIpv4(from)
   const destination = parseIpv4(to)
   const sum = fold(pseudoHeaderSum(source, destination, 17, length))
   bytes[at + 6] = sum >>> 8
   bytes[at + 7] = sum
-  packet.checksum = Checksum.PARTIAL
   packet.checksumStart = at
   packet.checksumOffset = 6
-  if (offload) {
-    packet.body = payload
-    packet.gsoType = Gso.UDP_L4
-    packet.gsoSize = PAYLOAD
-    packet.gsoSegments = SEGMENTS
-  } else {
+  if (!offload) {
     bytes.set(payload, packet.put(payload.length))
     completeChecksum(packet)
   }
   pushIpv4Header(packet, source, destination, 17, 0, 64, 0, 0x4000)
   const header = packet.networkHeader
-  bytes[header + 2] = packet.length >>> 8
-  bytes[header + 3] = packet.length
-  updateHeaderChecksum(bytes, header, 20)
+  const total = IPV4_MIN_HEADER + length
+  bytes[header + 2] = total >>> 8
+  bytes[header + 3] = total
+  updateHeaderChecksum(bytes, header, IPV4_MIN_HEADER)
+  return packet
+}
+
+function copy(): Packet {
+  const packet = pool.allocate(template.length, HEADROOM)!
+  const at = packet.put(template.length)
+  packet.bytes.set(template, at)
+  packet.networkHeader = at
+  if (!offload) return packet
+  packet.checksum = Checksum.PARTIAL
+  packet.checksumStart = at + IPV4_MIN_HEADER
+  packet.checksumOffset = 6
+  packet.body = payload
+  packet.gsoType = Gso.UDP_L4
+  packet.gsoSize = PAYLOAD
+  packet.gsoSegments = SEGMENTS
   return packet
 }
 
 /** As much as the device takes; it says when it takes more. */
 function write(): void {
   for (;;) {
-    while (waiting.length < BURST_SIZE) waiting.push(datagram())
+    while (waiting.length < BURST_SIZE) waiting.push(copy())
     let bytes = 0
     for (let i = 0; i < waiting.length; i++) bytes += waiting.packets[i]!.length
     const taken = tun.transmit(waiting)

@@ -1,14 +1,15 @@
 /**
- * Datagrams that wait in a socket: their bytes in a ring that grows as needed and is given up when it is empty, what
- * is known of each beside them in typed arrays. So a datagram that nobody has asked for yet costs its bytes, and
+ * Datagrams that wait in a socket: their bytes in a ring that grows as needed and is given up when less of it is used,
+ * what is known of each beside them in typed arrays. So a datagram that nobody has asked for yet costs its bytes, and
  * reading one into a buffer of the caller's allocates nothing.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 
 /** What is charged for a datagram beside its bytes, so that empty ones can't pile up (Linux: the size of its `sk_buff`). */
 export const DATAGRAM_COST = 256
-/** Rings up to this size are kept when they are empty. */
+/** Rings up to this size are kept when they are empty; larger ones only if this part of them was used since the last time. */
 const KEPT = 16 * 1024
+const USED_PART = 8
 const FIRST_RING = 2048
 const WORDS = 8
 
@@ -51,6 +52,8 @@ export class DatagramQueue {
   #to = 0
   /** Where the bytes of this round end, once {@link #to} has gone back to the start; 0 before. */
   #wrapped = 0
+  /** Most that was charged since the ring was empty last. */
+  #peak = 0
   #words = new Int32Array(0)
   #head = 0
 
@@ -81,6 +84,7 @@ export class DatagramQueue {
     words[word + Word.SEGMENT] = info.segmentSize
     this.length++
     this.charged += length + DATAGRAM_COST
+    if (this.charged > this.#peak) this.#peak = this.charged
     return true
   }
 
@@ -128,7 +132,10 @@ export class DatagramQueue {
 
   #empty(): void {
     this.#from = this.#to = this.#wrapped = this.#head = 0
-    if (this.#bytes.length <= KEPT) return
+    // In bulk the ring fills and empties again and again; to make it anew each time costs more than the bytes do.
+    const used = this.#peak * USED_PART
+    this.#peak = 0
+    if (this.#bytes.length <= Math.max(KEPT, used)) return
     this.#bytes = new Uint8Array(0)
     this.#words = new Int32Array(0)
   }
