@@ -1,6 +1,7 @@
 /**
  * A flood of UDP from one namespace to another through a router that cannot keep up: what arrives is what the
- * router forwards. tunstack and the least C between two TUNs, and the kernel between two veth pairs.
+ * router forwards. tunstack and the least C between two TUNs, and the kernel between two veth pairs; single datagrams,
+ * and super-segments, which nobody cuts on the way.
  */
 import { type Namespace, Testbed } from '../test/integration/netns.ts'
 import type { Benchmark, Plan } from './benchmark.ts'
@@ -11,8 +12,19 @@ const C = 'C forwarder'
 const STACK = 'tunstack'
 const KERNEL = 'kernel, veth'
 
-/** Payloads of the smallest Ethernet frame and of a full one. */
-const PAYLOADS = [18, 1472]
+interface Traffic {
+  what: string
+  payload: number
+  /** Size of the datagrams that a super-segment is to be cut to; 0: it is none. */
+  segment: number
+}
+
+/** The smallest Ethernet frame, a full one, and a super-segment of full ones. */
+const TRAFFIC: readonly Traffic[] = [
+  { what: '46 bytes', payload: 18, segment: 0 },
+  { what: '1500 bytes', payload: 1472, segment: 0 },
+  { what: 'super-segments of 64 KB', payload: 64_768, segment: 1472 },
+]
 
 const A = { router: '10.1.0.1', host: '10.1.0.2' }
 const B = { router: '10.2.0.1', host: '10.2.0.2' }
@@ -21,13 +33,13 @@ export const forward: Benchmark = {
   name: 'forward',
   needsRoot: true,
   async run(figures, plan) {
-    const sizes = PAYLOADS.map((payload) => ({ payload, ...defineFigures(figures, payload) }))
+    const measured = TRAFFIC.map((traffic) => ({ ...traffic, ...defineFigures(figures, traffic) }))
     for (let round = 1; round <= plan.rounds; round++) {
       for (const subject of [C, STACK, KERNEL]) {
         plan.progress(`forward ${round}/${plan.rounds}: ${subject}`)
         const bed = new Testbed()
         try {
-          await measureSubject(bed, subject, sizes, plan)
+          await measureSubject(bed, subject, measured, plan)
         } finally {
           await bed.undo()
         }
@@ -36,15 +48,14 @@ export const forward: Benchmark = {
   },
 }
 
-interface ForwardFigures {
-  payload: number
+interface ForwardFigures extends Traffic {
   rate: Figure
   cpu: Figure
   burst: Figure
 }
 
-function defineFigures(figures: Figures, payload: number): Omit<ForwardFigures, 'payload'> {
-  const name = `UDP forwarded, ${payload + 28} bytes`
+function defineFigures(figures: Figures, { what }: Traffic): Omit<ForwardFigures, keyof Traffic> {
+  const name = `UDP forwarded, ${what}`
   const against = [C, KERNEL].map((reference) => ({ subject: STACK, reference }))
   return {
     rate: figures.define(name, 'packets/s', against),
@@ -56,7 +67,7 @@ function defineFigures(figures: Figures, payload: number): Omit<ForwardFigures, 
 async function measureSubject(
   bed: Testbed,
   subject: string,
-  sizes: ForwardFigures[],
+  measured: ForwardFigures[],
   plan: Plan,
 ): Promise<void> {
   const [a, b, router] = ['a', 'b', 'router'].map((label) => bed.namespace(label)) as [
@@ -68,10 +79,10 @@ async function measureSubject(
     subject === KERNEL ? kernelRouter(bed, a, b, router) : await tunRouter(subject, a, b, router, plan)
   await b.start(program('udp-flood.c', ['sink']), { ready: /^ready$/m })
 
-  await floodOnce(a, b, PAYLOADS[0]!, plan.quick ? 0.1 : 0.7)
-  for (const { payload, rate, cpu, burst } of sizes) {
+  await floodOnce(a, b, TRAFFIC[0]!, plan.quick ? 0.1 : 0.7)
+  for (const { rate, cpu, burst, ...traffic } of measured) {
     const before = await responder?.stats()
-    const { received, seconds } = await floodOnce(a, b, payload, plan.quick ? 0.1 : 1.5)
+    const { received, seconds } = await floodOnce(a, b, traffic, plan.quick ? 0.1 : 1.5)
     const after = await responder?.stats()
     record(rate, subject, received / seconds)
     if (before === undefined || after === undefined) continue
@@ -107,7 +118,7 @@ async function tunRouter(
 ): Promise<Responder> {
   const command =
     subject === C
-      ? program('forward.c', ['tun-a', 'tun-b'])
+      ? program('tun-bulk.c', ['forward', 'tun-a', 'tun-b'])
       : program('stack-router.ts', ['tun-a', `${A.router}/24`, 'tun-b', `${B.router}/24`], plan.nodeOptions)
   const responder = await Responder.start(router, command)
   for (const [host, side, device] of [
@@ -122,10 +133,13 @@ async function tunRouter(
   return responder
 }
 
-/** What arrived is what IP took in at `b`: the socket there drops it, but that is after the router. */
-async function floodOnce(a: Namespace, b: Namespace, payload: number, seconds: number) {
+/**
+ * What arrived is what IP took in at `b`: the socket there drops it, but that is after the router. A super-segment
+ * counts as one.
+ */
+async function floodOnce(a: Namespace, b: Namespace, { payload, segment }: Traffic, seconds: number) {
   const before = b.nstat()['IpInDelivers']!
-  const command = program('udp-flood.c', ['send', B.host, `${payload}`, `${seconds}`])
+  const command = program('udp-flood.c', ['send', B.host, `${payload}`, `${seconds}`, `${segment}`])
   const { stdout, stderr, status } = await a.run(command)
   const match = /^sent (\d+) seconds ([\d.]+)$/m.exec(stdout)
   if (status !== 0 || match === null) throw new Error(`the UDP flood failed: ${stdout}${stderr}`)
