@@ -1,5 +1,5 @@
 /**
- * The ping of iputils against four hosts: the least C over a TUN, the least JavaScript over the project's driver,
+ * The ping of iputils, and UDP that is returned, against four hosts: the least C over a TUN, the least JavaScript over the project's driver,
  * tunstack over the same driver, and the kernel over veth. Each in a process of its own per round, warmed up.
  */
 import { type Namespace, Testbed } from '../test/integration/netns.ts'
@@ -12,6 +12,9 @@ const C = 'C responder'
 const JS = 'JavaScript responder'
 const STACK = 'tunstack'
 const KERNEL = 'kernel, veth'
+
+/** UDP datagrams under way. */
+const WINDOW = 64
 
 /** Bursts of so many requests in the flood that is about bursts. */
 const PRELOAD = 32
@@ -28,10 +31,12 @@ interface Sizes {
   flood: number
   preloaded: number
   paced: number
+  /** Seconds. */
+  udp: number
 }
 
-const FULL: Sizes = { warmUp: 5000, flood: 20_000, preloaded: 100_000, paced: 300 }
-const QUICK: Sizes = { warmUp: 200, flood: 500, preloaded: 1000, paced: 20 }
+const FULL: Sizes = { warmUp: 5000, flood: 20_000, preloaded: 100_000, paced: 300, udp: 1 }
+const QUICK: Sizes = { warmUp: 200, flood: 500, preloaded: 1000, paced: 20, udp: 0.1 }
 
 export const echo: Benchmark = {
   name: 'echo',
@@ -71,6 +76,14 @@ function defineFigures(figures: Figures) {
     preRate: figures.define(`ping -f -l ${PRELOAD}`, 'packets/s', [stack(C), stack(JS), stack(KERNEL)]),
     preLoss: figures.define(`ping -f -l ${PRELOAD}, lost`, 'packets'),
     preCpu: figures.define(`ping -f -l ${PRELOAD}, CPU of the responder`, 'µs/packet', [stack(C), stack(JS)]),
+    udpRate: figures.define(`UDP of 64 bytes returned, ${WINDOW} under way`, 'packets/s', [
+      stack(JS, 0.8),
+      stack(C),
+    ]),
+    udpCpu: figures.define(`UDP of 64 bytes returned, ${WINDOW} under way, CPU`, 'µs/packet', [
+      stack(JS),
+      stack(C),
+    ]),
     preBurst: figures.define(`ping -f -l ${PRELOAD}, packets per read call`, 'packets'),
   }
 }
@@ -145,9 +158,32 @@ async function measureSubject(
   const { preRate, preLoss, preCpu, preBurst } = figures
   await floodOnce(preRate, preLoss, preCpu, preBurst, sizes.preloaded, PRELOAD)
 
+  if (responder !== null) await returnDatagrams(host, responder, subject, figures, sizes)
   const { min, avg, p50 } = await paced(host, address, sizes.paced)
   record(figures.min, name, min)
   record(figures.avg, name, avg)
   record(figures.p50, name, p50)
   await responder?.stop()
+}
+
+async function returnDatagrams(
+  host: Namespace,
+  responder: Responder,
+  { name, address }: Subject,
+  figures: EchoFigures,
+  { udp }: Sizes,
+): Promise<void> {
+  const ask = async (seconds: number): Promise<{ answered: number; seconds: number }> => {
+    const command = program('udp-flood.c', ['ask', address, '64', `${seconds}`, `${WINDOW}`])
+    const { stdout, stderr } = await host.run(command)
+    const match = /^sent (\d+) seconds ([\d.]+)$/m.exec(stdout)
+    if (match === null) throw new Error(`UDP was not returned: ${stdout}${stderr}`)
+    return { answered: Number(match[1]), seconds: Number(match[2]) }
+  }
+  await ask(udp / 2)
+  const before = await responder.stats()
+  const { answered, seconds } = await ask(udp)
+  const { cpu } = between(before, await responder.stats())
+  record(figures.udpRate, name, answered / seconds)
+  record(figures.udpCpu, name, cpu / answered)
 }

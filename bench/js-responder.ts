@@ -1,5 +1,5 @@
 /**
- * The least JavaScript that answers echo requests over the TUN driver: the same bursts and the same native calls
+ * The least JavaScript that answers echo requests, and returns UDP datagrams, over the TUN driver: the same bursts and the same native calls
  * as under the stack, and nothing else. What the stack costs is what it needs more than this.
  */
 import { loadAddon } from '../lib/device/tun/addon.ts'
@@ -32,13 +32,23 @@ handle.start(ring, (n) => {
 process.on('SIGTERM', () => process.exit(0))
 reportOnSignal()
 
-/** Turns the echo request at `at` into its reply. The swap of the addresses leaves the header's checksum right. */
+/** Turns a request at `at` into its reply. The swap of the addresses leaves the header's checksum right. */
 function answer(at: number, length: number): void {
-  if (length < 28 || bytes[at] !== 0x45 || bytes[at + 9] !== 1 || bytes[at + 20] !== 8) return
+  if (length < 28 || bytes[at] !== 0x45) return
+  const udp = bytes[at + 9] === 17
+  if (!udp && (bytes[at + 9] !== 1 || bytes[at + 20] !== 8)) return
   for (let i = at + 12; i < at + 16; i++) {
     const byte = bytes[i]!
     bytes[i] = bytes[i + 4]!
     bytes[i + 4] = byte
+  }
+  if (udp) {
+    for (let i = at + 20; i < at + 22; i++) {
+      const byte = bytes[i]!
+      bytes[i] = bytes[i + 2]!
+      bytes[i + 2] = byte
+    }
+    return
   }
   // RFC 1624 eq. 3 for a word that loses 0x0800
   let sum = (((bytes[at + 22]! << 8) | bytes[at + 23]!) ^ 0xffff) + (0xffff ^ 0x0800)

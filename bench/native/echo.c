@@ -1,4 +1,7 @@
-/* The least that answers an echo request over a TUN: read, swap, update the checksum, write. No check is made. */
+/*
+ * The least that answers an echo request, or returns a UDP datagram, over a TUN: read, swap, update the checksum,
+ * write. No check is made.
+ */
 #include "responder.h"
 
 int main(int argc, char **argv) {
@@ -17,13 +20,20 @@ int main(int argc, char **argv) {
         return perror("read"), 1;
       }
       packets++;
-      if (length < 28 || packet[0] != 0x45 || packet[9] != 1 || packet[20] != 8) continue;
+      int udp = packet[9] == 17;
+      if (length < 28 || packet[0] != 0x45 || !(udp || (packet[9] == 1 && packet[20] == 8))) continue;
       uint8_t address[4];
       memcpy(address, packet + 12, 4);
       memcpy(packet + 12, packet + 16, 4);
       memcpy(packet + 16, address, 4);
-      packet[20] = 0;
-      update_checksum(packet + 22, 8u << 8 | packet[21], packet[21]);
+      if (udp) {
+        memcpy(address, packet + 20, 2);
+        memcpy(packet + 20, packet + 22, 2);
+        memcpy(packet + 22, address, 2);
+      } else {
+        packet[20] = 0;
+        update_checksum(packet + 22, 8u << 8 | packet[21], packet[21]);
+      }
       put(readable.fd, packet, (size_t)length);
     }
   }

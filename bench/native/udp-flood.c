@@ -2,6 +2,8 @@
  * udp-flood send ADDRESS PAYLOAD SECONDS [SEGMENT]   sends as fast as it can; prints how many and for how long. With
  *                                                    SEGMENT each send is a super-segment that is cut so (UDP_SEGMENT)
  * udp-flood sink                                     owns the port and reads nothing, so that no ICMP error comes of it
+ * udp-flood ask ADDRESS PAYLOAD SECONDS WINDOW       sends what is returned to it, WINDOW datagrams under way; prints how
+ *                                                    many came back, and for how long
  * udp-flood receive                                  reads all there is (UDP_GRO), and reports at SIGUSR2
  */
 #include "responder.h"
@@ -74,6 +76,32 @@ static int flood(int fd, const char *address, int payload, double seconds, int s
   return 0;
 }
 
+/* What is lost is made up for after 20 ms of silence. */
+static int ask(int fd, const char *address, int payload, double seconds, int window) {
+  static char body[65536];
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+  struct pollfd readable = {.fd = fd, .events = POLLIN};
+  if (inet_pton(AF_INET, address, &to.sin_addr) != 1 || payload < 0 || payload > 65507) {
+    return fprintf(stderr, "bad address or size\n"), 2;
+  }
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return perror("connect"), 1;
+  unsigned long long answered = 0;
+  double start = now(), end = start;
+  int missing = window;
+  while ((end = now()) - start < seconds) {
+    for (; missing > 0; missing--) {
+      if (send(fd, body, (size_t)payload, 0) < 0) return perror("send"), 1;
+    }
+    if (poll(&readable, 1, 20) == 0) missing = window;
+    while (recv(fd, body, sizeof body, MSG_DONTWAIT) >= 0) {
+      answered++;
+      if (send(fd, body, (size_t)payload, 0) < 0) return perror("send"), 1;
+    }
+  }
+  printf("sent %llu seconds %.6f\n", answered, end - start);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return perror("socket"), 1;
@@ -82,6 +110,7 @@ int main(int argc, char **argv) {
   if ((argc == 5 || argc == 6) && strcmp(argv[1], "send") == 0) {
     return flood(fd, argv[2], atoi(argv[3]), atof(argv[4]), argc == 6 ? atoi(argv[5]) : 0);
   }
-  fprintf(stderr, "usage: udp-flood send ADDRESS PAYLOAD SECONDS [SEGMENT] | udp-flood sink | udp-flood receive\n");
+  if (argc == 6 && strcmp(argv[1], "ask") == 0) return ask(fd, argv[2], atoi(argv[3]), atof(argv[4]), atoi(argv[5]));
+  fprintf(stderr, "usage: udp-flood send ADDRESS PAYLOAD SECONDS [SEGMENT] | ask ADDRESS PAYLOAD SECONDS WINDOW | sink | receive\n");
   return 2;
 }
