@@ -40,12 +40,15 @@ export class Softirq {
   readonly #later = new PacketQueue(1000)
   readonly #resume = (): void => {
     this.#resuming = false
+    this.#sent = false
     this.enter()
     this.leave()
   }
   #depth = 0
   #delivering = false
   #resuming = false
+  /** The application has sent something since a device last brought packets, and since the last resumption. */
+  #sent = false
   #stopped = false
 
   /** @param settle does what may wait until everything has left */
@@ -59,7 +62,10 @@ export class Softirq {
   enter(now?: number): void {
     if (this.#depth++ !== 0) return
     if (now === undefined) this.now = this.#clock.now()
-    else if (now > this.now) this.now = now
+    else {
+      this.#sent = false
+      if (now > this.now) this.now = now
+    }
   }
 
   leave(): void {
@@ -72,6 +78,20 @@ export class Softirq {
       this.#depth--
     }
     if (this.#depth === 0) this.#deliverEvents()
+  }
+
+  /**
+   * Ends what the application sends. The first thing that it sends leaves at once, so that an answer is not late; what
+   * follows in the same turn of the event loop leaves together at the end of it, in bursts.
+   */
+  leaveSoon(): void {
+    if (this.#depth > 1) return this.leave()
+    if (this.#sent) {
+      this.#depth--
+      return this.#resumeSoon()
+    }
+    this.#sent = true
+    this.leave()
   }
 
   /** Packets wait in the device's transmit queue. */

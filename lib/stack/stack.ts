@@ -372,6 +372,8 @@ export class Stack {
   }
 
   async #close(): Promise<void> {
+    this.softirq.enter() // what the application has sent still leaves
+    this.softirq.leave()
     const closing = [...this.#interfaces.values()].reverse().map((each) => this.removeDevice(each))
     this.timers.cancel(this.#reassemblyTimer)
     this.timers.cancel(this.#addressTimer)

@@ -325,7 +325,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     try {
       return this.#send(data, daddr, dport, options)
     } finally {
-      softirq.leave()
+      softirq.leaveSoon()
     }
   }
 

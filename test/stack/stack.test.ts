@@ -421,3 +421,50 @@ describe('Stack', () => {
     await bench.end()
   })
 })
+
+describe('what the application sends', () => {
+  function rig() {
+    const clock = new VirtualClock()
+    const [near, far] = createPipe()
+    const sender = new Stack({ clock, random: seededRandom(1) })
+    const receiver = new Stack({ clock, random: seededRandom(2) })
+    sender.addDevice(near).addAddress('10.0.0.1/24')
+    receiver.addDevice(far).addAddress('10.0.0.2/24')
+    const got: number[] = []
+    const bursts: number[] = []
+    const { transmit } = near
+    near.transmit = function (burst) {
+      bursts.push(burst.length)
+      return transmit.call(this, burst)
+    }
+    receiver.udp.bind({ port: 9, onMessage: ({ data }) => void got.push(data[0]!) })
+    const socket = sender.udp.bind()
+    socket.connect({ address: '10.0.0.2', port: 9 })
+    return { clock, sender, receiver, socket, got, bursts }
+  }
+
+  it('leaves at once the first time, and then together at the end of the turn', async () => {
+    const { clock, sender, receiver, socket, got, bursts } = rig()
+    for (let i = 0; i < 10; i++) socket.send(Uint8Array.of(i))
+    expect(bursts).to.deep.equal([1])
+    clock.advance(0)
+    expect(bursts).to.deep.equal([1, 9])
+    expect(got).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    socket.send(Uint8Array.of(10))
+    expect(bursts).to.deep.equal([1, 9, 1])
+    clock.advance(0)
+    expect(got).to.have.length(11)
+    await Promise.all([sender.close(), receiver.close()])
+  })
+
+  it('leaves before the stack is closed', async () => {
+    const { clock, sender, receiver, socket, got } = rig()
+    for (let i = 0; i < 5; i++) socket.send(Uint8Array.of(i))
+    const closing = sender.close()
+    clock.advance(0)
+    await closing
+    expect(got).to.deep.equal([0, 1, 2, 3, 4])
+    await receiver.close()
+    expect(sender.pool.outstanding + receiver.pool.outstanding).to.equal(0)
+  })
+})
