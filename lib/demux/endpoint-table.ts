@@ -79,6 +79,9 @@ export interface EndpointTableOptions {
 
 /** Endpoints of one protocol of one stack. Keys are refilled by their owners: the table copies what it keeps. */
 export class EndpointTable<E extends object> {
+  /** Whose the packet before was, and its key: packets of one flow come one after another. One entry, so nobody can fill it up. */
+  #last: E | null = null
+  readonly #lastKey = createFlowKey()
   readonly #hash: HalfSipHash
   readonly #connected: FlowTable<E>
   readonly #bound: FlowTable<Group<E>>
@@ -108,7 +111,14 @@ export class EndpointTable<E extends object> {
    * that it came by. `null` if nobody wants it.
    */
   lookup(key: Int32Array): E | null {
-    return this.lookupConnected(key) ?? this.lookupBound(key)
+    const last = this.#last
+    if (last !== null && sameWords(key, this.#lastKey)) return last
+    const found = this.lookupConnected(key) ?? this.lookupBound(key)
+    if (found !== null) {
+      this.#last = found
+      this.#lastKey.set(key)
+    }
+    return found
   }
 
   /** The endpoint with exactly this four-tuple, on the key's device or on any. */
@@ -165,6 +175,7 @@ export class EndpointTable<E extends object> {
    */
   bind(key: Int32Array, endpoint: E, options: BindOptions = {}): boolean {
     if (this.#bindings >= this.#limit) return false
+    this.#last = null
     const binding = new Binding(this.#local(key), endpoint, options)
     const port = localPort(key)
     const samePort = this.#ports.get(port)
@@ -184,6 +195,7 @@ export class EndpointTable<E extends object> {
 
   /** Undoes {@link bind}; `false` if it was not bound there. */
   unbind(key: Int32Array, endpoint: E): boolean {
+    this.#last = null
     const scratch = this.#local(key)
     const port = localPort(key)
     const samePort = this.#ports.get(port)
@@ -213,6 +225,7 @@ export class EndpointTable<E extends object> {
 
   /** Enters an endpoint under its whole four-tuple and device; `false` if that is taken or the table is full. */
   connect(key: Int32Array, endpoint: E): boolean {
+    this.#last = null
     if (!this.#connected.add(key, endpoint)) return false
     if (key[FlowKey.DEVICE] !== 0) this.#connectedToDevice++
     return true
@@ -220,6 +233,7 @@ export class EndpointTable<E extends object> {
 
   /** Undoes {@link connect}; `false` if the four-tuple is not this endpoint's. */
   disconnect(key: Int32Array, endpoint: E): boolean {
+    this.#last = null
     if (this.#connected.get(key) !== endpoint) return false
     this.#connected.remove(key)
     if (key[FlowKey.DEVICE] !== 0) this.#connectedToDevice--
@@ -245,6 +259,7 @@ export class EndpointTable<E extends object> {
    * port stays its own. `false` if it was not bound there.
    */
   setOpen(key: Int32Array, endpoint: E, open: boolean): boolean {
+    this.#last = null
     const scratch = this.#local(key)
     const binding = this.#ports.get(localPort(key))?.find((each) => each.endpoint === endpoint)
     if (binding === undefined) return false
