@@ -62,11 +62,12 @@ const methods = {
 
   explain: (target: string, options: ExplainOptions) => stack.explain(target, options),
 
-  /** Writes what crosses any device, and what is dropped, to a file. */
+  /** Writes what crosses any device, and what is dropped, to a file; checksums as tcpdump sees them on a TUN with offloads. */
   capture(path: string): void {
     const descriptor = openSync(path, 'w')
     file = stack.capture({
       drops: true,
+      completeChecksums: false,
       sink: (bytes) => void writeSync(descriptor, bytes),
       onEnd: () => closeSync(descriptor),
     })
