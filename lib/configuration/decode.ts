@@ -236,9 +236,7 @@ export function decodeRule(reader: Reader): RuleModel {
   const action = fields.find('action')
   const target = fields.find('goto')
   const table = fields.find('table')
-  if ([action, target, table].filter((each) => each !== undefined).length > 1) {
-    ;(action ?? target ?? table)!.fail('only one of table, goto and action')
-  }
+  if (action !== undefined && target !== undefined) action.fail('only one of goto and action')
   const rule: RuleModel = {
     ...PLAIN_RULE,
     priority: fields.get('priority').integer(0, UINT32),
@@ -274,15 +272,16 @@ function readAction(
   target: Reader | undefined,
   table: Reader | undefined,
 ): Pick<RuleModel, 'action' | 'target' | 'table'> {
+  // Only a lookup asks the table; other actions keep its number.
+  const looked = table?.named(tables, UINT32) ?? 0
   if (target !== undefined) {
-    return { action: RuleAction.GOTO, target: target.integer(1, UINT32), table: 0 }
+    return { action: RuleAction.GOTO, target: target.integer(1, UINT32), table: looked }
   }
   if (action !== undefined) {
     const number = action.value === 'nop' ? RuleAction.NOP : readType(action)
     if (number < RuleAction.NOP) action.fail('nop, blackhole, unreachable or prohibit')
-    return { action: number, target: 0, table: 0 }
+    return { action: number, target: 0, table: looked }
   }
-  const looked = table?.named(tables, UINT32) ?? RouteTable.MAIN
   return { action: RuleAction.TO_TBL, target: 0, table: looked === 0 ? RouteTable.MAIN : looked }
 }
 

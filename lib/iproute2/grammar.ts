@@ -46,10 +46,15 @@ const WORD_64 = 1n << 64n
 
 /** An unsigned number of at most `max`; `undefined` if the text is none. */
 export function parseUnsigned(text: string, max = 0xffffffff, base: 0 | 10 | 16 = 0): number | undefined {
+  const value = parseUnsigned64(text, base)
+  return value !== undefined && value <= BigInt(max) ? Number(value) : undefined
+}
+
+/** An unsigned number of 64 bits; `undefined` if the text is none. */
+export function parseUnsigned64(text: string, base: 0 | 10 | 16 = 0): bigint | undefined {
   const scanned = scanUnsigned(text, base)
   if (scanned === null || scanned.rest !== '' || scanned.value >= WORD_64) return undefined
-  const value = scanned.sign === '-' ? (WORD_64 - scanned.value) % WORD_64 : scanned.value
-  return value <= BigInt(max) ? Number(value) : undefined
+  return scanned.sign === '-' ? (WORD_64 - scanned.value) % WORD_64 : scanned.value
 }
 
 /** A signed 32-bit number; `undefined` if the text is none. */

@@ -94,6 +94,11 @@ const UNBOUNDED = 0x7fffffff
 /** What a link must carry for IPv6 (RFC 8200 §5): a smaller one has no settings of it. */
 const IPV6_MIN_MTU = 1280
 
+/** The device has settings of IPv6, though it is off. */
+export function carriesInet6(device: NetDevice): boolean {
+  return device.isLoopback || device.mtu >= IPV6_MIN_MTU
+}
+
 function printDetails(printer: Printer, command: Command, device: NetDevice, mode: boolean): void {
   const { link, promiscuity, allmulti, isLoopback } = device
   const fact = (name: string, value: number, word: string): void =>
@@ -115,8 +120,7 @@ function printDetails(printer: Printer, command: Command, device: NetDevice, mod
     printer.closeObject()
     printer.closeObject()
   }
-  const six = isLoopback || device.mtu >= IPV6_MIN_MTU
-  if (mode && six) printer.field('inet6_addr_gen_mode', 'eui64', 'addrgenmode eui64 ')
+  if (mode && carriesInet6(device)) printer.field('inet6_addr_gen_mode', 'eui64', 'addrgenmode eui64 ')
   const { gsoMaxSize } = link.features
   fact('num_tx_queues', 1, 'numtxqueues')
   fact('num_rx_queues', 1, 'numrxqueues')

@@ -59,6 +59,7 @@ function deleteLink(command: Command, words: Words): number {
   else devices = [...stack.devices].filter((device) => device.group === group)
   return talk(output, () => {
     if (devices.length === 0) throw new NetlinkError(Errno.ENODEV, undefined, 'link')
+    if (request.device === undefined && group === 0) throw new NetlinkError(Errno.EPERM, undefined, 'link')
     if (devices.some((device) => device.isLoopback)) {
       throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'link')
     }

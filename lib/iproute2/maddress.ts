@@ -2,10 +2,14 @@
 import { formatIpv4 } from '../address/ipv4-address.ts'
 import type { Command } from './command.ts'
 import { Family } from './grammar.ts'
+import { carriesInet6 } from './link-printer.ts'
 import { Exit, Status } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, garbage, unknownCommand, type Words } from './words.ts'
+
+/** Every device is in them for as long as it could carry IPv6, which is off. */
+const GROUPS6 = ['ff02::1', 'ff01::1']
 
 export function maddress(command: Command, words: Words): number {
   if (words.done) return showGroups(command, words)
@@ -19,39 +23,43 @@ export function maddress(command: Command, words: Words): number {
 
 function showGroups(command: Command, words: Words): number {
   const { stack, options, output } = command
-  let only: string | undefined
   for (; !words.done; words.skip()) {
     const given = words.word === 'dev'
     if (given) words.next()
     if (!given && abbreviates(words.word, 'help')) throw usage('maddress')
-    if (only !== undefined) throw garbage('dev', words.word)
-    only = words.word
+    if (options.maddressDevice !== undefined) throw garbage('dev', words.word)
+    options.maddressDevice = words.word
   }
+  const only = options.maddressDevice
   const printer = new Printer(options)
   printer.begin()
   for (const device of stack.devices) {
     if (only !== undefined && only !== device.name) continue
-    const foreign = options.family !== Family.UNSPEC && options.family !== Family.INET
-    const groups = foreign ? [] : stack.routing.groups.of(device)
-    if (groups.length === 0) continue
+    const { family } = options
+    const foreign = family !== Family.UNSPEC && family !== Family.INET
+    const groups = foreign ? [] : stack.routing.groups.of(device).map(formatIpv4)
+    const groups6 = family === Family.UNSPEC && carriesInet6(device) ? GROUPS6 : []
+    if (groups.length === 0 && groups6.length === 0) continue
     printer.openObject()
     const heading = `${device.ifindex}:\t${device.name}`
     printer.member('ifindex', device.ifindex)
     printer.member('ifname', device.name)
     if (!options.oneline) printer.text(`${heading}\n`)
     printer.openArray('maddr')
-    for (const group of groups) {
+    const print = (name: string, group: string): void => {
       printer.openObject()
       printer.text(options.oneline ? `${heading}\\` : '')
-      printer.field('family', 'inet', '\tinet  ')
-      printer.field('address', formatIpv4(group), `${formatIpv4(group)}\n`)
+      printer.field('family', name, `\t${name.padEnd(5)} `)
+      printer.field('address', group, `${group}\n`)
       printer.closeObject()
     }
+    for (const group of groups) print('inet', group)
+    for (const group of groups6) print('inet6', group)
     printer.closeArray()
     printer.closeObject()
   }
   printer.end()
-  output.write(printer.take())
+  output.hold(printer.take())
   return Status.OK
 }
 

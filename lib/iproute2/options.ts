@@ -33,6 +33,8 @@ export interface IpOptions {
    * their mode, and of a single device no addresses.
    */
   linkShown: boolean
+  /** The device that `maddress` of this batch was asked for: iproute2 never forgets it. */
+  maddressDevice: string | undefined
 }
 
 export function defaultOptions(strict: boolean): IpOptions {
@@ -49,6 +51,7 @@ export function defaultOptions(strict: boolean): IpOptions {
     batch: undefined,
     strict,
     linkShown: false,
+    maddressDevice: undefined,
   }
 }
 
@@ -73,11 +76,19 @@ export function parseOptions(words: Words, options: IpOptions, output: Output): 
     if (family !== undefined) options.family = family
     else {
       // A bare `-` begins them all: the first one in the order is `-loops`.
-      const found = OPTIONS.find(([name]) => abbreviates(option, name))
+      const found = OPTIONS.find(([name]) =>
+        name === '-color' ? isColor(option) : abbreviates(option, name),
+      )
       if (found === undefined) throw new Exit(Status.USAGE, `Option "${option}" is unknown, try "ip -help".`)
       found[1]?.(options, words, output)
     }
   }
+}
+
+/** `-color=never` and the like: here nothing is ever coloured. */
+function isColor(option: string): boolean {
+  const [name, when] = /^([^=]*)(?:=(.*))?$/s.exec(option)!.slice(1)
+  return abbreviates(name!, '-color') && ['', 'always', 'auto', 'never'].includes(when ?? '')
 }
 
 type Setter = (options: IpOptions, words: Words, output: Output) => void

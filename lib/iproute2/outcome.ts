@@ -37,6 +37,9 @@ export class Exit extends Error {
 /** Where text goes as it is written: 1 is the standard output, 2 the standard error. */
 export type OutputSink = (stream: 1 | 2, text: string) => void
 
+/** How much the C library keeps of what is written to a file or a pipe. */
+const BLOCK = 4096
+
 /** Takes what a command writes, and keeps the order across both streams. */
 export class Output {
   readonly #sink: OutputSink
@@ -60,9 +63,12 @@ export class Output {
     this.write(held)
   }
 
-  /** Text that the program keeps until it writes again, or ends; complaints overtake it. */
+  /** Text that the program keeps until it writes again, or ends; complaints overtake it. It keeps one block. */
   hold(text: string): void {
-    this.#held += text
+    const all = this.#held + text
+    const whole = all.length - (all.length % BLOCK)
+    this.#held = all.slice(whole)
+    if (whole > 0) this.#sink(1, all.slice(0, whole))
   }
 
   /** A line on stderr. */

@@ -29,6 +29,8 @@ import type { CachedMessage, NexthopMessage, RouteMessage } from './route-messag
 
 /** `RTM_F_NOTIFY`, as flag of a route and of a decision. */
 const NOTIFY = 0x100
+/** Asked for as nobody: no user has that number. */
+const NO_UID = 0xffffffff
 export const NOTIFY_CACHED = 0x10000
 /** The bit that a route keeps in hardware would have, which is also that of a multicast decision. */
 const OFFLOAD_FAILED = 0x20000000
@@ -149,7 +151,7 @@ function printRealms(printer: Printer, realms: number, numeric: boolean): void {
 }
 
 function printCached(printer: Printer, command: Command, route: RouteMessage, cached: CachedMessage): void {
-  if (cached.uid !== undefined) word(printer, 'uid', 'uid ', cached.uid)
+  if (cached.uid !== undefined && cached.uid !== NO_UID) word(printer, 'uid', 'uid ', cached.uid)
   printer.text(`${lineEnd(command)}    cache `)
   const flags = CACHE_FLAGS.filter(([flag]) => (route.flags & flag) !== 0).map(([, name]) => name)
   if (flags.length > 0) printer.text(`<${flags.join(',')}> `)

@@ -5,6 +5,7 @@
 import { INADDR_ALLHOSTS_GROUP, type Ipv4Address, isMulticast } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { invalidArgument, TunstackError } from '../errors.ts'
+import { IPV4_MIN_MTU } from './fib.ts'
 
 export class MulticastGroups {
   readonly #joined = new Map<number, Map<Ipv4Address, number>>()
@@ -56,7 +57,8 @@ export class MulticastGroups {
   /** What a device listens to, the group joined last first. */
   of(device: NetDevice): Ipv4Address[] {
     const joined = [...(this.#joined.get(device.ifindex)?.keys() ?? [])]
-    if (device.up && !joined.includes(INADDR_ALLHOSTS_GROUP)) joined.unshift(INADDR_ALLHOSTS_GROUP)
+    const member = device.up && device.mtu >= IPV4_MIN_MTU
+    if (member && !joined.includes(INADDR_ALLHOSTS_GROUP)) joined.unshift(INADDR_ALLHOSTS_GROUP)
     return joined.reverse()
   }
 

@@ -19,7 +19,7 @@ import { PingProtocol } from '../ping/ping-endpoint.ts'
 import type { PingResult } from '../ping/ping-result.ts'
 import { Random, type RandomSource, systemRandom } from '../random/random.ts'
 import { HalfSipHash } from '../random/siphash.ts'
-import { Fib } from '../route/fib.ts'
+import { Fib, IPV4_MIN_MTU } from '../route/fib.ts'
 import { InetAddresses } from '../route/inet-addresses.ts'
 import { MulticastGroups } from '../route/multicast-groups.ts'
 import { Routing } from '../route/routing.ts'
@@ -270,6 +270,7 @@ export class Stack {
     device.noteCarrier()
     const { addresses } = this.routing
     addresses.mtuChanged(device)
+    if (device.mtu < IPV4_MIN_MTU) this.routing.groups.removeDevice(device)
     this.routing.flush()
     if (device.link.gone && device.up) this.setDeviceUp(device, false)
     else addresses.deviceCarrier(device)
