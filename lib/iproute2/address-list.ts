@@ -3,7 +3,7 @@ import { ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { AddressFlag, type InetAddress } from '../route/inet-address.ts'
 import { printAddress, printAddressBrief } from './address-printer.ts'
-import type { Command } from './command.ts'
+import { type Command, deviceNamed } from './command.ts'
 import { Family, type InetPrefix, matchesGlob, parsePrefix } from './grammar.ts'
 import { printLink, printLinkBrief, printLinkBriefFlags, printLinkStatistics } from './link-printer.ts'
 import { groups, scopes } from './names.ts'
@@ -17,6 +17,8 @@ import { abbreviates, garbage, type Words, wrong } from './words.ts'
 export interface LinkFilter {
   family: number
   device: NetDevice | undefined
+  /** As it was written. */
+  deviceName: string
   up: boolean
   group: number | undefined
   /** `type`: the kind of device, as a driver names it. */
@@ -51,6 +53,7 @@ export function parseLinkFilter(command: Command, words: Words, family: number):
   const filter: LinkFilter = {
     family,
     device: undefined,
+    deviceName: '',
     up: false,
     group: undefined,
     kind: undefined,
@@ -78,7 +81,7 @@ export function parseLinkFilter(command: Command, words: Words, family: number):
       filter.group = groups.parse(words.next())
       if (filter.group === undefined) throw wrong(words.word, 'Invalid "group" value')
     } else if (word === 'master') {
-      if (command.stack.devices.byName(words.next()) === undefined) {
+      if (deviceNamed(command, words.next()) === undefined) {
         throw wrong(words.word, 'Device does not exist')
       }
       filter.enslaved = true
@@ -93,7 +96,8 @@ export function parseLinkFilter(command: Command, words: Words, family: number):
     }
   }
   if (device !== undefined) {
-    filter.device = command.stack.devices.byName(device)
+    filter.device = deviceNamed(command, device)
+    filter.deviceName = device
     if (filter.device === undefined) {
       command.output.complain(`Device "${device}" does not exist.`)
       return undefined
@@ -153,10 +157,17 @@ export function showLinks(command: Command, words: Words): number {
   options.linkShown = true
   const filter = parseLinkFilter(command, words, Family.PACKET)
   if (filter === undefined) return Status.REFUSED
+  if (filter.device !== undefined && stack.devices.byName(filter.deviceName) === undefined) {
+    // The kernel is asked for that very name.
+    output.complain('RTNETLINK answers: No such device')
+    output.complain('Cannot send link get request: No such device')
+    return Status.REFUSED
+  }
   const printer = new Printer(options)
   printer.begin()
   for (const device of stack.devices) {
-    if (!isMeant(filter, device)) continue
+    // A label is one of an address, which no link has.
+    if (!isMeant(filter, device) || filter.label !== undefined) continue
     printer.openObject()
     if (isShown(filter, device)) {
       if (options.brief) printLinkBriefFlags(printer, device)
@@ -265,6 +276,6 @@ export function flushAddresses(command: Command, words: Words): number {
     stack.routing.groups.autoleave(address.device, address.local)
   }
   stack.addressesChanged()
-  if (options.statistics > 0) output.write(flushReport(doomed.length, 'addresses'))
+  output.write(options.statistics > 0 ? flushReport(doomed.length, 'addresses') : '')
   return Status.OK
 }

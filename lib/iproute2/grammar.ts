@@ -9,6 +9,15 @@ import { Exit } from './outcome.ts'
 /** Address families, by their numbers. */
 export const Family = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, PACKET: 17, MPLS: 28 } as const
 
+/** The families that an address may be said to be of, by their names. */
+export const ADDRESS_FAMILIES: ReadonlyMap<string, number> = new Map([
+  ['inet', Family.INET],
+  ['inet6', Family.INET6],
+  ['link', Family.PACKET],
+  ['mpls', Family.MPLS],
+  ['bridge', Family.BRIDGE],
+])
+
 /** What an address argument says. */
 export interface InetPrefix {
   /** The family asked for where the word was `default`, `all` or `any`. */
@@ -150,10 +159,22 @@ function tryPrefix(text: string, family: number): InetPrefix | undefined {
   return { ...found, length, lengthGiven: slash >= 0, absent: false }
 }
 
-const FAMILY_NAMES: Readonly<Record<number, string>> = { 0: 'any valid', 2: 'inet', 10: 'inet6', 17: 'link' }
+const FAMILY_NAMES: Readonly<Record<number, string>> = {
+  0: 'any valid',
+  2: 'inet',
+  7: 'bridge',
+  10: 'inet6',
+  17: 'link',
+  28: 'mpls',
+}
+
+function misplaced(what: string, text: string): Exit {
+  return new Exit(1, `Error: "${text}" may be inet ${what}, but it is not allowed in this context.`)
+}
 
 /** @throws Exit with status 1 */
 export function parsePrefix(text: string, family: number): InetPrefix {
+  if (family === Family.PACKET) throw misplaced('prefix', text)
   const prefix = tryPrefix(text, family)
   if (prefix !== undefined) return prefix
   throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} prefix is expected rather than "${text}".`)
@@ -161,6 +182,7 @@ export function parsePrefix(text: string, family: number): InetPrefix {
 
 /** An address without a length; `default` is the address of zeros. @throws Exit with status 1 */
 export function parseHost(text: string, family: number): InetPrefix {
+  if (family === Family.PACKET) throw misplaced('address', text)
   const named = text === 'default' || text === 'all' || text === 'any'
   const found = named ? { family, address: 0 } : parseAddress(text, family)
   if (found !== undefined)
@@ -193,4 +215,9 @@ export function matchesGlob(pattern: string, text: string): boolean {
 /** What iproute2 takes for the name of a device: the kernel itself is stricter. */
 export function isDeviceName(text: string): boolean {
   return /^[^/\s]{1,15}$/.test(text)
+}
+
+/** One of the other names that a device may have, which may be longer. */
+export function isAltName(text: string): boolean {
+  return /^[^/\s]{1,127}$/.test(text)
 }

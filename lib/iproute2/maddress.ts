@@ -1,12 +1,20 @@
 /** `ip maddress`: which multicast groups each device listens to. Only programs join and leave. */
 import { formatIpv4 } from '../address/ipv4-address.ts'
 import type { Command } from './command.ts'
-import { Family } from './grammar.ts'
-import { carriesInet6 } from './link-printer.ts'
+import { Family, isDeviceName } from './grammar.ts'
+import { invalidLinkAddress, parseLinkAddress } from './lladdr.ts'
 import { Exit, Status } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
-import { abbreviates, abbreviatesAny, garbage, unknownCommand, type Words } from './words.ts'
+import {
+  abbreviates,
+  abbreviatesAny,
+  duplicate,
+  garbage,
+  unknownCommand,
+  type Words,
+  wrong,
+} from './words.ts'
 
 /** Every device is in them for as long as it could carry IPv6, which is off. */
 const GROUPS6 = ['ff02::1', 'ff01::1']
@@ -38,7 +46,7 @@ function showGroups(command: Command, words: Words): number {
     const { family } = options
     const foreign = family !== Family.UNSPEC && family !== Family.INET
     const groups = foreign ? [] : stack.routing.groups.of(device).map(formatIpv4)
-    const groups6 = family === Family.UNSPEC && carriesInet6(device) ? GROUPS6 : []
+    const groups6 = family === Family.UNSPEC && device.carriesInet6 ? GROUPS6 : []
     if (groups.length === 0 && groups6.length === 0) continue
     printer.openObject()
     const heading = `${device.ifindex}:\t${device.name}`
@@ -64,27 +72,32 @@ function showGroups(command: Command, words: Words): number {
 }
 
 /** Addresses of the link layer, which no device here has. */
-function modifyGroup({ output }: Command, words: Words): number {
+function modifyGroup({ stack }: Command, words: Words): number {
   let device: string | undefined
-  let address: string | undefined
+  let address = 0
   for (; !words.done; words.skip()) {
     if (words.word === 'dev') {
       words.next()
-      if (device !== undefined) throw garbage('dev', words.word)
+      if (device !== undefined) throw duplicate('dev', words.word)
+      if (!isDeviceName(words.word)) throw wrong(words.word, '"dev" not a valid ifname', false)
       device = words.word
       continue
     }
     if (abbreviates(words.word, 'address')) words.next()
     if (abbreviates(words.word, 'help')) throw usage('maddress')
-    if (address !== undefined) throw garbage('address', words.word)
-    address = words.word
-    const bytes = address.includes(':') ? address.split(':').length : 4
-    if (bytes !== 6) {
-      output.complain(`Error: Invalid address length ${bytes} - must be 6 bytes`)
-      return Status.REFUSED
+    // An address that begins with a zero is forgotten.
+    if (address !== 0) throw duplicate('address', words.word)
+    const bytes = parseLinkAddress(words.word, 15)
+    if (typeof bytes === 'string') throw new Exit(1, invalidLinkAddress(bytes))
+    if (bytes.length !== 6) {
+      throw new Exit(1, `Error: Invalid address length ${bytes.length} - must be 6 bytes`)
     }
+    address = bytes[0]!
   }
   if (device === undefined) throw new Exit(Status.USAGE, 'Not enough information: "dev" is required.')
-  output.complain('ioctl: Invalid argument')
-  return Status.REFUSED
+  const name = device.replace(/:.*/s, '')
+  throw new Exit(
+    1,
+    `ioctl: ${stack.devices.byName(name) === undefined ? 'No such device' : 'Invalid argument'}`,
+  )
 }

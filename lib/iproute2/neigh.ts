@@ -4,7 +4,7 @@
  */
 import { Errno } from '../errors.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
-import { type Command, findDevice } from './command.ts'
+import { type Command, deviceNamed, findDevice } from './command.ts'
 import { parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
 import { Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
@@ -40,7 +40,7 @@ function parseFilter(command: Command, words: Words): boolean {
     const { word } = words
     if (word === 'dev') device = words.next()
     else if (word === 'master') {
-      if (command.stack.devices.byName(words.next()) === undefined) {
+      if (deviceNamed(command, words.next()) === undefined) {
         throw wrong(words.word, 'Device does not exist')
       }
     } else if (word === 'vrf') throw wrong(words.next(), 'Not a valid VRF name')
@@ -61,7 +61,7 @@ function showNeighbours(command: Command, words: Words): number {
   const printer = new Printer(command.options)
   printer.begin()
   printer.end()
-  command.output.write(printer.take())
+  command.output.writeSome(printer.take())
   return Status.OK
 }
 
@@ -72,7 +72,7 @@ function flushNeighbours(command: Command, words: Words): number {
     return Status.REFUSED
   }
   if (!parseFilter(command, words)) return Status.REFUSED
-  if (options.statistics > 0) output.write('Nothing to flush.\n')
+  output.write(options.statistics > 0 ? 'Nothing to flush.\n' : '')
   return Status.OK
 }
 

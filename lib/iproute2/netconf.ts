@@ -1,9 +1,8 @@
 /** `ip netconf`: the settings of each device that programs on Linux watch for. */
 import { IPV4_MIN_MTU } from '../route/fib.ts'
 import type { DeviceConf } from '../sysctl/device-conf.ts'
-import type { Command } from './command.ts'
+import { type Command, deviceNamed } from './command.ts'
 import { Family } from './grammar.ts'
-import { carriesInet6 } from './link-printer.ts'
 import { Status } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
@@ -32,13 +31,13 @@ function showSettings(command: Command, words: Words): number {
   // IPv6 is off on every device, with the settings that Linux begins with; it is asked for only with all families.
   const six = family === Family.UNSPEC
   if (only !== undefined) {
-    const device = devices.byName(only)
+    const device = deviceNamed(command, only)
     if (device === undefined) {
       output.complain(`Device "${only}" does not exist.`)
       return Status.REFUSED
     }
     if (wanted && device.mtu >= IPV4_MIN_MTU) printSettings(printer, device.name, sysctl.conf(device.ifindex))
-    if (six && carriesInet6(device)) printSettings6(printer, device.name)
+    if (six && device.carriesInet6) printSettings6(printer, device.name)
   } else if (wanted) {
     for (const device of devices) {
       if (device.mtu >= IPV4_MIN_MTU) printSettings(printer, device.name, sysctl.conf(device.ifindex))
@@ -46,7 +45,7 @@ function showSettings(command: Command, words: Words): number {
     printSettings(printer, 'all', sysctl.all)
     printSettings(printer, 'default', sysctl.default)
     if (six) {
-      for (const device of devices) if (carriesInet6(device)) printSettings6(printer, device.name)
+      for (const device of devices) if (device.carriesInet6) printSettings6(printer, device.name)
       printSettings6(printer, 'all')
       printSettings6(printer, 'default')
     }

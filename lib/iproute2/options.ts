@@ -1,7 +1,7 @@
 /**
  * What stands before the object: `ip -s -4 link`. Long options may be cut short, as everything else may.
  */
-import { Family, parseUnsigned } from './grammar.ts'
+import { ADDRESS_FAMILIES, Family, parseUnsigned } from './grammar.ts'
 import { Exit, type Output, Status } from './outcome.ts'
 import { usage } from './usage.ts'
 import { abbreviates, type Words, wrong } from './words.ts'
@@ -53,14 +53,6 @@ export function defaultOptions(strict: boolean): IpOptions {
     linkShown: false,
     maddressDevice: undefined,
   }
-}
-
-const FAMILIES: Readonly<Record<string, number>> = {
-  inet: Family.INET,
-  inet6: Family.INET6,
-  link: Family.PACKET,
-  mpls: Family.MPLS,
-  bridge: Family.BRIDGE,
 }
 
 /** Reads options up to the first word that is none. @throws Exit */
@@ -149,7 +141,7 @@ const FAMILY_OPTIONS: Readonly<Record<string, number>> = {
 function setFamily(options: IpOptions, words: Words): void {
   const name = value(words)
   if (name === 'help') throw usage('ip')
-  const family = FAMILIES[name]
+  const family = ADDRESS_FAMILIES.get(name)
   if (family === undefined) throw wrong(name, 'invalid protocol family', false)
   options.family = family
 }

@@ -49,18 +49,21 @@ export class Output {
     this.#sink = sink
   }
 
+  /** Text that goes out at once, with all that was held back, even if it is none. */
   write(text: string): void {
-    if (text === '') return
     const all = this.#held + text
     this.#held = ''
-    this.#sink(1, all)
+    if (all !== '') this.#sink(1, all)
+  }
+
+  /** For what lists nothing without noticing: text goes out at once, if there is any. */
+  writeSome(text: string): void {
+    if (text !== '') this.write(text)
   }
 
   /** What was held back goes out. */
   flush(): void {
-    const held = this.#held
-    this.#held = ''
-    this.write(held)
+    this.write('')
   }
 
   /** Text that the program keeps until it writes again, or ends; complaints overtake it. It keeps one block. */

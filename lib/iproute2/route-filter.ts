@@ -6,7 +6,7 @@ import { ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { RouteTable } from '../route/rtnetlink.ts'
 import { type Command, findDevice } from './command.ts'
-import { Family, type InetPrefix, parsePrefix, parseUnsigned } from './grammar.ts'
+import { ADDRESS_FAMILIES, Family, type InetPrefix, parsePrefix, parseUnsigned } from './grammar.ts'
 import { dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
 import type { RouteMessage } from './route-message.ts'
 import { usage } from './usage.ts'
@@ -73,8 +73,9 @@ export function parseRouteFilter(command: Command, words: Words): RouteFilter | 
     } else if (abbreviatesAny(word, 'metric', 'priority') || word === 'preference') {
       filter.metric = valid(words.next(), parseUnsigned(words.word), '"metric" value is invalid')
     } else if (word === 'via') {
-      words.next()
-      filter.via = prefixOf(words.skipKeyword('inet'), family)
+      const of = ADDRESS_FAMILIES.get(words.next())
+      if (of !== undefined) words.next()
+      filter.via = prefixOf(words.word, of ?? family)
     } else if (word === 'src') filter.source = prefixOf(words.next(), family)
     else if (abbreviates(word, 'realms')) parseRealmFilter(filter, words.next())
     else if (abbreviates(word, 'from')) {
@@ -97,7 +98,7 @@ export function parseRouteFilter(command: Command, words: Words): RouteFilter | 
     filter.device = found
   }
   const prefixes = [filter.via, filter.source, filter.root, filter.match, filter.from]
-  if (family === Family.INET6 || family === Family.PACKET) filter.otherFamily = true
+  if (family !== Family.UNSPEC && family !== Family.INET) filter.otherFamily = true
   if (prefixes.some((prefix) => prefix?.family === Family.INET6)) filter.otherFamily = true
   return filter
 }

@@ -52,7 +52,7 @@ export function flushRoutes(command: Command, words: Words): number {
     }
     stack.routing.fib.removeAlias(alias)
   }
-  if (options.statistics > 0) output.write(flushReport(doomed.length))
+  output.write(options.statistics > 0 ? flushReport(doomed.length) : '')
   return Status.OK
 }
 

@@ -8,7 +8,7 @@ import { Errno } from '../errors.ts'
 import type { NexthopConfig, RouteAddMode, RouteConfig } from '../route/fib-types.ts'
 import { Metric, NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import { type Command, findDevice } from './command.ts'
-import { Family, parseHost, parsePrefix, parseTime, parseUnsigned } from './grammar.ts'
+import { ADDRESS_FAMILIES, Family, parseHost, parsePrefix, parseTime, parseUnsigned } from './grammar.ts'
 import { congestionKey, dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
 import { Exit, Status, talk } from './outcome.ts'
 import { usage } from './usage.ts'
@@ -38,6 +38,8 @@ interface Request {
   metrics: Map<number, number>
   locks: number
   nexthops: NexthopConfig[] | undefined
+  /** A gateway of another family; there is no IPv6 on any device. */
+  foreignGateway: 'inet6' | 'other' | undefined
   /** An address of no length was sent: the kernel takes none such. */
   malformed: boolean
 }
@@ -97,6 +99,7 @@ function emptyRequest(family: number): Request {
     metrics: new Map(),
     locks: 0,
     nexthops: undefined,
+    foreignGateway: undefined,
     malformed: false,
   }
 }
@@ -106,6 +109,22 @@ function host(request: Request, word: string, family = request.family): number {
   request.family ||= found.family
   if (found.absent) request.malformed = true
   return found.address
+}
+
+/** What follows `via`: an address, or one of another family after that family's name. */
+function gateway(request: Request, words: Words): number {
+  const family = ADDRESS_FAMILIES.get(words.word)
+  if (family === undefined) return host(request, words.word)
+  const { word } = words
+  words.next()
+  if (family === Family.INET || family === Family.INET6) {
+    const { address } = parseHost(words.word, family)
+    if (family === Family.INET6) request.foreignGateway = 'inet6'
+    return address
+  }
+  if (word === 'bridge') parseHost(words.word, family)
+  request.foreignGateway = 'other'
+  return 0
 }
 
 /** Takes the present word and what belongs to it; stands on the last of them afterwards. @throws Exit */
@@ -119,7 +138,7 @@ function parseWord(request: Request, words: Words): void {
     if (request.gatewayGiven) throw wrong(word, 'use nexthop syntax to specify multiple via')
     request.gatewayGiven = true
     words.next()
-    request.gateway = host(request, words.skipKeyword('inet'))
+    request.gateway = gateway(request, words)
   } else if (word === 'from') {
     request.family ||= parsePrefix(words.next(), request.family).family
   } else if (word === 'tos' || abbreviates(word, 'dsfield')) {
@@ -259,7 +278,7 @@ function parseNexthop(command: Command, words: Words, request: Request): Nexthop
     const { word } = words
     if (word === 'via') {
       words.next()
-      hop.gateway = host(request, words.skipKeyword('inet'))
+      hop.gateway = gateway(request, words)
     } else if (word === 'dev') {
       const device = findDevice(command, words.next())
       if (device === undefined) throw new Exit(Status.USAGE, 'Error: cannot parse nexthop')
@@ -326,6 +345,14 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
   const refuse = (extack: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'route')
   if (request.family === Family.INET6 || request.family === Family.PACKET) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
+  }
+  if (request.foreignGateway === 'other') throw refuse('Unsupported address family in RTA_VIA')
+  if (request.foreignGateway === 'inet6') {
+    const named = config.device !== undefined || config.nexthops?.some((hop) => hop.device !== undefined)
+    const extack = 'IPv6 is disabled on nexthop device'
+    throw named
+      ? new NetlinkError(Errno.EACCES, extack, 'route')
+      : new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route')
   }
   if (request.malformed) throw refuse('Attribute failed policy validation')
   if (request.nexthopId !== 0) {

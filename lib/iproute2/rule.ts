@@ -33,15 +33,24 @@ export function rule(command: Command, words: Words): number {
   throw unknownCommand(word, 'rule help')
 }
 
+/** Only families of the Internet have rules. */
+function noRules({ options, output }: Command): boolean {
+  if (options.family === Family.UNSPEC || options.family === Family.INET) return false
+  output.complain('RTNETLINK answers: Address family not supported by protocol')
+  output.complain('Dump terminated')
+  return true
+}
+
 function showRules(command: Command, words: Words): number {
   const filter = parseRuleFilter(command, words)
+  if (noRules(command)) return Status.USAGE
   const printer = new Printer(command.options)
   printer.begin()
   for (const each of command.stack.routing.fib.rules) {
     if (rulePasses(filter, each)) printRule(printer, command, each)
   }
   printer.end()
-  command.output.write(printer.take())
+  command.output.writeSome(printer.take())
   return Status.OK
 }
 
@@ -62,7 +71,7 @@ function flushRules(command: Command, words: Words): number {
   const printer = new Printer(command.options)
   printer.begin()
   printer.end()
-  command.output.write(printer.take())
+  command.output.writeSome(printer.take())
   return Status.OK
 }
 

@@ -36,6 +36,11 @@ export class Words {
     return this.#words[this.#at]!
   }
 
+  /** The word after the present one, if there is one. */
+  peek(): string {
+    return this.#words[this.#at + 1] ?? ''
+  }
+
   /** Goes on to the next word, if there is one. */
   skip(): void {
     this.#at++

@@ -267,13 +267,14 @@ export class Stack {
   /** @internal carrier, MTU, or the end of a device */
   deviceChanged(device: NetDevice): void {
     if (!this.#interfaces.has(device)) return
-    device.noteCarrier()
+    const carrierChanged = device.noteChange()
     const { addresses } = this.routing
     addresses.mtuChanged(device)
     if (device.mtu < IPV4_MIN_MTU) this.routing.groups.removeDevice(device)
+    if (!device.carriesInet6) device.addrGenMode = 'eui64'
     this.routing.flush()
     if (device.link.gone && device.up) this.setDeviceUp(device, false)
-    else addresses.deviceCarrier(device)
+    else if (carrierChanged && device.up) addresses.deviceCarrier(device)
   }
 
   /** @internal `ip link set up|down` */
