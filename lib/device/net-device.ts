@@ -90,6 +90,8 @@ export class NetDevice implements PacketDevice {
     this.#owner = owner
     this.#hadCarrier = link.carrier
     this.flags = link.flags
+    // It began with one, and lost it before anybody looked.
+    if (!link.carrier) this.carrierChanges = 1
     const { gsoMaxSize } = link.features
     this.gsoMaxSize = gsoMaxSize === 65535 ? 65536 : gsoMaxSize
     this.#txQueueLength = link.txQueueLength

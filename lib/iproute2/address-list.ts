@@ -130,14 +130,15 @@ function hasKind({ link }: NetDevice, kind: string): boolean {
 
 /** The device is among those that the kernel tells of. */
 function isMeant({ enslaved, device: only, kind, family }: LinkFilter, device: NetDevice): boolean {
-  if (enslaved) return false
   if (only !== undefined) return only === device
+  if (enslaved && family !== Family.INET) return false
   if (kind === undefined || !KNOWN_KINDS.includes(kind) || family === Family.INET) return true
   return hasKind(device, kind)
 }
 
 /** Of those, iproute2 leaves others out: in JSON an empty object remains of them. */
-function isShown({ up, group, kind }: LinkFilter, device: NetDevice): boolean {
+function isShown({ up, group, kind, enslaved }: LinkFilter, device: NetDevice): boolean {
+  if (enslaved) return false
   if (up && !device.up) return false
   if (group !== undefined && group !== device.group) return false
   return kind === undefined || hasKind(device, kind)

@@ -89,10 +89,9 @@ export function parseRange(
 export function parseTime(text: string): { value: number; raw: boolean } | undefined {
   const match = text.includes('.')
     ? /^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)$/s.exec(text)
-    : /^\s*(\+?(?:0[xX][0-9a-fA-F]+|\d+))(.*)$/s.exec(text)
+    : /^\s*([+-]?(?:0[xX][0-9a-fA-F]+|\d+))(.*)$/s.exec(text)
   if (match === null) return undefined
-  const integer = text.includes('.') ? undefined : parseUnsigned(match[1]!)
-  const number = integer ?? Number(match[1])
+  const number = text.includes('.') ? Number(match[1]) : Number(parseUnsigned64(match[1]!) ?? Number.NaN)
   const unit = match[2]!.toLowerCase()
   const scale =
     unit === ''
@@ -103,8 +102,10 @@ export function parseTime(text: string): { value: number; raw: boolean } | undef
           ? 1
           : 0
   if (scale === 0 || !(number >= 0)) return undefined
-  const value = Math.ceil(number * scale)
-  return value <= 0xffffffff ? { value, raw: unit === '' } : undefined
+  // The low half of the number, and one more where something was lost, as a 64-bit processor has it.
+  const time = number * scale
+  const low = time < 2 ** 63 ? Number(BigInt.asUintN(32, BigInt(Math.trunc(time)))) : 0
+  return { value: (low < time ? low + 1 : low) >>> 0, raw: unit === '' }
 }
 
 /** An IPv4 address of one to four parts; `undefined` if the text is none. */

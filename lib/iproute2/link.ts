@@ -203,7 +203,8 @@ function modifyProperty(command: Command, words: Words): number {
       if (adding) {
         if (!stack.devices.addAltName(device, each)) throw new NetlinkError(Errno.EEXIST, undefined, 'link')
       } else if (!stack.devices.removeAltName(device, each)) {
-        throw new NetlinkError(Errno.EINVAL, undefined, 'link')
+        const errno = stack.devices.byName(each) === undefined ? Errno.ENOENT : Errno.EINVAL
+        throw new NetlinkError(errno, undefined, 'link')
       }
     }
   })

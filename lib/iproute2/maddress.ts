@@ -67,7 +67,8 @@ function showGroups(command: Command, words: Words): number {
     printer.closeObject()
   }
   printer.end()
-  output.hold(printer.take())
+  if (options.json) output.write(printer.take())
+  else output.hold(printer.take())
   return Status.OK
 }
 

@@ -66,7 +66,8 @@ export const scopes = new NameTable({ global: 0, site: 200, link: 253, host: 254
 
 export const realmNames = new NameTable({ cosmos: 0 }, 0xff, { forgetful: true })
 
-export const groups = new NameTable({ default: 0 }, 0xffffffff)
+/** One that is negative as an integer counts as none. */
+export const groups = new NameTable({ default: 0 }, 0x7fffffff)
 
 export const protocols = new NameTable(
   {

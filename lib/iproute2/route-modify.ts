@@ -42,7 +42,11 @@ interface Request {
   foreignGateway: 'inet6' | 'other' | undefined
   /** An address of no length was sent: the kernel takes none such. */
   malformed: boolean
+  /** The same, as a gateway of a group. */
+  malformedHop: boolean
 }
+
+type Flaw = 'malformed' | 'malformedHop'
 
 /** Metrics that are plain numbers, in the order of comparison; the first three must be whole. */
 const NUMBERS: readonly (readonly [string, number, string, boolean])[] = [
@@ -101,20 +105,21 @@ function emptyRequest(family: number): Request {
     nexthops: undefined,
     foreignGateway: undefined,
     malformed: false,
+    malformedHop: false,
   }
 }
 
-function host(request: Request, word: string, family = request.family): number {
+function host(request: Request, word: string, family = request.family, flaw: Flaw = 'malformed'): number {
   const found = parseHost(word, family)
   request.family ||= found.family
-  if (found.absent) request.malformed = true
+  if (found.absent) request[flaw] = true
   return found.address
 }
 
 /** What follows `via`: an address, or one of another family after that family's name. */
-function gateway(request: Request, words: Words): number {
+function gateway(request: Request, words: Words, flaw: Flaw = 'malformed'): number {
   const family = ADDRESS_FAMILIES.get(words.word)
-  if (family === undefined) return host(request, words.word)
+  if (family === undefined) return host(request, words.word, request.family, flaw)
   const { word } = words
   words.next()
   if (family === Family.INET || family === Family.INET6) {
@@ -140,7 +145,8 @@ function parseWord(request: Request, words: Words): void {
     words.next()
     request.gateway = gateway(request, words)
   } else if (word === 'from') {
-    request.family ||= parsePrefix(words.next(), request.family).family
+    const { family } = parsePrefix(words.next(), request.family)
+    request.family ||= family
   } else if (word === 'tos' || abbreviates(word, 'dsfield')) {
     request.tos = value(words.next(), dsfields.parse(words.word), '"tos" value is invalid')
   } else if (word === 'expires') value(words.next(), parseUnsigned(words.word), '"expires" value is invalid')
@@ -278,7 +284,7 @@ function parseNexthop(command: Command, words: Words, request: Request): Nexthop
     const { word } = words
     if (word === 'via') {
       words.next()
-      hop.gateway = gateway(request, words)
+      hop.gateway = gateway(request, words, 'malformedHop')
     } else if (word === 'dev') {
       const device = findDevice(command, words.next())
       if (device === undefined) throw new Exit(Status.USAGE, 'Error: cannot parse nexthop')
@@ -355,6 +361,7 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
       : new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route')
   }
   if (request.malformed) throw refuse('Attribute failed policy validation')
+  if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
   if (request.nexthopId !== 0) {
     const own = request.gateway !== 0 || request.device !== undefined || request.nexthops !== undefined
     if (own) throw refuse('Nexthop specification and nexthop id are mutually exclusive')

@@ -158,10 +158,7 @@ function parseWord({ output }: Command, request: Request, words: Words, family: 
     if (length < 0) throw wrong(words.word, 'suppress_prefixlength value is invalid')
     config.suppressPrefixLength = length
   } else if (abbreviates(word, 'suppress_ifgroup') || word === 'sup_group') {
-    const group = groups.parse(words.next())
-    // A number that is negative as an integer counts as none.
-    const valid = group !== undefined && group <= 0x7fffffff ? group : undefined
-    config.suppressGroup = value(words.word, valid, 'Invalid "suppress_ifgroup" value')
+    config.suppressGroup = value(words.next(), groups.parse(words.word), 'Invalid "suppress_ifgroup" value')
   } else if (word === 'dev' || word === 'iif') {
     if (!isDeviceName(words.next())) throw wrong(words.word, '"iif"/"dev" not a valid ifname', false)
     config.iif = words.word
