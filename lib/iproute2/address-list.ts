@@ -272,11 +272,19 @@ export function flushAddresses(command: Command, words: Words): number {
     (address) =>
       (filter.device === undefined || filter.device === address.device) && addressPasses(filter, address),
   )
+  const printer = new Printer({ ...options, json: false })
+  const now = stack.clock.now()
+  for (const address of doomed) {
+    if (options.statistics < 2) break
+    if (options.brief) printAddressBrief(printer, address)
+    else printAddress(printer, command, address, now, true)
+  }
   for (const address of doomed) {
     addresses.remove(address)
     stack.routing.groups.autoleave(address.device, address.local)
   }
   stack.addressesChanged()
-  output.write(options.statistics > 0 ? flushReport(doomed.length, 'addresses') : '')
+  if (options.statistics > 0) printer.text(flushReport(doomed.length, 'addresses'))
+  output.write(printer.take())
   return Status.OK
 }

@@ -13,12 +13,21 @@ function printPrefix(printer: Printer, address: InetAddress): void {
   if (metric !== 0) printer.field('metric', metric >>> 0, `metric ${metric >>> 0} `)
 }
 
-/** @param now nanoseconds, from which lifetimes are counted */
-export function printAddress(printer: Printer, command: Command, address: InetAddress, now: number): void {
-  const { oneline, numeric } = command.options
+/**
+ * @param now nanoseconds, from which lifetimes are counted
+ * @param named whether the device is named in the same line
+ */
+export function printAddress(
+  printer: Printer,
+  command: Command,
+  address: InetAddress,
+  now: number,
+  named = command.options.oneline,
+): void {
+  const { numeric } = command.options
   const { device } = address
   printer.openObject()
-  if (oneline) {
+  if (named) {
     printer.field('index', device.ifindex, `${device.ifindex}: `)
     printer.field('dev', device.name, device.name)
   }

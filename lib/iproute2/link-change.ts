@@ -14,6 +14,9 @@ const GRO_MAX_SIZE = 524_280
 /** Bytes of an address of loopback; other devices have none. */
 const ADDRESS_LENGTH = 6
 
+/** Flags of which only those are told who see packets. */
+const QUIET_FLAGS = LinkFlag.PROMISC | LinkFlag.ALLMULTI
+
 const refuse = (errno: number, extack?: string): NetlinkError => new NetlinkError(errno, extack, 'link')
 
 /** What the kernel finds wrong with a request before it looks for the device. @throws NetlinkError */
@@ -34,11 +37,36 @@ export function applyLink(stack: Stack, device: NetDevice, request: LinkRequest)
   }
   checkFor(device, request)
   if (refused.has('netns')) throw refuse(Errno.ESRCH)
-  if (request.address !== undefined) setAddress(device, request.address)
+  const flags = device.flags & ~QUIET_FLAGS
+  const told = { changed: false }
+  try {
+    change(stack, device, request, told)
+  } finally {
+    // Routing looks at its carrier again, whatever it was that has changed (`NETDEV_CHANGE`).
+    if (device.up && (told.changed || (device.flags & ~QUIET_FLAGS) !== flags)) {
+      stack.routing.addresses.deviceCarrier(device)
+    }
+  }
+}
+
+/** @param told what `changed` says the kernel tells everybody who listens */
+function change(stack: Stack, device: NetDevice, request: LinkRequest, told: { changed: boolean }): void {
+  const { refused } = request
+  const tell = (): void => void (told.changed = true)
+  if (request.address !== undefined) {
+    setAddress(device, request.address)
+    tell()
+  }
   if (request.mtu !== undefined) setMtu(device, request.mtu)
-  if (request.group !== undefined) device.group = request.group
+  if (request.group !== undefined) {
+    device.group = request.group
+    tell()
+  }
   if (request.name !== undefined && request.name !== device.name) rename(stack, device, request.name)
-  if (request.alias !== undefined) device.alias = request.alias
+  if (request.alias !== undefined) {
+    device.alias = request.alias
+    tell()
+  }
   if (request.broadcast !== undefined && device.isLoopback) {
     device.hardwareBroadcast = formatLinkAddress(request.broadcast.slice(0, ADDRESS_LENGTH))
   }
@@ -51,9 +79,15 @@ export function applyLink(stack: Stack, device: NetDevice, request: LinkRequest)
   if (request.gsoMaxSegs !== undefined) device.gsoMaxSegs = request.gsoMaxSegs
   if (request.groMaxSize !== undefined) device.groMaxSize = request.groMaxSize
   if (request.state !== undefined) device.operState = request.state
-  if (request.mode !== undefined) device.linkMode = request.mode
+  if (request.mode !== undefined && request.mode !== device.linkMode) {
+    device.linkMode = request.mode
+    tell()
+  }
   if (refused.has('vf')) throw refuse(Errno.EOPNOTSUPP)
-  if (request.addrGenMode !== undefined) device.addrGenMode = request.addrGenMode
+  if (request.addrGenMode !== undefined) {
+    device.addrGenMode = request.addrGenMode
+    tell()
+  }
   if (refused.has('protodown')) throw refuse(Errno.EOPNOTSUPP, 'Protodown not supported by device')
 }
 
@@ -92,12 +126,14 @@ function rename(stack: Stack, device: NetDevice, wanted: string): void {
     do name = wanted.replace('%d', `${number++}`)
     while (stack.devices.byName(name) !== undefined)
   }
+  // The settings of IPv6 have no place under these names; those of IPv4 mind less.
+  if (device.carriesInet6 && (name === 'all' || name === 'default')) throw refuse(Errno.EINVAL)
   stack.devices.rename(device, name)
   stack.routing.addresses.deviceRenamed(device)
 }
 
 function setFlags(device: NetDevice, { flags, flagMask }: LinkRequest): void {
-  const plain = flagMask & ~(LinkFlag.PROMISC | LinkFlag.ALLMULTI)
+  const plain = flagMask & ~QUIET_FLAGS
   device.flags = (device.flags & ~plain) | (flags & plain)
   if ((flagMask & LinkFlag.PROMISC) !== 0) device.setPromiscuous((flags & LinkFlag.PROMISC) !== 0)
   if ((flagMask & LinkFlag.ALLMULTI) !== 0) device.setAllMulticast((flags & LinkFlag.ALLMULTI) !== 0)

@@ -228,7 +228,7 @@ const ROUTE_TYPE_NAMES: readonly string[] = [
   'xresolve',
 ]
 
-/** The order in which a beginning of a type's name is compared; `local` and `nat` must be whole. */
+/** The order in which a beginning of a type's name is compared; `local`, `nat` and `throw` must be whole. */
 const ABBREVIATED_TYPES = [
   ['broadcast', RouteType.BROADCAST],
   ['anycast', RouteType.ANYCAST],
@@ -238,7 +238,6 @@ const ABBREVIATED_TYPES = [
   ['blackhole', RouteType.BLACKHOLE],
   ['xresolve', 11],
   ['unicast', RouteType.UNICAST],
-  ['throw', RouteType.THROW],
 ] as const
 
 export function formatRouteType(type: number, numeric = false): string {
@@ -248,6 +247,7 @@ export function formatRouteType(type: number, numeric = false): string {
 export function parseRouteType(word: string): number | undefined {
   if (word === 'local') return RouteType.LOCAL
   if (word === 'nat') return RouteType.NAT
+  if (word === 'throw') return RouteType.THROW
   if (word === 'brd') return RouteType.BROADCAST
   const found = ABBREVIATED_TYPES.find(([name]) => abbreviates(word, name))
   return found === undefined ? parseUnsigned(word, 255) : found[1]
