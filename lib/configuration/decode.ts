@@ -209,6 +209,7 @@ export function decodeRoute(reader: Reader): RouteModel {
     metrics: fields.or('metrics', decodeMetrics, []),
     locks: fields.or('locked', decodeLocks, 0),
     hops,
+    linkdown: fields.or('linkdown', (value) => value.boolean(), false),
   }
   fields.finish()
   return route

@@ -119,6 +119,7 @@ function routeEntry(route: RouteModel): RouteEntry {
     }
   }
   if (group) entry.nexthops = route.hops.map(hopEntry)
+  if (route.linkdown) entry.linkdown = true
   return entry
 }
 

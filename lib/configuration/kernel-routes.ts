@@ -101,6 +101,7 @@ class RouteReader {
       locks,
       // An object that is a blackhole has loopback as its device.
       hops: leads ? hops : hops.map((hop) => ({ ...hop, device: null })),
+      linkdown: hops.some(({ dead }) => dead) && row.strings('flags').includes('linkdown'),
     }
   }
 

@@ -23,6 +23,7 @@ export function hostRoute(
     metrics: [],
     locks: 0,
     hops: [{ device, gateway: INADDR_ANY, weight: 1, onlink: false, realms: 0, dead: false }],
+    linkdown: false,
   }
 }
 

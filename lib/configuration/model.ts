@@ -67,6 +67,8 @@ export interface RouteModel {
   readonly locks: number
   /** One, or the group's. */
   readonly hops: readonly HopModel[]
+  /** A group with a dead hop that counts as one without carrier: a device of it has changed somehow since. */
+  readonly linkdown: boolean
 }
 
 export interface PrefixModel {

@@ -75,6 +75,7 @@ export function routeModel(alias: FibAlias): RouteModel {
   info.metrics?.forEach((value, metric) => {
     if (value !== 0 && metric !== Metric.LOCK) metrics.push([metric, value >>> 0])
   })
+  const hops = info.nexthops.map(hopModel)
   return {
     table: alias.tableId,
     type: alias.type,
@@ -87,7 +88,8 @@ export function routeModel(alias: FibAlias): RouteModel {
     prefsrc: info.prefsrc,
     metrics,
     locks: info.metrics?.[Metric.LOCK] ?? 0,
-    hops: info.nexthops.map(hopModel),
+    hops,
+    linkdown: hops.some(({ dead }) => dead) && (info.flags & NexthopFlag.LINKDOWN) !== 0,
   }
 }
 

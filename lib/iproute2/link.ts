@@ -163,10 +163,7 @@ function addLink(command: Command, words: Words, replacing: boolean): number {
       throw new NetlinkError(Errno.EOPNOTSUPP, 'tun/tap creation via rtnetlink is not supported', 'link')
     }
     if (there !== undefined && !replacing) throw new NetlinkError(Errno.EEXIST, undefined, 'link')
-    if (there !== undefined) {
-      applyLink(stack, there, { ...request, name: undefined })
-      return
-    }
+    if (there !== undefined) throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'link')
     throw new NetlinkError(Errno.EOPNOTSUPP, 'Unknown device type', 'link')
   })
 }
