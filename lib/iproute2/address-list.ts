@@ -7,7 +7,7 @@ import { type Command, deviceNamed } from './command.ts'
 import { Family, type InetPrefix, matchesGlob, parsePrefix } from './grammar.ts'
 import { printLink, printLinkBrief, printLinkBriefFlags, printLinkStatistics } from './link-printer.ts'
 import { groups, scopes } from './names.ts'
-import { Status } from './outcome.ts'
+import { Exit, Status } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { flushReport } from './route-list.ts'
 import { usage } from './usage.ts'
@@ -153,24 +153,30 @@ function addressPasses(filter: LinkFilter, address: InetAddress): boolean {
   return prefix === undefined || ((address.local ^ prefix.address) & ipv4Mask(prefix.length)) === 0
 }
 
+/** For a link the kernel is asked by name, and knows only whole ones. @throws Exit */
+function askByName({ stack, output }: Command, filter: LinkFilter, printer: Printer): void {
+  const { device, deviceName, group } = filter
+  if (device === undefined || group !== undefined || stack.devices.byName(deviceName) !== undefined) return
+  output.complain('RTNETLINK answers: No such device')
+  output.complain('Cannot send link get request: No such device')
+  printer.end()
+  output.write(printer.take())
+  throw new Exit(1, '')
+}
+
 export function showLinks(command: Command, words: Words): number {
   const { stack, options, output } = command
   options.linkShown = true
   const filter = parseLinkFilter(command, words, Family.PACKET)
   if (filter === undefined) return Status.REFUSED
-  if (filter.device !== undefined && stack.devices.byName(filter.deviceName) === undefined) {
-    // The kernel is asked for that very name.
-    output.complain('RTNETLINK answers: No such device')
-    output.complain('Cannot send link get request: No such device')
-    return Status.REFUSED
-  }
   const printer = new Printer(options)
   printer.begin()
+  askByName(command, filter, printer)
   for (const device of stack.devices) {
-    // A label is one of an address, which no link has.
-    if (!isMeant(filter, device) || filter.label !== undefined) continue
+    if (!isMeant(filter, device)) continue
     printer.openObject()
-    if (isShown(filter, device)) {
+    // A label is one of an address, which no link has.
+    if (isShown(filter, device) && filter.label === undefined) {
       if (options.brief) printLinkBriefFlags(printer, device)
       else {
         printLink(printer, command, device, { mode: true, link: true })
@@ -191,6 +197,7 @@ export function showAddresses(command: Command, words: Words): number {
   const { addresses } = stack.routing
   const printer = new Printer(options)
   printer.begin()
+  if (options.linkShown) askByName(command, filter, printer)
   for (const device of stack.devices) {
     if (!isMeant(filter, device)) continue
     const all = addresses.of(device)

@@ -8,7 +8,8 @@ import type { Printer } from './printer.ts'
 function printPrefix(printer: Printer, address: InetAddress): void {
   const { local, address: peer, prefixLength, metric } = address
   printer.field('local', formatIpv4(local), formatIpv4(local))
-  if (peer !== local) printer.field('address', formatIpv4(peer), ` peer ${formatIpv4(peer)}`)
+  // A peer of zeros is not told of.
+  if (peer !== local && peer !== 0) printer.field('address', formatIpv4(peer), ` peer ${formatIpv4(peer)}`)
   printer.field('prefixlen', prefixLength, `/${prefixLength} `)
   if (metric !== 0) printer.field('metric', metric >>> 0, `metric ${metric >>> 0} `)
 }

@@ -140,12 +140,8 @@ function parseWord(command: Command, request: LinkRequest, words: Words): number
     request.refused.add('netns')
   } else if (Object.hasOwn(SWITCHES, word)) return parseSwitch(command, request, words, SWITCHES[word]!)
   else if (word === 'carrier') {
-    const on = words.next()
-    if (on !== 'on' && on !== 'off') {
-      command.output.complain(`Error: argument of "carrier" must be one of "off", "on", not "${on}"`)
-      return Errno.EINVAL
-    }
-    request.carrier = on === 'on'
+    request.carrier = offOrOn(words.next())
+    if (request.carrier === undefined) return refuseSwitch(command, word, words.word)
   } else if (word === 'vf') parseFunction(request, words)
   else return parseRest(command, request, words)
   return Status.OK
@@ -191,12 +187,15 @@ function parseRest(command: Command, request: LinkRequest, words: Words): number
     if (request.refused.has('linkNetns')) throw duplicate('link-netns/link-netnsid', words.word)
     if (parseSigned(words.word) === undefined) throw wrong(words.word, 'Invalid "link-netnsid" value')
     request.refused.add('linkNetns')
-  } else if (word === 'protodown' || word === 'protodown_reason') {
-    if (word === 'protodown_reason') {
-      const reason = parseUnsigned(words.next())
-      if (reason === undefined || reason > 31) throw wrong(words.word, 'invalid protodown reason')
+  } else if (word === 'protodown') {
+    if (offOrOn(words.next()) === undefined) return refuseSwitch(command, word, words.word)
+    request.refused.add('protodown')
+  } else if (word === 'protodown_reason') {
+    const reason = parseUnsigned(words.next())
+    if (reason === undefined || reason > 31) throw wrong(words.word, 'invalid protodown reason')
+    if (offOrOn(words.next()) === undefined && onOff(command, word, words.word) === undefined) {
+      return Status.REFUSED
     }
-    if (onOff(command, word, words.next()) === undefined) return Status.REFUSED
     request.refused.add('protodown')
   } else if (word === 'gso_max_size' || word === 'gso_max_segs' || word === 'gro_max_size') {
     const size = parseUnsigned(words.next(), word === 'gso_max_segs' ? 65535 : 0xffffffff)
@@ -283,6 +282,17 @@ function parseSwitch(
   request.flagMask |= flag
   request.flags = on !== inverted ? request.flags | flag : request.flags & ~flag
   return Status.OK
+}
+
+/** The words that some newer settings take, which may be cut short. */
+function offOrOn(word: string): boolean | undefined {
+  if (abbreviates(word, 'off')) return false
+  return abbreviates(word, 'on') ? true : undefined
+}
+
+function refuseSwitch({ output }: Command, name: string, word: string): number {
+  output.complain(`Error: argument of "${name}" must be one of "off", "on", not "${word}"`)
+  return Errno.EINVAL
 }
 
 function onOff({ output }: Command, name: string, word: string): boolean | undefined {

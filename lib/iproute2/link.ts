@@ -30,12 +30,12 @@ export function link(command: Command, words: Words): number {
 function setLink(command: Command, words: Words): number {
   const request = parseLinkRequest(command, words)
   if (typeof request === 'number') return request
-  const typed = checkTypeWords(command, request, words)
-  if (typed !== Status.OK) return typed
+  if (request.device === undefined && request.group === undefined) throw deviceMissing()
   const { stack, output } = command
   if (request.device === undefined) {
+    const typed = checkTypeWords(command, request, words)
+    if (typed !== Status.OK) return typed
     const { group } = request
-    if (group === undefined) throw deviceMissing()
     const members = [...stack.devices].filter((device) => device.group === group)
     return talk(output, () => {
       checkPolicy(request)
@@ -45,6 +45,8 @@ function setLink(command: Command, words: Words): number {
   const device = findDevice(command, request.device)
   if (device === undefined) return Status.REFUSED
   if (request.index) throw indexMisplaced()
+  const typed = checkTypeWords(command, request, words)
+  if (typed !== Status.OK) return typed
   if (device.isLoopback && request.address !== undefined && request.address.length !== 6) {
     output.complain(`Invalid address length ${request.address.length} - must be 6 bytes`)
     return Status.REFUSED
@@ -180,7 +182,7 @@ function modifyProperty(command: Command, words: Words): number {
   const names: string[] = []
   let name: string | undefined
   for (; !words.done; words.skip()) {
-    if (words.word === 'altname') {
+    if (abbreviates(words.word, 'altname')) {
       names.push(words.next())
       if (!isAltName(words.word)) throw wrong(words.word, 'not a valid altname', false)
       continue
@@ -213,8 +215,9 @@ function extendedStatistics({ output }: Command, words: Words): number {
     output.complain('xstats: missing argument')
     return Status.REFUSED
   }
-  if (abbreviates(words.word, 'type')) words.next()
-  else if (abbreviates(words.word, 'help')) throw usage('link')
+  if (abbreviates(words.word, 'help')) throw usage('link')
+  if (!abbreviates(words.word, 'type')) throw wrong(words.word, 'unknown argument', false)
+  words.next()
   if (!['bridge', 'bridge_slave', 'bond', 'bond_slave'].includes(words.word)) {
     throw wrong(words.word, 'invalid type', false)
   }

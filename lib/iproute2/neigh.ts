@@ -5,11 +5,15 @@
 import { Errno } from '../errors.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
 import { type Command, deviceNamed, findDevice } from './command.ts'
-import { parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
+import { Family, parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
+import { invalidLinkAddress, parseLinkAddress } from './lladdr.ts'
+import { protocols } from './names.ts'
 import { Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, garbage, unknownCommand, type Words, wrong } from './words.ts'
+
+const LLADDR_MAX = 20
 
 const STATES = ['permanent', 'reachable', 'noarp', 'none', 'stale', 'incomplete', 'delay', 'probe', 'failed']
 
@@ -77,50 +81,69 @@ function flushNeighbours(command: Command, words: Words): number {
 }
 
 interface Target {
+  /** A word was taken for the address; `named` if it was `default` or the like, which is none. */
   address: boolean
+  named: boolean
+  /** An address that others are answered for. */
+  proxy: boolean
   device: string | undefined
 }
 
 /** @throws Exit */
-function parseTarget(command: Command, words: Words): Target {
-  const target: Target = { address: false, device: undefined }
+function parseTarget(command: Command, words: Words, question = false): Target {
+  const target: Target = { address: false, named: false, proxy: false, device: undefined }
   for (; !words.done; words.skip()) {
     const { word } = words
-    if (word === 'lladdr' || abbreviates(word, 'protocol')) words.next()
-    else if (word === 'nud') parseState(words.next())
+    if (question && word !== 'dev') parseAddress(command, target, words)
+    else if (word === 'lladdr') {
+      const bytes = parseLinkAddress(words.next(), LLADDR_MAX)
+      if (typeof bytes === 'string') throw new Exit(1, invalidLinkAddress(bytes))
+    } else if (abbreviates(word, 'protocol')) {
+      if (protocols.parse(words.next()) === undefined) {
+        throw wrong(words.word, '"protocol" value is invalid')
+      }
+    } else if (word === 'nud') parseState(words.next())
     else if (['router', 'use', 'managed', 'extern_learn'].some((flag) => abbreviates(word, flag))) continue
     else if (word === 'dev') target.device = words.next()
-    else {
-      if (abbreviates(word, 'proxy')) words.next()
-      words.skipKeyword('to')
-      if (abbreviates(words.word, 'help')) throw usage('neigh')
-      if (target.address) throw garbage('to', words.word)
-      parseHost(words.word, command.options.family)
-      target.address = true
-    }
+    else parseAddress(command, target, words)
   }
   return target
 }
 
+function parseAddress(command: Command, target: Target, words: Words): void {
+  if (abbreviates(words.word, 'proxy')) {
+    words.next()
+    target.proxy = true
+  }
+  words.skipKeyword('to')
+  if (abbreviates(words.word, 'help')) throw usage('neigh')
+  if (target.address) throw garbage('to', words.word)
+  const named = command.options.family === Family.UNSPEC && ['default', 'all', 'any'].includes(words.word)
+  parseHost(words.word, command.options.family)
+  target.address = true
+  target.named = named
+}
+
 function modifyNeighbour(command: Command, words: Words, errno: number): number {
-  const { address, device } = parseTarget(command, words)
-  if (!address || device === undefined) {
+  const { address, named, device, proxy } = parseTarget(command, words)
+  if (!address || named || (device === undefined && !proxy)) {
     throw new Exit(Status.USAGE, 'Device and destination are required arguments.')
   }
-  if (findDevice(command, device) === undefined) return Status.REFUSED
+  if (device !== undefined && findDevice(command, device) === undefined) return Status.REFUSED
   return talk(command.output, () => {
     throw new NetlinkError(errno, undefined, 'neighbour')
   })
 }
 
 function getNeighbour(command: Command, words: Words): number {
-  const { address, device } = parseTarget(command, words)
-  if (!address || device === undefined) {
+  const { address, named, device, proxy } = parseTarget(command, words, true)
+  if (!address || named || (device === undefined && !proxy)) {
     command.output.complain('Device and address are required arguments.')
     return Status.REFUSED
   }
-  if (findDevice(command, device) === undefined) return Status.REFUSED
+  if (device !== undefined && findDevice(command, device) === undefined) return Status.REFUSED
   return talk(command.output, () => {
-    throw new NetlinkError(Errno.ENOENT, 'Neighbour entry not found', 'neighbour')
+    const what = proxy ? 'Proxy neighbour' : 'Neighbour'
+    throw new NetlinkError(Errno.ENOENT, `${what} entry not found`, 'neighbour')
   })
 }

@@ -20,7 +20,13 @@ export function netconf(command: Command, words: Words): number {
 function showSettings(command: Command, words: Words): number {
   const { stack, options, output } = command
   let only: string | undefined
-  for (; !words.done; words.skip()) if (words.word === 'dev') only = words.next()
+  for (; !words.done; words.skip()) {
+    if (words.word !== 'dev') continue
+    only = words.next()
+    if (deviceNamed(command, only) !== undefined) continue
+    output.complain(`Device "${only}" does not exist.`)
+    return Status.REFUSED
+  }
   const { sysctl, devices } = stack
   const { family } = options
   // Of a single device in a single family there is no JSON.
@@ -31,11 +37,7 @@ function showSettings(command: Command, words: Words): number {
   // IPv6 is off on every device, with the settings that Linux begins with; it is asked for only with all families.
   const six = family === Family.UNSPEC
   if (only !== undefined) {
-    const device = deviceNamed(command, only)
-    if (device === undefined) {
-      output.complain(`Device "${only}" does not exist.`)
-      return Status.REFUSED
-    }
+    const device = deviceNamed(command, only)!
     if (wanted && device.mtu >= IPV4_MIN_MTU) printSettings(printer, device.name, sysctl.conf(device.ifindex))
     if (six && device.carriesInet6) printSettings6(printer, device.name)
   } else if (wanted) {

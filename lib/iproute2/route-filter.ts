@@ -80,8 +80,12 @@ export function parseRouteFilter(command: Command, words: Words): RouteFilter | 
     else if (abbreviates(word, 'realms')) parseRealmFilter(filter, words.next())
     else if (abbreviates(word, 'from')) {
       words.next()
-      if (abbreviatesAny(words.word, 'root', 'match', 'exact')) words.next()
-      filter.from = prefixOf(words.word, family)
+      const root = abbreviates(words.word, 'root')
+      const match = !root && abbreviates(words.word, 'match')
+      if (root || match || abbreviates(words.word, 'exact')) words.next()
+      const prefix = prefixOf(words.word, family)
+      // Any prefix contains that of a route without one.
+      if (!match) filter.from = prefix
     } else {
       if (abbreviates(word, 'to')) words.next()
       parseDestination(filter, words, family)

@@ -39,7 +39,7 @@ interface Request {
   locks: number
   nexthops: NexthopConfig[] | undefined
   /** A gateway of another family; there is no IPv6 on any device. */
-  foreignGateway: 'inet6' | 'other' | undefined
+  foreignGateway: 'linkLocal' | 'global' | 'other' | undefined
   /** An address of no length was sent: the kernel takes none such. */
   malformed: boolean
   /** The same, as a gateway of a group. */
@@ -124,7 +124,9 @@ function gateway(request: Request, words: Words, flaw: Flaw = 'malformed'): numb
   words.next()
   if (family === Family.INET || family === Family.INET6) {
     const { address } = parseHost(words.word, family)
-    if (family === Family.INET6) request.foreignGateway = 'inet6'
+    if (family === Family.INET6) {
+      request.foreignGateway = /^fe[89ab]/i.test(words.word) ? 'linkLocal' : 'global'
+    }
     return address
   }
   if (word === 'bridge') parseHost(words.word, family)
@@ -345,6 +347,17 @@ function defaultScope(request: Request, type: number, deletion: boolean): number
   return type === RouteType.UNICAST && !indirect ? Scope.LINK : Scope.UNIVERSE
 }
 
+/** Why no route goes by a gateway of IPv6: the device has none, or there is no way to the gateway. */
+function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global'): NetlinkError {
+  const hops = [config, ...(config.nexthops ?? [])]
+  const named = hops.some(({ device }) => device !== undefined)
+  if (gateway === 'global' && !(named && hops.some(({ onlink }) => onlink))) {
+    return new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route')
+  }
+  if (!named) return new NetlinkError(Errno.EINVAL, 'Egress device not specified', 'route')
+  return new NetlinkError(Errno.EACCES, 'IPv6 is disabled on nexthop device', 'route')
+}
+
 /** @throws NetlinkError */
 function apply({ stack }: Command, request: Request, config: RouteConfig, verb: RouteVerb): void {
   const { fib } = stack.routing
@@ -353,13 +366,7 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
   }
   if (request.foreignGateway === 'other') throw refuse('Unsupported address family in RTA_VIA')
-  if (request.foreignGateway === 'inet6') {
-    const named = config.device !== undefined || config.nexthops?.some((hop) => hop.device !== undefined)
-    const extack = 'IPv6 is disabled on nexthop device'
-    throw named
-      ? new NetlinkError(Errno.EACCES, extack, 'route')
-      : new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route')
-  }
+  if (request.foreignGateway !== undefined) throw foreignGatewayError(config, request.foreignGateway)
   if (request.malformed) throw refuse('Attribute failed policy validation')
   if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
   if (request.nexthopId !== 0) {

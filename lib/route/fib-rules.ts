@@ -267,6 +267,10 @@ const invalid = (extack: string, value: unknown): NetlinkError =>
 
 /** In the kernel's order (`fib_nl2rule`, `fib_nl2rule_rtnl`). */
 function checkRule({ action, target, uidRange, sport, dport }: RuleConfig, priority: number): void {
+  if (target !== undefined && action !== RuleAction.GOTO) throw invalid('Unexpected goto', target)
+  if (target === undefined && action === RuleAction.GOTO) {
+    throw invalid('Missing goto target for action goto', target)
+  }
   if (uidRange !== undefined) {
     const { first, last } = uidRange
     if (first > last || last === NO_UID) throw invalid('Invalid uid range', uidRange)
@@ -279,10 +283,7 @@ function checkRule({ action, target, uidRange, sport, dport }: RuleConfig, prior
       throw invalid(`Invalid ${what} range`, range)
     }
   }
-  if (target !== undefined) {
-    if (action !== RuleAction.GOTO) throw invalid('Unexpected goto', target)
-    if (target <= priority) throw invalid('Backward goto not supported', target)
-  } else if (action === RuleAction.GOTO) throw invalid('Missing goto target for action goto', target)
+  if (target !== undefined && target <= priority) throw invalid('Backward goto not supported', target)
 }
 
 function checkTos(rule: FibRule): void {

@@ -29,6 +29,9 @@ class Refusal extends Error {}
 
 const INT_RANGE: SettingRange = { min: -2147483648, max: 2147483647 }
 
+/** What new devices alone take from `default`, whatever is written there later. */
+const STAYING: ReadonlySet<DeviceConfName> = new Set(['promote_secondaries', 'route_localnet'])
+
 export class Sysctl {
   readonly ipv4: Ipv4Settings = new Ipv4Settings()
   readonly route: RouteSettings = new RouteSettings()
@@ -239,7 +242,7 @@ export class Sysctl {
     conf.settled.add(field)
     const before = conf[field]
     conf[field] = value
-    if (conf === this.default) {
+    if (conf === this.default && !STAYING.has(field)) {
       // Devices without an address yet, and never written to, still follow the default.
       for (const device of this.#devices) {
         if (device !== undefined && !device.settled.has(field)) device[field] = value

@@ -5,24 +5,24 @@
  */
 import fc from 'fast-check'
 
-type Words = fc.Arbitrary<string>
+export type Words = fc.Arbitrary<string>
 
-const oneOf = (...words: readonly string[]): Words => fc.constantFrom(...words)
+export const oneOf = (...words: readonly string[]): Words => fc.constantFrom(...words)
 
 /** All parts in order; what is empty leaves no space. */
-function phrase(...parts: readonly (Words | string)[]): Words {
+export function phrase(...parts: readonly (Words | string)[]): Words {
   const arbitraries = parts.map((part) => (typeof part === 'string' ? fc.constant(part) : part))
   return fc.tuple(...arbitraries).map((words) => words.filter((word) => word !== '').join(' '))
 }
 
 /** The part in `percent` of the cases, else nothing; it shrinks to nothing. */
-function maybe(percent: number, part: Words | string): Words {
+export function maybe(percent: number, part: Words | string): Words {
   const some = typeof part === 'string' ? fc.constant(part) : part
   return fc.oneof({ weight: 100 - percent, arbitrary: fc.constant('') }, { weight: percent, arbitrary: some })
 }
 
 /** Shrinks to the first. */
-function either(...parts: readonly (readonly [number, Words])[]): Words {
+export function either(...parts: readonly (readonly [number, Words])[]): Words {
   return fc.oneof({ withCrossShrink: true }, ...parts.map(([weight, arbitrary]) => ({ weight, arbitrary })))
 }
 
