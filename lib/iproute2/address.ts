@@ -73,6 +73,8 @@ interface Request {
   preferred: number | undefined
   noprefixroute: boolean
   autojoin: boolean
+  /** An address of no length was sent: the kernel takes none such. */
+  malformed: boolean
 }
 
 function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'delete'): number {
@@ -91,6 +93,7 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     preferred: undefined,
     noprefixroute: false,
     autojoin: false,
+    malformed: false,
   }
   for (; !words.done; words.skip()) parseWord(command, request, words)
 
@@ -129,7 +132,7 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
   }
   return talk(output, () => {
     if (request.family !== Family.INET) throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'address')
-    if (request.label !== undefined && request.label.length > 15) {
+    if (request.malformed || (request.label !== undefined && request.label.length > 15)) {
       throw new NetlinkError(Errno.ERANGE, 'Attribute failed policy validation', 'address')
     }
     const { addresses, groups } = stack.routing
@@ -156,6 +159,7 @@ function parseWord({ output }: Command, request: Request, words: Words): void {
     words.next()
     if (request.peer !== undefined && !request.peer.absent) throw duplicate('peer', words.word)
     request.peer = parsePrefix(words.word, request.family)
+    if (words.word === 'any' || words.word === 'all') request.malformed = true
     request.family ||= request.peer.family
   } else if (abbreviates(word, 'broadcast') || word === 'brd') {
     words.next()
@@ -198,6 +202,7 @@ function parseWord({ output }: Command, request: Request, words: Words): void {
 
 function host(request: Request, word: string): number {
   const found = parseHost(word, request.family)
+  if (found.absent) request.malformed = true
   request.family ||= found.family
   return found.address
 }

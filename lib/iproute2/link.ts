@@ -190,6 +190,7 @@ function modifyProperty(command: Command, words: Words): number {
     if (abbreviates(words.word, 'help')) throw usage('link')
     words.skipKeyword('dev')
     if (name !== undefined) throw garbage('dev', words.word)
+    if (!isAltName(words.word)) throw wrong(words.word, '"dev" not a valid ifname', false)
     name = words.word
   }
   if (name === undefined) {

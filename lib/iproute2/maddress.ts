@@ -1,5 +1,6 @@
 /** `ip maddress`: which multicast groups each device listens to. Only programs join and leave. */
 import { formatIpv4 } from '../address/ipv4-address.ts'
+import type { NetDevice } from '../device/net-device.ts'
 import type { Command } from './command.ts'
 import { Family, isDeviceName } from './grammar.ts'
 import { invalidLinkAddress, parseLinkAddress } from './lladdr.ts'
@@ -48,28 +49,41 @@ function showGroups(command: Command, words: Words): number {
     const groups = foreign ? [] : stack.routing.groups.of(device).map(formatIpv4)
     const groups6 = family === Family.UNSPEC && device.carriesInet6 ? GROUPS6 : []
     if (groups.length === 0 && groups6.length === 0) continue
-    printer.openObject()
-    const heading = `${device.ifindex}:\t${device.name}`
-    printer.member('ifindex', device.ifindex)
-    printer.member('ifname', device.name)
-    if (!options.oneline) printer.text(`${heading}\n`)
-    printer.openArray('maddr')
-    const print = (name: string, group: string): void => {
-      printer.openObject()
-      printer.text(options.oneline ? `${heading}\\` : '')
-      printer.field('family', name, `\t${name.padEnd(5)} `)
-      printer.field('address', group, `${group}\n`)
-      printer.closeObject()
-    }
-    for (const group of groups) print('inet', group)
-    for (const group of groups6) print('inet6', group)
-    printer.closeArray()
-    printer.closeObject()
+    const all = [
+      ...groups.map((group) => ['inet', group] as const),
+      ...groups6.map((group) => ['inet6', group] as const),
+    ]
+    // On one line each, they are things apart.
+    if (options.oneline) for (const group of all) printGroups(printer, device, [group], true)
+    else printGroups(printer, device, all, false)
   }
   printer.end()
   if (options.json) output.write(printer.take())
   else output.hold(printer.take())
   return Status.OK
+}
+
+function printGroups(
+  printer: Printer,
+  { ifindex, name }: NetDevice,
+  groups: readonly (readonly [family: string, group: string])[],
+  oneline: boolean,
+): void {
+  const heading = `${ifindex}:\t${name}`
+  printer.openObject()
+  printer.member('ifindex', ifindex)
+  printer.member('ifname', name)
+  if (!oneline) printer.text(`${heading}\n`)
+  printer.openArray('maddr')
+  for (const [family, group] of groups) {
+    printer.openObject()
+    printer.text(oneline ? `${heading}\\` : '')
+    printer.field('family', family, `\t${family.padEnd(5)} `)
+    printer.field('address', group, `${group}\n`)
+    printer.closeObject()
+  }
+  printer.closeArray()
+  printer.closeObject()
 }
 
 /** Addresses of the link layer, which no device here has. */

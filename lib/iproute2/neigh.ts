@@ -8,7 +8,7 @@ import { type Command, deviceNamed, findDevice } from './command.ts'
 import { Family, parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
 import { invalidLinkAddress, parseLinkAddress } from './lladdr.ts'
 import { protocols } from './names.ts'
-import { Exit, Status, talk } from './outcome.ts'
+import { answerText, Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, garbage, unknownCommand, type Words, wrong } from './words.ts'
@@ -130,9 +130,8 @@ function modifyNeighbour(command: Command, words: Words, errno: number): number 
     throw new Exit(Status.USAGE, 'Device and destination are required arguments.')
   }
   if (device !== undefined && findDevice(command, device) === undefined) return Status.REFUSED
-  return talk(command.output, () => {
-    throw new NetlinkError(errno, undefined, 'neighbour')
-  })
+  // The program ends over it, whatever is left of a batch.
+  throw new Exit(Status.KERNEL, answerText(new NetlinkError(errno, undefined, 'neighbour')))
 }
 
 function getNeighbour(command: Command, words: Words): number {

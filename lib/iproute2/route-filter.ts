@@ -126,12 +126,14 @@ function parseRealmFilter(filter: RouteFilter, word: string): void {
 }
 
 function parseDestination(filter: RouteFilter, words: Words, family: number): void {
-  if (abbreviates(words.word, 'root')) filter.root = prefixOf(words.next(), family)
-  else if (abbreviates(words.word, 'match')) filter.match = prefixOf(words.next(), family)
-  else {
-    if (abbreviates(words.word, 'exact')) words.next()
-    filter.match = filter.root = prefixOf(words.word, family)
-  }
+  const root = abbreviates(words.word, 'root')
+  const match = !root && abbreviates(words.word, 'match')
+  if (root || match || abbreviates(words.word, 'exact')) words.next()
+  const prefix = prefixOf(words.word, family)
+  // Unlike the default, these two are prefixes of no length at all, which let everything through.
+  const everything = words.word === 'any' || words.word === 'all'
+  if (!match) setOrClear(filter, 'root', everything ? undefined : prefix)
+  if (!root) setOrClear(filter, 'match', everything ? undefined : prefix)
 }
 
 /** `default` is a prefix of IPv4 here, whatever the family. */
@@ -145,7 +147,11 @@ function valid(word: string, value: number | undefined, why: string): number {
   return value
 }
 
-function setOrClear(filter: RouteFilter, key: 'protocol' | 'scope', value: number | undefined): void {
+function setOrClear<K extends 'protocol' | 'scope' | 'root' | 'match'>(
+  filter: RouteFilter,
+  key: K,
+  value: RouteFilter[K] | undefined,
+): void {
   if (value === undefined) delete filter[key]
   else filter[key] = value
 }

@@ -325,7 +325,7 @@ function deletionMeans(config: RuleConfig, rule: FibRule): boolean {
     wanted === undefined || wanted === there
   const mask = (config.markMask ?? (config.mark ? -1 : 0)) | 0
   return (
-    sameOrAbsent(config.action, rule.action) &&
+    (!config.action || config.action === rule.action) &&
     (!config.l3mdev || rule.l3mdev) &&
     (!config.table || config.table === rule.table) &&
     sameOrAbsent(config.priority, rule.priority) &&

@@ -166,7 +166,7 @@ const bent: Words = fc
     return words.filter((each) => each !== '').join(' ')
   })
 
-const option = oneOf('-j', '-d', '-s', '-o', '-br', '-N', '-4', '-color=never', '-t')
+const option = oneOf('-j', '-d', '-o', '-br', '-N', '-4', '-color=never', '-t')
 
 /** A program of its own, without quotes or comments. */
 export const program: fc.Arbitrary<string> = phrase(maybe(20, option), maybe(10, option), bent).filter(
