@@ -166,8 +166,11 @@ function parseWord({ output }: Command, request: Request, words: Words): void {
     if (request.broadcast !== undefined) throw duplicate('broadcast', words.word)
     if (words.word === '+' || words.word === '-') request.broadcast = words.word
     else request.broadcast = host(request, words.word)
-  } else if (word === 'anycast') host(request, words.next())
-  else if (word === 'scope') {
+  } else if (word === 'anycast') {
+    // Taken, and forgotten.
+    const { family } = parseHost(words.next(), request.family)
+    request.family ||= family
+  } else if (word === 'scope') {
     const scope = scopes.parse(words.next())
     if (scope === undefined) throw wrong(words.word, 'invalid scope value.', false)
     request.scope = scope

@@ -124,11 +124,18 @@ export function parseParts(text: string): Ipv4Address | undefined {
   return undefined
 }
 
-const SIX = /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/
+/** An address of IPv6 (RFC 4291 §2.2): eight groups, of which `::` stands for some; the last two may be dotted. */
+function isIpv6(text: string): boolean {
+  const whole = text.replace(/:(?:\d{1,3}\.){3}\d{1,3}$/, ':0:0')
+  const halves = whole.split('::')
+  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')))
+  if (halves.length > 2 || !groups.every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return false
+  return halves.length === 2 ? groups.length < 8 : groups.length === 8
+}
 
 function parseAddress(text: string, family: number): { family: number; address: Ipv4Address } | undefined {
   if (text.includes(':')) {
-    const six = (family === Family.UNSPEC || family === Family.INET6) && SIX.test(text)
+    const six = (family === Family.UNSPEC || family === Family.INET6) && isIpv6(text)
     return six ? { family: Family.INET6, address: 0 } : undefined
   }
   if (family !== Family.UNSPEC && family !== Family.INET) return undefined

@@ -8,6 +8,7 @@ import { isAltName } from './grammar.ts'
 import { applyLink, checkPolicy } from './link-change.ts'
 import { type LinkRequest, parseLinkRequest } from './link-words.ts'
 import { Exit, Status, talk } from './outcome.ts'
+import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, garbage, unknownCommand, type Words, wrong } from './words.ts'
 
@@ -227,7 +228,7 @@ function extendedStatistics({ output }: Command, words: Words): number {
 }
 
 /** Counters of families that no device here carries. */
-function familyStatistics({ output }: Command, words: Words): number {
+function familyStatistics({ options, output }: Command, words: Words): number {
   for (; !words.done; words.skip()) {
     if (words.word !== 'dev') {
       if (abbreviates(words.word, 'help')) throw usage('link')
@@ -237,6 +238,10 @@ function familyStatistics({ output }: Command, words: Words): number {
     // It looks for the device in a list that it has not read.
     output.complain(`Device "${words.next()}" does not exist.`)
   }
+  const printer = new Printer(options)
+  printer.begin()
+  printer.end()
+  output.writeSome(printer.take())
   return Status.OK
 }
 
