@@ -158,8 +158,7 @@ function parseWord({ output }: Command, request: Request, words: Words): void {
   if (word === 'peer' || word === 'remote') {
     words.next()
     if (request.peer !== undefined && !request.peer.absent) throw duplicate('peer', words.word)
-    request.peer = parsePrefix(words.word, request.family)
-    if (words.word === 'any' || words.word === 'all') request.malformed = true
+    request.peer = prefix(request, words.word)
     request.family ||= request.peer.family
   } else if (abbreviates(word, 'broadcast') || word === 'brd') {
     words.next()
@@ -198,9 +197,17 @@ function parseWord({ output }: Command, request: Request, words: Words): void {
     if (abbreviates(words.word, 'help')) throw usage('address')
     if (request.local !== undefined && !request.local.absent) throw garbage('local', words.word)
     request.localWord = words.word
-    request.local = parsePrefix(words.word, request.family)
+    request.local = prefix(request, words.word)
     request.family ||= request.local.family
   }
+}
+
+/** `any` and `all` have no length, and `default` has one only where the family is known. */
+function prefix(request: Request, word: string): InetPrefix {
+  const found = parsePrefix(word, request.family)
+  const known = word === 'default' && request.family !== Family.UNSPEC
+  if (found.absent && !known) request.malformed = true
+  return known ? { ...found, absent: false } : found
 }
 
 function host(request: Request, word: string): number {

@@ -365,9 +365,9 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
   if (request.family === Family.INET6 || request.family === Family.PACKET) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
   }
+  if (request.malformed) throw refuse('Attribute failed policy validation')
   if (request.foreignGateway === 'other') throw refuse('Unsupported address family in RTA_VIA')
   if (request.foreignGateway !== undefined) throw foreignGatewayError(config, request.foreignGateway)
-  if (request.malformed) throw refuse('Attribute failed policy validation')
   if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
   if (request.nexthopId !== 0) {
     const own = request.gateway !== 0 || request.device !== undefined || request.nexthops !== undefined

@@ -24,7 +24,7 @@ const line = fc.oneof({ weight: 12, arbitrary: command }, { weight: 1, arbitrary
 const script = fc.array(line, { maxLength: 60, size: 'max' })
 const surroundings = fc.record({
   settings: fc.array(setting, { maxLength: 3 }),
-  programs: fc.array(program, { maxLength: 5 }),
+  programs: fc.array(program, { maxLength: 3 }),
 })
 const questions = fc.array(routeGet, { maxLength: 120, size: 'max' })
 
