@@ -11,7 +11,15 @@ import { protocols } from './names.ts'
 import { answerText, Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
-import { abbreviates, abbreviatesAny, garbage, unknownCommand, type Words, wrong } from './words.ts'
+import {
+  abbreviates,
+  abbreviatesAny,
+  duplicate,
+  garbage,
+  unknownCommand,
+  type Words,
+  wrong,
+} from './words.ts'
 
 const LLADDR_MAX = 20
 
@@ -42,8 +50,10 @@ function parseFilter(command: Command, words: Words): boolean {
   let device: string | undefined
   for (; !words.done; words.skip()) {
     const { word } = words
-    if (word === 'dev') device = words.next()
-    else if (word === 'master') {
+    if (word === 'dev') {
+      if (device !== undefined) throw duplicate('dev', words.next())
+      device = words.next()
+    } else if (word === 'master') {
       if (deviceNamed(command, words.next()) === undefined) {
         throw wrong(words.word, 'Device does not exist')
       }
