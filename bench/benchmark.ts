@@ -16,5 +16,7 @@ export interface Benchmark {
   readonly name: string
   /** Whether it makes namespaces and devices. */
   readonly needsRoot: boolean
+  /** Whether it runs only when it is named: it takes minutes. */
+  readonly onlyIfAsked?: boolean
   run(figures: Figures, plan: Plan): Promise<void>
 }

@@ -12,8 +12,7 @@ const driver = countingDriver(loadAddon())
 const handle = driver.open({
   devicePath: '/dev/net/tun',
   name: process.argv[2]!,
-  vnetHeaderSize: 0,
-  offload: 0,
+  vnetHeader: false,
 })
 if ('errno' in handle) throw new Error(`${handle.syscall}: errno ${handle.errno}`)
 
@@ -23,9 +22,10 @@ const descriptors = new Uint32Array(3 * BURST_SIZE)
 const status = new Int32Array(BURST_SIZE)
 for (let i = 0; i < BURST_SIZE; i++) descriptors.set([arena, i * SLOT, SLOT], 3 * i)
 
-handle.start(descriptors, BURST_SIZE, (n) => {
+const ring = { descriptors, headers: null, spill: null, maxBatch: BURST_SIZE, busyMicroseconds: 0 }
+handle.start(ring, (n) => {
   for (let i = 0; i < n; i++) answer(descriptors[3 * i + 1]!, descriptors[3 * i + 2]!)
-  const written = handle.writeBatch(descriptors, n, status)
+  const written = handle.writeBatch(descriptors, null, null, n, status)
   counts.lost += n - written
   for (let i = 0; i < n; i++) descriptors[3 * i + 2] = SLOT
 })

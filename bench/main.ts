@@ -4,14 +4,16 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 import { resolve } from 'node:path'
 import type { Benchmark, Plan } from './benchmark.ts'
+import { device } from './device.ts'
 import { echo } from './echo.ts'
+import { fib } from './fib.ts'
 import { Figures } from './figure.ts'
 import { forward } from './forward.ts'
 import { memory, micro } from './micro.ts'
 import { HELP, parseOptions } from './options.ts'
 import { table } from './table.ts'
 
-const BENCHMARKS: readonly Benchmark[] = [echo, forward, micro, memory]
+const BENCHMARKS: readonly Benchmark[] = [echo, forward, device, micro, memory, fib]
 
 /** Load from which on the machine is not taken to be quiet. */
 const BUSY = 0.5
@@ -31,10 +33,12 @@ async function main(): Promise<void> {
     BENCHMARKS.map(({ name }) => name),
   )
   if (options === null) return console.log(HELP)
-  const chosen = BENCHMARKS.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
+  const chosen = BENCHMARKS.filter(({ name, onlyIfAsked }) =>
+    options.only.length === 0 ? onlyIfAsked !== true : options.only.includes(name),
+  )
   if (chosen.some(({ needsRoot }) => needsRoot) && process.getuid?.() !== 0) {
     throw new Error(
-      'echo and forward make network namespaces and TUN devices, which needs root: sudo npm run bench',
+      'echo, forward and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
     )
   }
   const plan: Plan = {

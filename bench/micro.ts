@@ -14,12 +14,13 @@ interface MicroFigure {
 }
 
 const MICRO: MicroFigure[] = [
-  ...[20, 84, 1500, 65536].map(
+  ...[20, 84, 512, 1500, 65536].map(
     (length): MicroFigure => ({
       name: `checksum of ${length} bytes`,
       unit: 'ns',
       subjects: [
         ['tunstack', `checksum ${length}`],
+        ['without vectors', `words ${length}`],
         ['loop over bytes', `byte loop ${length}`],
       ],
     }),
@@ -50,6 +51,22 @@ const MICRO: MicroFigure[] = [
       ],
     }),
   ),
+  {
+    name: '64 KB cut into 44 segments, with checksums',
+    unit: 'ns',
+    subjects: [
+      ['tunstack (one copy)', 'segment'],
+      ['views of the payload', 'segment views'],
+    ],
+  },
+  {
+    name: '44 segments forwarded to a device with TSO',
+    unit: 'ns',
+    subjects: [
+      ['with GRO', 'forward merged'],
+      ['without', 'forward each'],
+    ],
+  },
   { name: 'echo answered, no kernel', unit: 'packets/s', subjects: [['tunstack', 'answered']] },
   { name: 'echo round trip, two stacks on a pipe', unit: 'echoes/s', subjects: [['tunstack', 'over pipe']] },
   { name: 'echo round trip, loopback', unit: 'echoes/s', subjects: [['tunstack', 'over loopback']] },

@@ -34,15 +34,16 @@ export function reportOnSignal(): void {
 /** A driver that counts what the given one reads. It costs a call per burst. */
 export function countingDriver(driver: TunDriver): TunDriver {
   return {
+    kind: driver.kind,
     open(request: TunOpenRequest): TunHandle | TunOpenFailure {
       const handle = driver.open(request)
       if ('errno' in handle) return handle
       const start = handle.start.bind(handle)
-      handle.start = (descriptors, maxBatch, callback) =>
-        start(descriptors, maxBatch, (n, errno) => {
+      handle.start = (ring, callback) =>
+        start(ring, (n, errno, seconds, nanoseconds) => {
           counts.packets += n
           counts.reads++
-          callback(n, errno)
+          callback(n, errno, seconds, nanoseconds)
         })
       return handle
     },

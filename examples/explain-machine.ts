@@ -40,8 +40,10 @@ await runProgram(async () => {
     link: json(inside, '-d link show'),
     address: json(inside, 'address show'),
     route: json(inside, 'route show table all'),
+    nexthop: ifPossible(inside, 'nexthop show'),
     rule: json(inside, '-d rule show'),
-    routeGet: loopbackRoute(inside),
+    // None while loopback is down.
+    routeGet: ifPossible(inside, 'route get 127.0.0.1'),
     sysctl: run([...inside, 'sysctl', '--all', '--pattern', '^net[.]ipv4']),
   })
   await using _ = stack
@@ -80,10 +82,10 @@ function json(inside: readonly string[], command: string): unknown {
   return JSON.parse(run([...inside, 'ip', '-N', '-j', ...command.split(' ')]) || '[]')
 }
 
-/** None while loopback is down. */
-function loopbackRoute(inside: readonly string[]): unknown {
+/** `undefined` where it fails. */
+function ifPossible(inside: readonly string[], command: string): unknown {
   try {
-    return json(inside, 'route get 127.0.0.1')
+    return json(inside, command)
   } catch {
     return undefined
   }

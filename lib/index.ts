@@ -7,6 +7,7 @@ export type {
   AddressEntry,
   LinkEntry,
   NexthopEntry,
+  NexthopObjectEntry,
   RouteEntry,
   RuleEntry,
   StackConfiguration,
@@ -41,7 +42,7 @@ export {
 } from './device/packet-stream.ts'
 export { createPipe, type PipeOptions } from './device/pipe.ts'
 export { type ErrorDetails, TunstackError } from './errors.ts'
-export { type IpResult, ip } from './iproute2/ip.ts'
+export { type IpInput, type IpResult, ip } from './iproute2/ip.ts'
 export type { Capture, CapturedPacket, CaptureOptions, CaptureRecord } from './observe/capture.ts'
 export type { Mib, MibSnapshot } from './observe/mib.ts'
 export { type ByteSink, type PcapngOptions, PcapngWriter } from './observe/pcapng.ts'

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,6 +17,11 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 
 static uv_handle_t *handle_of(Device *device) { return (uv_handle_t *)device->poll; }
 
+static void forget(napi_env env, napi_ref *reference) {
+  if (*reference != NULL) napi_delete_reference(env, *reference);
+  *reference = NULL;
+}
+
 /* ---- opening ---- */
 
 static int open_tun(OpenRequest *request) {
@@ -26,18 +32,17 @@ static int open_tun(OpenRequest *request) {
   memset(&interface, 0, sizeof interface);
   /* IFF_NO_PI: without it every packet has four more bytes in front. */
   interface.ifr_flags = IFF_TUN | IFF_NO_PI;
-  if (request->vnet_header_size > 0) interface.ifr_flags |= IFF_VNET_HDR;
+  if (request->vnet_header) interface.ifr_flags |= IFF_VNET_HDR;
   memcpy(interface.ifr_name, request->name, IFNAMSIZ);
   request->failed = "TUNSETIFF";
   if (ioctl(fd, TUNSETIFF, &interface) < 0) goto failed;
   memcpy(request->name, interface.ifr_name, IFNAMSIZ);
   request->name[IFNAMSIZ - 1] = 0;
-  if (request->vnet_header_size > 0) {
-    int size = (int)request->vnet_header_size;
+  if (request->vnet_header) {
+    /* A persistent interface keeps what its last user set. */
+    int size = VNET_HEADER_SIZE;
     request->failed = "TUNSETVNETHDRSZ";
     if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0) goto failed;
-    request->failed = "TUNSETOFFLOAD";
-    if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)request->offload) < 0) goto failed;
   }
   return fd;
 failed:;
@@ -77,7 +82,8 @@ Device *device_open(napi_env env, ArenaTable *arenas, OpenRequest *request, int 
   device->poll = poll;
   device->fd = fd;
   device->config_fd = config_fd;
-  device->vnet_header_size = request->vnet_header_size;
+  device->vnet_header = request->vnet_header;
+  device->open_handles = 1;
   device->wrapped = true;
   uv_handle_set_data(handle_of(device), device);
   napi_add_async_cleanup_hook(env, on_environment_exit, device, &device->cleanup);
@@ -95,22 +101,39 @@ failed:
 
 static void on_closed(uv_handle_t *handle) {
   Device *device = uv_handle_get_data(handle);
-  device->closed = true;
+  if (--device->open_handles > 0) return;
   if (!device->exiting) {
-    if (device->callback != NULL) napi_delete_reference(device->env, device->callback);
-    if (device->descriptors != NULL) napi_delete_reference(device->env, device->descriptors);
+    forget(device->env, &device->callback);
+    forget(device->env, &device->descriptors);
+    forget(device->env, &device->headers);
+    forget(device->env, &device->spill);
   }
   if (device->cleanup != NULL) napi_remove_async_cleanup_hook(device->cleanup);
+  free(device->idle);
   free(device->poll);
+  device->idle = NULL;
   device->poll = NULL;
   if (!device->wrapped) free(device);
+}
+
+/* A persistent interface would go on giving super-segments to whoever opens it next, asked for or not. */
+static void reset_offload(Device *device) {
+  struct ifreq interface;
+  memset(&interface, 0, sizeof interface);
+  if (device->vnet_header && ioctl(device->fd, TUNGETIFF, &interface) == 0 && (interface.ifr_flags & IFF_PERSIST))
+    ioctl(device->fd, TUNSETOFFLOAD, 0UL);
 }
 
 void device_close(Device *device) {
   if (device->closing) return;
   device->closing = true;
+  reset_offload(device);
   uv_poll_stop(device->poll);
   uv_close(handle_of(device), on_closed);
+  if (device->idle != NULL) {
+    uv_idle_stop(device->idle);
+    uv_close((uv_handle_t *)device->idle, on_closed);
+  }
   /* After uv_close: libuv still had to take it out of its epoll set. The interface vanishes here. */
   close(device->fd);
   close(device->config_fd);
@@ -119,20 +142,40 @@ void device_close(Device *device) {
 
 void device_release(Device *device) {
   device->wrapped = false;
-  if (device->closed) free(device);
+  if (device->open_handles == 0) free(device);
   else device_close(device);
 }
 
 /* ---- receiving ---- */
 
-int device_start(Device *device, napi_value descriptors, uint32_t max_batch, napi_value callback) {
+static int keep(napi_env env, napi_value array, napi_ref *reference) {
+  napi_valuetype type;
+  forget(env, reference);
+  if (napi_typeof(env, array, &type) != napi_ok || type == napi_null) return 0;
+  return napi_create_reference(env, array, 1, reference) == napi_ok ? 0 : -ENOMEM;
+}
+
+static int prepare_busy_poll(Device *device, uint32_t microseconds) {
+  struct uv_loop_s *loop = NULL;
+  device->busy_time = (uint64_t)microseconds * 1000;
+  if (microseconds == 0 || device->idle != NULL) return 0;
+  device->idle = calloc(1, uv_handle_size(UV_IDLE));
+  if (device->idle == NULL || napi_get_uv_event_loop(device->env, &loop) != napi_ok) return -ENOMEM;
+  uv_idle_init(loop, device->idle);
+  uv_handle_set_data((uv_handle_t *)device->idle, device);
+  /* Whether the device keeps the event loop alive is said by its uv_poll. */
+  uv_unref((uv_handle_t *)device->idle);
+  device->open_handles++;
+  return 0;
+}
+
+int device_start(Device *device, const ReceiveRing *ring) {
   napi_env env = device->env;
-  if (device->callback != NULL) napi_delete_reference(env, device->callback);
-  if (device->descriptors != NULL) napi_delete_reference(env, device->descriptors);
-  device->callback = device->descriptors = NULL;
-  if (napi_create_reference(env, callback, 1, &device->callback) != napi_ok) return -ENOMEM;
-  if (napi_create_reference(env, descriptors, 1, &device->descriptors) != napi_ok) return -ENOMEM;
-  device->max_batch = max_batch;
+  if (keep(env, ring->callback, &device->callback) < 0 || keep(env, ring->descriptors, &device->descriptors) < 0 ||
+      keep(env, ring->headers, &device->headers) < 0 || keep(env, ring->spill, &device->spill) < 0 ||
+      prepare_busy_poll(device, ring->busy_microseconds) < 0)
+    return -ENOMEM;
+  device->max_batch = ring->max_batch;
   return device_resume(device);
 }
 
@@ -145,12 +188,14 @@ int device_resume(Device *device) {
 /* Still polls for the interface's end, so that it is noticed and the event loop stays alive. */
 int device_pause(Device *device) {
   device->reading = false;
+  if (device->idle != NULL) uv_idle_stop(device->idle);
   return uv_poll_start(device->poll, UV_DISCONNECT, on_poll);
 }
 
 int device_discard(Device *device, uint32_t limit) {
   uint8_t scratch[64];
   for (uint32_t n = 0; n < limit; n++) {
+    device->read_calls++;
     ssize_t got = read(device->fd, scratch, sizeof scratch);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno == EAGAIN ? (int)n : -errno;
@@ -158,24 +203,90 @@ int device_discard(Device *device, uint32_t limit) {
   return (int)limit;
 }
 
-/* Fills pieces in order; packets read. *error is positive if something other than "no more" ended it. */
-static uint32_t read_batch(Device *device, uint32_t *descriptors, uint32_t pieces, int *error) {
+/* The arrays of a ReceiveRing at their present addresses. */
+typedef struct {
+  uint32_t *pieces;
+  uint32_t n;
+  uint8_t *headers;
+  const uint32_t *spill;
+  uint32_t spills;
+} Ring;
+
+/* Address and elements of the typed array that the reference is to; NULL if there is none or it was detached. */
+static void *array_of(napi_env env, napi_ref reference, size_t *length) {
+  napi_value array = NULL;
+  void *data = NULL;
+  *length = 0;
+  if (reference == NULL || napi_get_reference_value(env, reference, &array) != napi_ok || array == NULL) return NULL;
+  if (napi_get_typedarray_info(env, array, NULL, length, &data, NULL, NULL) != napi_ok || *length == 0) return NULL;
+  return data;
+}
+
+static void find_ring(Device *device, Ring *ring) {
+  napi_env env = device->env;
+  size_t length;
+  ring->pieces = array_of(env, device->descriptors, &length);
+  ring->n = (uint32_t)(length / 3);
+  if (ring->n > device->max_batch) ring->n = device->max_batch;
+  ring->headers = device->vnet_header ? array_of(env, device->headers, &length) : NULL;
+  if (device->vnet_header && length / VNET_HEADER_STRIDE < ring->n)
+    ring->n = (uint32_t)(length / VNET_HEADER_STRIDE);
+  ring->spill = array_of(env, device->spill, &length);
+  ring->spills = 0;
+  while (ring->spills < length / 3 && ring->spill[3 * ring->spills + 2] > 0) ring->spills++;
+}
+
+/*
+ * Fills pieces in order; packets read. *error is positive if something other than "no more" ended it.
+ * A packet that does not fit its piece goes on in the next large piece of the ring, at the place where it would
+ * be if it lay there wholly; then its beginning is copied there too, and the small piece is free again. So small
+ * packets are read where they stay, large ones copy 2 KiB, and a large piece is taken only by who needs it. With
+ * no large piece left the batch ends; if there was none to begin with, a packet that is too long is cut.
+ */
+static uint32_t read_batch(Device *device, const Ring *ring, int *error) {
   ArenaView view;
   arena_view_init(&view, device->env, device->arenas);
   uint32_t n = 0;
-  while (n < pieces) {
-    uint32_t *piece = descriptors + 3 * n;
-    if (piece[2] == 0) break;
-    uint8_t *at = arena_piece(&view, piece[0], piece[1], piece[2]);
+  uint32_t spilt = 0;
+  while (n < ring->n) {
+    uint32_t *piece = ring->pieces + 3 * n;
+    uint32_t room = piece[2];
+    if (room == 0) break;
+    struct iovec parts[3];
+    int count = 0;
+    uint8_t *at = arena_piece(&view, piece[0], piece[1], room);
+    uint8_t *large = NULL;
+    if (ring->headers != NULL) {
+      parts[count].iov_base = ring->headers + VNET_HEADER_STRIDE * n;
+      parts[count++].iov_len = VNET_HEADER_SIZE;
+    }
+    parts[count].iov_base = at;
+    parts[count++].iov_len = room;
+    if (ring->spills > 0) {
+      if (spilt == ring->spills) break;
+      const uint32_t *next = ring->spill + 3 * spilt;
+      large = arena_piece(&view, next[0], next[1], next[2]);
+      if (large == NULL) at = NULL;
+      if (next[2] > room) {
+        parts[count].iov_base = large + room;
+        parts[count++].iov_len = next[2] - room;
+      }
+    }
     if (at == NULL) {
       *error = EFAULT;
       break;
     }
-    ssize_t got = read(device->fd, at, piece[2]);
+    device->read_calls++;
+    ssize_t got = count == 1 ? read(device->fd, at, room) : readv(device->fd, parts, count);
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) *error = errno;
       break;
+    }
+    if (ring->headers != NULL) got -= VNET_HEADER_SIZE;
+    if (got > (ssize_t)room) {
+      memcpy(large, at, room);
+      spilt++;
     }
     piece[2] = (uint32_t)got;
     n++;
@@ -184,83 +295,138 @@ static uint32_t read_batch(Device *device, uint32_t *descriptors, uint32_t piece
 }
 
 static void call_back(Device *device, uint32_t n, int error) {
+  uint64_t now = uv_hrtime();
   napi_env env = device->env;
-  napi_value function, receiver, result, arguments[2];
+  napi_value function, receiver, result, arguments[4];
   if (napi_get_reference_value(env, device->callback, &function) != napi_ok || function == NULL) return;
   if (napi_get_global(env, &receiver) != napi_ok) return;
   napi_create_uint32(env, n, &arguments[0]);
   napi_create_int32(env, error, &arguments[1]);
-  if (napi_make_callback(env, NULL, receiver, function, 2, arguments, &result) == napi_pending_exception) {
+  /* In two numbers, since both are small integers to V8, and a double would be an object. */
+  napi_create_uint32(env, (uint32_t)(now / 1000000000), &arguments[2]);
+  napi_create_uint32(env, (uint32_t)(now % 1000000000), &arguments[3]);
+  if (napi_make_callback(env, NULL, receiver, function, 4, arguments, &result) == napi_pending_exception) {
     napi_value exception;
     if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) napi_fatal_exception(env, exception);
   }
 }
 
+static void on_idle(uv_idle_t *idle);
+
+/* From here on and for a while the device is looked at in each turn of the event loop, which does not sleep. */
+static void keep_busy(Device *device) {
+  if (device->busy_time == 0 || !device->reading) return;
+  device->busy_until = uv_hrtime() + device->busy_time;
+  uv_idle_start(device->idle, on_idle);
+}
+
 /* One batch and one call, then back to the loop: timers and other devices get their turn. */
-static void on_poll(uv_poll_t *poll, int status, int events) {
-  (void)events;
-  Device *device = uv_handle_get_data((uv_handle_t *)poll);
-  if (device->closing) return;
+static uint32_t receive(Device *device, int status) {
   napi_env env = device->env;
   napi_handle_scope scope;
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
-
-  uint32_t *descriptors = NULL;
-  uint32_t pieces = 0;
-  napi_value array = NULL;
-  if (device->descriptors != NULL && napi_get_reference_value(env, device->descriptors, &array) == napi_ok &&
-      array != NULL) {
-    size_t length = 0;
-    void *data = NULL;
-    napi_get_typedarray_info(env, array, NULL, &length, &data, NULL, NULL);
-    descriptors = data;
-    pieces = (uint32_t)(length / 3);
-    if (pieces > device->max_batch) pieces = device->max_batch;
-  }
-
+  if (napi_open_handle_scope(env, &scope) != napi_ok) return 0;
+  Ring ring;
   uint32_t n = 0;
   int error = 0;
+  find_ring(device, &ring);
   if (status < 0) {
     /* libuv has stopped polling. Its EBADF stands for POLLERR; the driver says what is really the matter. */
     char name[IFNAMSIZ];
     device->reading = false;
+    if (device->idle != NULL) uv_idle_stop(device->idle);
     error = interface_name(device->fd, name);
     error = error < 0 ? -error : -status;
   } else if (device->reading) {
-    n = read_batch(device, descriptors, pieces, &error);
+    n = read_batch(device, &ring, &error);
   }
   if ((n > 0 || error != 0) && device->callback != NULL) call_back(device, n, error);
-  /* Nowhere to read to: JavaScript resumes when it has memory again. */
-  if (!device->closing && device->reading && (pieces == 0 || descriptors[2] == 0)) device_pause(device);
+  if (!device->closing && device->reading) {
+    /* Nowhere to read to: JavaScript resumes when it has memory again. */
+    if (ring.n == 0 || ring.pieces[2] == 0) device_pause(device);
+    else if (n > 0) keep_busy(device);
+  }
   napi_close_handle_scope(env, scope);
+  return n;
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events) {
+  (void)events;
+  Device *device = uv_handle_get_data((uv_handle_t *)poll);
+  if (!device->closing) receive(device, status);
+}
+
+/* How long one turn of the event loop may look for a packet. */
+#define BUSY_SLICE 20000
+
+static void on_idle(uv_idle_t *idle) {
+  Device *device = uv_handle_get_data((uv_handle_t *)idle);
+  struct pollfd watched = {device->fd, POLLIN, 0};
+  uint64_t now = uv_hrtime();
+  uint64_t end = now + BUSY_SLICE;
+  while (now < end && now < device->busy_until) {
+    if (device->closing || !device->reading) return;
+    device->read_calls++;
+    if (poll(&watched, 1, 0) != 0) {
+      receive(device, 0);
+      return;
+    }
+    now = uv_hrtime();
+  }
+  if (now >= device->busy_until) uv_idle_stop(idle);
 }
 
 /* ---- sending ---- */
 
-uint32_t device_write(Device *device, ArenaView *view, const uint32_t *descriptors, uint32_t n,
-                      int32_t *status) {
+static void find_body(napi_env env, napi_value bodies, uint32_t i, struct iovec *part) {
+  napi_value body;
+  napi_typedarray_type type;
+  size_t length = 0;
+  void *data = NULL;
+  part->iov_base = NULL;
+  part->iov_len = 0;
+  if (napi_get_element(env, bodies, i, &body) != napi_ok) return;
+  if (napi_get_typedarray_info(env, body, &type, &length, &data, NULL, NULL) != napi_ok) return;
+  if (type != napi_uint8_array) return;
+  part->iov_base = data;
+  part->iov_len = length;
+}
+
+uint32_t device_write(Device *device, ArenaView *view, const SendBatch *batch, int32_t *status) {
+  static uint8_t no_header[VNET_HEADER_SIZE];
   uint32_t taken = 0;
-  for (uint32_t i = 0; i < n; i++) {
-    const uint32_t *piece = descriptors + 3 * i;
-    const uint8_t *at = arena_piece(view, piece[0], piece[1], piece[2]);
+  for (uint32_t i = 0; i < batch->n; i++) {
+    const uint32_t *piece = batch->descriptors + 3 * i;
+    uint8_t *at = arena_piece(view, piece[0], piece[1], piece[2]);
     if (at == NULL) {
       status[i] = -EFAULT;
       continue;
     }
+    struct iovec parts[3];
+    int count = 0;
+    if (device->vnet_header) {
+      const uint8_t *header = batch->headers == NULL ? no_header : batch->headers + VNET_HEADER_STRIDE * i;
+      parts[count].iov_base = (void *)(uintptr_t)header;
+      parts[count++].iov_len = VNET_HEADER_SIZE;
+    }
+    parts[count].iov_base = at;
+    parts[count++].iov_len = piece[2];
+    if (batch->bodies != NULL) {
+      find_body(device->env, batch->bodies, i, &parts[count]);
+      if (parts[count].iov_len > 0) count++;
+    }
     ssize_t put;
-    do put = write(device->fd, at, piece[2]);
-    while (put < 0 && errno == EINTR);
-    status[i] = put < 0 ? -errno : (int32_t)put;
-    if (put >= 0) taken++;
+    do {
+      device->write_calls++;
+      put = count == 1 ? write(device->fd, at, piece[2]) : writev(device->fd, parts, count);
+    } while (put < 0 && errno == EINTR);
+    if (put <= 0) {
+      /* writev() takes nothing at all for done, without asking the driver. */
+      status[i] = put < 0 ? -errno : -EINVAL;
+      continue;
+    }
+    status[i] = (int32_t)put - (device->vnet_header ? VNET_HEADER_SIZE : 0);
+    taken++;
   }
+  keep_busy(device);
   return taken;
-}
-
-int device_write_body(Device *device, const uint8_t *head, uint32_t head_length, const uint8_t *body,
-                      size_t body_length) {
-  struct iovec parts[2] = {{(void *)(uintptr_t)head, head_length}, {(void *)(uintptr_t)body, body_length}};
-  ssize_t put;
-  do put = writev(device->fd, parts, 2);
-  while (put < 0 && errno == EINTR);
-  return put < 0 ? -errno : (int)put;
 }

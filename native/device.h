@@ -21,18 +21,28 @@ typedef struct {
   int fd;
   /* An AF_INET socket of the network namespace that the device was opened in, for the interface's ioctls. */
   int config_fd;
-  /* Bytes of virtio_net_hdr before each packet; 0 without IFF_VNET_HDR. Pieces include it, both ways. */
-  uint32_t vnet_header_size;
+  /* Runs while busy polling; NULL unless it was asked for. */
+  uv_idle_t *idle;
+  /* How long to look for a packet after the last one, and until when that is now. Nanoseconds. */
+  uint64_t busy_time;
+  uint64_t busy_until;
+  /* Each packet has a virtio_net_hdr before it. */
+  bool vnet_header;
   uint32_t max_batch;
+  /* System calls so far. */
+  uint64_t read_calls;
+  uint64_t write_calls;
   bool reading;
   bool closing;
-  /* libuv has let go */
-  bool closed;
+  /* Handles that libuv still has; 0: it has let go. */
+  uint32_t open_handles;
   /* JavaScript still has the handle */
   bool wrapped;
   /* The environment is going: no reference may be touched and no JavaScript called. */
   bool exiting;
   napi_ref descriptors;
+  napi_ref headers;
+  napi_ref spill;
   napi_ref callback;
   napi_async_cleanup_hook_handle cleanup;
 } Device;
@@ -41,8 +51,7 @@ typedef struct {
   const char *path;
   /* Wanted name, empty if the kernel is to choose; the name it got on return. */
   char name[IFNAMSIZ];
-  uint32_t vnet_header_size;
-  uint32_t offload;
+  bool vnet_header;
   /* The call that failed. */
   const char *failed;
 } OpenRequest;
@@ -53,8 +62,24 @@ Device *device_open(napi_env env, ArenaTable *arenas, OpenRequest *request, int 
 /* The handle's finalizer: closes what is still open. */
 void device_release(Device *device);
 
-/* Reads into the pieces of `descriptors` (Uint32Array of arena, offset, length; length 0: no piece here). */
-int device_start(Device *device, napi_value descriptors, uint32_t max_batch, napi_value callback);
+/* Bytes of the smallest virtio_net_hdr, and how far apart they lie in an array of them. */
+#define VNET_HEADER_SIZE 10
+#define VNET_HEADER_STRIDE 12
+
+/* Where packets are read to. NULL (or JavaScript's null): there is no such array. */
+typedef struct {
+  /* Uint32Array of (arena, offset, length), a packet each; length 0: no piece here. */
+  napi_value descriptors;
+  /* Uint8Array, VNET_HEADER_STRIDE bytes per piece. */
+  napi_value headers;
+  /* Uint32Array of large pieces, for packets that do not fit theirs; see device_start in device.c. */
+  napi_value spill;
+  uint32_t max_batch;
+  uint32_t busy_microseconds;
+  napi_value callback;
+} ReceiveRing;
+
+int device_start(Device *device, const ReceiveRing *ring);
 int device_resume(Device *device);
 int device_pause(Device *device);
 void device_close(Device *device);
@@ -62,14 +87,17 @@ void device_close(Device *device);
 /* Throws away up to `limit` packets that wait; how many, or a negative errno. */
 int device_discard(Device *device, uint32_t limit);
 
-/*
- * Writes n packets in order, going on after one that is refused; status[i] is its bytes or negative errno.
- * How many were taken.
- */
-uint32_t device_write(Device *device, ArenaView *view, const uint32_t *descriptors, uint32_t n, int32_t *status);
+/* What is to be written: per packet a piece, a virtio_net_hdr if the device has them, and perhaps a body. */
+typedef struct {
+  const uint32_t *descriptors;
+  /* VNET_HEADER_STRIDE bytes each; NULL: all of them are zero. */
+  const uint8_t *headers;
+  /* JavaScript's array of Uint8Array or null; NULL: no packet has a body. */
+  napi_value bodies;
+  uint32_t n;
+} SendBatch;
 
-/* Writes one packet whose payload lies elsewhere. Its bytes, or a negative errno. */
-int device_write_body(Device *device, const uint8_t *head, uint32_t head_length, const uint8_t *body,
-                      size_t body_length);
+/* Writes in order, going on after a refused one; status[i] is its bytes or negative errno. How many went. */
+uint32_t device_write(Device *device, ArenaView *view, const SendBatch *batch, int32_t *status);
 
 #endif

@@ -28,6 +28,7 @@ static const struct {
     [PROPERTY_PERSIST] = {0, TUNSETPERSIST, KIND_TUN},
     [PROPERTY_OWNER] = {0, TUNSETOWNER, KIND_TUN},
     [PROPERTY_GROUP] = {0, TUNSETGROUP, KIND_TUN},
+    [PROPERTY_OFFLOAD] = {0, TUNSETOFFLOAD, KIND_TUN},
 };
 
 static int known(int property) {

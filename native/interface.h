@@ -20,6 +20,7 @@ enum {
   PROPERTY_PERSIST = 7,    /* write only, as are the next two */
   PROPERTY_OWNER = 8,
   PROPERTY_GROUP = 9,
+  PROPERTY_OFFLOAD = 10,   /* write only: TUN_F_* */
 };
 
 /* The interface's present name: it may have been renamed since it was opened. */

@@ -13,7 +13,7 @@
 #include "interface.h"
 
 /* Changes whenever a function below does; addon.ts asks for the same number. */
-#define TUNSTACK_ADDON_VERSION 1
+#define TUNSTACK_ADDON_VERSION 2
 
 #define ARGUMENTS(env, info, n, values)                                     \
   napi_value values[n];                                                     \
@@ -66,9 +66,9 @@ static void finalize_device(napi_env env, void *data, void *hint) {
   device_release(data);
 }
 
-/* open(path, name, vnetHeaderSize, offload) -> { handle, fd, name } or { errno, syscall } */
+/* open(path, name, vnetHeader: boolean) -> { handle, fd, name } or { errno, syscall } */
 static napi_value tun_open(napi_env env, napi_callback_info info) {
-  ARGUMENTS(env, info, 4, values);
+  ARGUMENTS(env, info, 3, values);
   char path[4096];
   size_t path_length, name_length;
   char name[IFNAMSIZ + 1];
@@ -76,8 +76,7 @@ static napi_value tun_open(napi_env env, napi_callback_info info) {
   memset(&request, 0, sizeof request);
   if (napi_get_value_string_utf8(env, values[0], path, sizeof path, &path_length) != napi_ok ||
       napi_get_value_string_utf8(env, values[1], name, sizeof name, &name_length) != napi_ok ||
-      napi_get_value_uint32(env, values[2], &request.vnet_header_size) != napi_ok ||
-      napi_get_value_uint32(env, values[3], &request.offload) != napi_ok)
+      napi_get_value_bool(env, values[2], &request.vnet_header) != napi_ok)
     return bad_arguments(env);
   int error = 0;
   Device *device = NULL;
@@ -118,19 +117,29 @@ static napi_value tun_register_arena(napi_env env, napi_callback_info info) {
   return number(env, (double)arena_register(env, arenas_of(env), values[0]));
 }
 
-/* start(handle, descriptors, maxBatch, callback(n, errno)) -> 0 or errno */
+/* A typed array of that type, or null. */
+static bool is_array_or_null(napi_env env, napi_value value, napi_typedarray_type wanted) {
+  napi_valuetype kind;
+  napi_typedarray_type type;
+  if (napi_typeof(env, value, &kind) == napi_ok && kind == napi_null) return true;
+  return napi_get_typedarray_info(env, value, &type, NULL, NULL, NULL, NULL) == napi_ok && type == wanted;
+}
+
+/* start(handle, descriptors, headers, spill, maxBatch, busyMicroseconds, callback(n, errno, seconds, nanoseconds)) -> 0 or errno */
 static napi_value tun_start(napi_env env, napi_callback_info info) {
-  ARGUMENTS(env, info, 4, values);
+  ARGUMENTS(env, info, 7, values);
   Device *device = device_of(env, values[0]);
+  ReceiveRing ring = {.descriptors = values[1], .headers = values[2], .spill = values[3], .callback = values[6]};
   size_t length;
-  uint32_t max_batch;
   napi_valuetype type;
   if (device == NULL || words_of(env, values[1], &length) == NULL ||
-      napi_get_value_uint32(env, values[2], &max_batch) != napi_ok ||
-      napi_typeof(env, values[3], &type) != napi_ok || type != napi_function)
+      !is_array_or_null(env, values[2], napi_uint8_array) || !is_array_or_null(env, values[3], napi_uint32_array) ||
+      napi_get_value_uint32(env, values[4], &ring.max_batch) != napi_ok ||
+      napi_get_value_uint32(env, values[5], &ring.busy_microseconds) != napi_ok ||
+      napi_typeof(env, values[6], &type) != napi_ok || type != napi_function)
     return bad_arguments(env);
   if (device->closing) return integer(env, -EBADF);
-  return integer(env, device_start(device, values[1], max_batch, values[3]));
+  return integer(env, device_start(device, &ring));
 }
 
 #define ON_OPEN_DEVICE(function, expression)                          \
@@ -158,43 +167,41 @@ static napi_value tun_discard(napi_env env, napi_callback_info info) {
   return integer(env, device_discard(device, limit));
 }
 
-/* writeBatch(handle, descriptors, n, status: Int32Array) -> packets taken, or errno if none was tried */
+/*
+ * writeBatch(handle, descriptors, headers: Uint8Array | null, bodies: (Uint8Array | null)[] | null, n,
+ *   status: Int32Array) -> packets taken, or errno if none was tried
+ */
 static napi_value tun_write_batch(napi_env env, napi_callback_info info) {
-  ARGUMENTS(env, info, 4, values);
+  ARGUMENTS(env, info, 6, values);
   Device *device = device_of(env, values[0]);
-  size_t descriptor_words, status_words;
-  uint32_t n;
-  const uint32_t *descriptors = words_of(env, values[1], &descriptor_words);
-  int32_t *status = words_of(env, values[3], &status_words);
-  if (device == NULL || descriptors == NULL || status == NULL ||
-      napi_get_value_uint32(env, values[2], &n) != napi_ok || n > status_words || n > descriptor_words / 3)
+  SendBatch batch = {0};
+  size_t descriptor_words, status_words, header_bytes = 0;
+  void *headers = NULL;
+  bool with_bodies = false;
+  batch.descriptors = words_of(env, values[1], &descriptor_words);
+  int32_t *status = words_of(env, values[5], &status_words);
+  if (device == NULL || batch.descriptors == NULL || status == NULL ||
+      !is_array_or_null(env, values[2], napi_uint8_array) ||
+      napi_get_value_uint32(env, values[4], &batch.n) != napi_ok || batch.n > status_words ||
+      batch.n > descriptor_words / 3 || napi_is_array(env, values[3], &with_bodies) != napi_ok)
     return bad_arguments(env);
   if (device->closing) return integer(env, -EBADF);
+  napi_get_typedarray_info(env, values[2], NULL, &header_bytes, &headers, NULL, NULL);
+  if (headers != NULL && header_bytes / VNET_HEADER_STRIDE < batch.n) return bad_arguments(env);
+  batch.headers = headers;
+  batch.bodies = with_bodies ? values[3] : NULL;
   ArenaView view;
   arena_view_init(&view, env, arenas_of(env));
-  return integer(env, (int32_t)device_write(device, &view, descriptors, n, status));
+  return integer(env, (int32_t)device_write(device, &view, &batch, status));
 }
 
-/* writev(handle, arena, offset, length, body: Uint8Array) -> bytes or errno */
-static napi_value tun_writev(napi_env env, napi_callback_info info) {
-  ARGUMENTS(env, info, 5, values);
+/* systemCalls(handle, written: boolean) -> read() or write() calls so far, or errno */
+static napi_value tun_system_calls(napi_env env, napi_callback_info info) {
+  ARGUMENTS(env, info, 2, values);
   Device *device = device_of(env, values[0]);
-  uint32_t arena, offset, length;
-  napi_typedarray_type type;
-  size_t body_length = 0;
-  void *body = NULL;
-  if (device == NULL || napi_get_value_uint32(env, values[1], &arena) != napi_ok ||
-      napi_get_value_uint32(env, values[2], &offset) != napi_ok ||
-      napi_get_value_uint32(env, values[3], &length) != napi_ok ||
-      napi_get_typedarray_info(env, values[4], &type, &body_length, &body, NULL, NULL) != napi_ok ||
-      type != napi_uint8_array)
-    return bad_arguments(env);
-  if (device->closing) return integer(env, -EBADF);
-  ArenaView view;
-  arena_view_init(&view, env, arenas_of(env));
-  const uint8_t *head = arena_piece(&view, arena, offset, length);
-  if (head == NULL) return integer(env, -EFAULT);
-  return integer(env, device_write_body(device, head, length, body, body_length));
+  bool written;
+  if (device == NULL || napi_get_value_bool(env, values[1], &written) != napi_ok) return bad_arguments(env);
+  return number(env, (double)(written ? device->write_calls : device->read_calls));
 }
 
 /* getProperty(handle, property) -> value or errno */
@@ -258,7 +265,7 @@ NAPI_MODULE_INIT() {
       {"unref", tun_unref},
       {"discard", tun_discard},
       {"writeBatch", tun_write_batch},
-      {"writev", tun_writev},
+      {"systemCalls", tun_system_calls},
       {"getProperty", tun_get_property},
       {"setProperty", tun_set_property},
       {"interfaceIndex", tun_interface_index},

@@ -22,7 +22,7 @@ export const ORDER: readonly (readonly string[])[] = [
   ['sysctl'],
   ['device'],
   ['observe'],
-  ['demux'],
+  ['demux', 'offload'],
   ['packet'],
   ['wire'],
   ['address', 'time', 'random'],

@@ -2,12 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { CANDIDATES } from './candidates.ts'
 import { measure } from './measure.ts'
+import { SMALL, STACK } from './processes.ts'
 import { measureSmall, measureStack } from './stack-fib.ts'
 import type { Prefixes } from './tables.ts'
-
-/** Names that are no candidate's. */
-const STACK = 'Fib.lookup'
-const SMALL = 'small'
 
 function prefixesOf(file: string): Prefixes {
   const { buffer, byteOffset, length } = readFileSync(file)

@@ -5,7 +5,7 @@ import { byAddress, byPrefix, type Prefixes, skewed } from './tables.ts'
 export interface Measured {
   /** s */
   build: number
-  /** ms: by the clock, so that whatever else ran then counts too. */
+  /** ms, of a single insertion or removal: by the clock, so that whatever else ran then counts too. */
   longest: number
   /** Bytes per prefix. */
   bytes: number
@@ -25,7 +25,7 @@ export interface Measured {
 const ENOUGH = 300
 
 /** Microseconds. */
-function processorTime(): number {
+export function processorTime(): number {
   const { user, system } = process.cpuUsage()
   return user + system
 }
@@ -50,8 +50,21 @@ export function rate(addresses: Int32Array, once: (address: number) => number): 
   return (passes * addresses.length) / (processorTime() - start)
 }
 
+/** Milliseconds of the longest of `count` steps, by the clock; and the processor time of all, in seconds. */
+export function longestOf(count: number, step: (i: number) => void): { longest: number; total: number } {
+  let longest = 0
+  const begin = processorTime()
+  for (let i = 0; i < count; i++) {
+    const start = performance.now()
+    step(i)
+    const took = performance.now() - start
+    if (took > longest) longest = took
+  }
+  return { longest, total: (processorTime() - begin) / 1e6 }
+}
+
 /** Microseconds of one of `count` steps. */
-function each(count: number, step: (i: number) => void): number {
+export function each(count: number, step: (i: number) => void): number {
   const start = processorTime()
   for (let i = 0; i < count; i++) step(i)
   return (processorTime() - start) / count
@@ -80,15 +93,9 @@ const UPDATES = 50_000
 export function measure(make: () => Candidate, prefixes: Prefixes): Measured {
   const { prefix, length } = prefixes
   const table = make()
-  let longest = 0
-  const begin = processorTime()
-  for (let i = 0; i < prefix.length; i++) {
-    const start = performance.now()
-    table.set(prefix[i]!, length[i]!, nextHopOf(i))
-    const took = performance.now() - start
-    if (took > longest) longest = took
-  }
-  const build = (processorTime() - begin) / 1e6
+  const { longest, total: build } = longestOf(prefix.length, (i) =>
+    table.set(prefix[i]!, length[i]!, nextHopOf(i)),
+  )
   const bytes = table.bytes / prefix.length
   const find = (address: number): number => table.find(address)
   const rates = {

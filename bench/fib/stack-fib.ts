@@ -2,27 +2,14 @@
 import { createPipe, Stack } from '../../lib/index.ts'
 import { FibResult } from '../../lib/route/fib-types.ts'
 import { Flow4 } from '../../lib/route/flow.ts'
-import { rate } from './measure.ts'
+import { each, longestOf, type Measured, rate } from './measure.ts'
+import type { Small } from './processes.ts'
 import { byAddress, byPrefix, type Prefixes, skewed } from './tables.ts'
-
-export interface StackMeasured {
-  /** s */
-  build: number
-  /** Bytes of everything that a route costs, objects and all. */
-  bytes: number
-  /** Million lookups a second. */
-  byPrefix: number
-  byAddress: number
-  skewed: number
-  /** µs */
-  insert: number
-  remove: number
-  default: number
-  slash8: number
-}
 
 /** Next hops: as many as a router with a full table has neighbours, and more. */
 const GATEWAYS = 1000
+/** Updates that are measured at full size. */
+const UPDATES = 20_000
 
 function collect(): number {
   const { gc } = globalThis as { gc?: () => void }
@@ -33,31 +20,24 @@ function collect(): number {
   return heapUsed + arrayBuffers
 }
 
-function processorTime(): number {
-  const { user, system } = process.cpuUsage()
-  return user + system
-}
-
+/** A stack with a device that has its carrier: another stack holds the other end. */
 function routed(): Stack {
   const stack = new Stack()
-  stack.addDevice(createPipe({ names: ['eth0', 'eth0'] })[0]).addAddress('10.0.0.1/20')
+  const [device, other] = createPipe({ names: ['eth0', 'eth0'] })
+  stack.addDevice(device).addAddress('10.0.0.1/20')
+  new Stack().addDevice(other)
   return stack
 }
 
 const gatewayOf = (i: number): number => (10 << 24) + 2 + (i % GATEWAYS)
 
-export function measureStack(prefixes: Prefixes): StackMeasured {
+export function measureStack(prefixes: Prefixes): Measured {
   const { prefix, length } = prefixes
   const { fib } = routed().routing
   const add = (i: number): void =>
     fib.addRoute({ prefix: prefix[i]!, prefixLength: length[i]!, gateway: gatewayOf(i) })
-  const timed = (count: number, step: (i: number) => void): number => {
-    const start = processorTime()
-    for (let i = 0; i < count; i++) step(i)
-    return (processorTime() - start) / count
-  }
   const before = collect()
-  const build = (timed(prefix.length, add) * prefix.length) / 1e6
+  const { longest, total: build } = longestOf(prefix.length, add)
   const bytes = (collect() - before) / prefix.length
   const flow = new Flow4()
   const result = new FibResult()
@@ -70,18 +50,19 @@ export function measureStack(prefixes: Prefixes): StackMeasured {
     byAddress: rate(byAddress(prefixes), find),
     skewed: rate(skewed(prefixes), find),
   }
-  const remove = timed(20_000, (i) => fib.deleteRoute({ prefix: prefix[i]!, prefixLength: length[i]! }))
-  const insert = timed(20_000, add)
+  const updates = Math.min(UPDATES, prefix.length)
+  const remove = each(updates, (i) => fib.deleteRoute({ prefix: prefix[i]!, prefixLength: length[i]! }))
+  const insert = each(updates, add)
   const wide = (of: number, bits: number): number =>
-    timed(2000, () => {
+    each(2000, () => {
       fib.addRoute({ prefix: of, prefixLength: bits, gateway: gatewayOf(0), priority: 9 })
       fib.deleteRoute({ prefix: of, prefixLength: bits, priority: 9 })
     }) / 2
-  return { build, bytes, ...rates, insert, remove, default: wide(0, 0), slash8: wide(100 << 24, 8) }
+  return { build, longest, bytes, ...rates, insert, remove, default: wide(0, 0), slash8: wide(100 << 24, 8) }
 }
 
 /** KiB of a new stack, and what ten routes add to one; the means of many. */
-export function measureSmall(): { stack: number; tenRoutes: number } {
+export function measureSmall(): Small {
   const count = 200
   routed()
   const empty = collect()

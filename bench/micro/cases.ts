@@ -4,14 +4,16 @@ import * as echoes from './echoes.ts'
 import * as headers from './headers.ts'
 import * as lookups from './lookups.ts'
 import * as memory from './memory.ts'
+import * as offloads from './offloads.ts'
 import type { Timing } from './timing.ts'
 
 export type Case = (timing: Timing) => number | Promise<number>
 
 export const CASES: Readonly<Record<string, Case>> = {
   ...Object.fromEntries(
-    [20, 84, 1500, 65536].flatMap((length) => [
+    [20, 84, 512, 1500, 65536].flatMap((length) => [
       [`checksum ${length}`, checksums.ours(length)],
+      [`words ${length}`, checksums.words(length)],
       [`byte loop ${length}`, checksums.byteLoop(length)],
     ]),
   ),
@@ -25,6 +27,10 @@ export const CASES: Readonly<Record<string, Case>> = {
       [`maps ${count}`, lookups.maps(count)],
     ]),
   ),
+  segment: offloads.segment,
+  'segment views': offloads.segmentViews,
+  'forward merged': offloads.forwardSegments(true),
+  'forward each': offloads.forwardSegments(false),
   answered: echoes.answered,
   'over pipe': echoes.overPipe,
   'over loopback': echoes.overLoopback,

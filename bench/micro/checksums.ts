@@ -1,5 +1,5 @@
-/** The Internet checksum: this project's, and the loop over bytes that everybody writes first. */
-import { checksum } from '../../lib/wire/checksum.ts'
+/** The Internet checksum: this project's, its way without vectors, and the loop over bytes that everybody writes first. */
+import { checksum, fold, sumWords } from '../../lib/wire/checksum.ts'
 import { nanoseconds, type Timing } from './timing.ts'
 
 /** An arena as the pool makes them, so that alignment and size are those of packets. */
@@ -7,6 +7,12 @@ const arena = new Uint8Array(new ArrayBuffer(1 << 20)).map((_, i) => (i * 31 + (
 
 export function ours(length: number): (timing: Timing) => number {
   return (timing) => nanoseconds((n) => repeat(n, length, checksum), timing)
+}
+
+/** What a runtime without WebAssembly takes for all lengths. */
+export function words(length: number): (timing: Timing) => number {
+  const check = (bytes: Uint8Array, start: number, end: number): number => fold(sumWords(bytes, start, end))
+  return (timing) => nanoseconds((n) => repeat(n, length, check), timing)
 }
 
 export function byteLoop(length: number): (timing: Timing) => number {

@@ -2,21 +2,37 @@
  * `tunstack ip …`: the program `ip` on a stack of its own, as it would run in a fresh network namespace without
  * IPv6 in which two TUN devices were made that no program holds.
  */
-import { readFileSync } from 'node:fs'
+import { fstatSync, readFileSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { getSystemErrorMap } from 'node:util'
 import { IdleTun } from '../device/idle-tun.ts'
 import { runProgram } from '../iproute2/ip.ts'
 import { Stack } from '../stack/stack.ts'
-import { write } from './streams.ts'
+import { write, writeBytes } from './streams.ts'
 
 export async function ipCommand(args: readonly string[]): Promise<number> {
   const stack = new Stack({ loopbackUp: false })
   for (const name of ['tun0', 'tun1']) stack.addDevice(new IdleTun(name), { up: false })
   try {
-    return runProgram(stack, args, write, readText)
+    return runProgram(stack, args, write, readText, {
+      input: readInput,
+      inputIsTerminal: isatty(0),
+      inputIsFile: fstatSync(0).isFile() || isNull(0),
+      outputIsTerminal: isatty(1),
+      write: (bytes) => writeBytes(1, bytes),
+    })
   } finally {
     await stack.close()
   }
+}
+
+function readInput(): Uint8Array {
+  return readFileSync(0)
+}
+
+/** `/dev/null` and its kin can be gone back in, though there is nothing to go back to. */
+function isNull(descriptor: number): boolean {
+  return !isatty(descriptor) && fstatSync(descriptor).isCharacterDevice()
 }
 
 function readText(name: string): { text: string } | string {

@@ -11,7 +11,10 @@ const encoder = new TextEncoder()
 
 /** Writes all of the text. Ends the process, as SIGPIPE would, if nobody reads it any more. */
 export function write(stream: 1 | 2, text: string): void {
-  const bytes = encoder.encode(text)
+  writeBytes(stream, encoder.encode(text))
+}
+
+export function writeBytes(stream: 1 | 2, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {
     try {
       done += writeSync(stream, bytes, done)

@@ -13,6 +13,7 @@ import {
   defaultScope,
   defaultTable,
   isGroup,
+  type NexthopModel,
   type PrefixModel,
   type RangeModel,
   type RouteModel,
@@ -44,10 +45,10 @@ export class BatchWriter {
   readonly #protocols: BatchNames
   readonly #scopes: BatchNames
 
-  constructor({ routes, rules, addresses }: ConfigurationModel) {
+  constructor({ routes, rules, addresses, nexthops }: ConfigurationModel) {
     this.#protocols = new BatchNames(
       protocols,
-      chain(routes, rules, ({ protocol }) => protocol),
+      chain([...routes, ...nexthops], rules, ({ protocol }) => protocol),
     )
     this.#scopes = new BatchNames(
       scopes,
@@ -84,6 +85,20 @@ export class BatchWriter {
     this.#line([...words, 'dev', address.device])
   }
 
+  nexthop(model: NexthopModel): void {
+    const { id, gateway, device, onlink, blackhole, members, protocol } = model
+    const words = ['nexthop', 'add', 'id', `${id}`]
+    if (blackhole) words.push('blackhole')
+    if (members !== null) {
+      words.push('group', members.map(({ id: member, weight }) => `${member},${weight}`).join('/'))
+    }
+    if (gateway !== 0) words.push('via', formatIpv4(gateway))
+    if (device !== null) words.push('dev', device)
+    if (onlink) words.push('onlink')
+    if (protocol !== 0) words.push('protocol', this.#protocols.format(protocol))
+    this.#line(words)
+  }
+
   route(verb: RouteVerb, route: RouteModel): void {
     const { type, table, scope, tos, metric, protocol, prefsrc, hops } = route
     const words = ['route', verb]
@@ -94,7 +109,8 @@ export class BatchWriter {
     if (protocol !== RouteProtocol.BOOT || verb === 'del')
       words.push('proto', this.#protocols.format(protocol))
     const group = isGroup(route)
-    const usual = defaultScope(type, group || hops[0]!.gateway !== 0)
+    const named = route.nexthopId !== 0
+    const usual = defaultScope(type, named || group || hops[0]!.gateway !== 0)
     if (scope !== usual || verb === 'del') words.push('scope', this.#scopes.format(scope))
     if (prefsrc !== 0) words.push('src', formatIpv4(prefsrc))
     if (metric !== 0) words.push('metric', `${metric}`)
@@ -105,7 +121,8 @@ export class BatchWriter {
       ...(onlink ? ['onlink'] : []),
       ...(realms === 0 ? [] : ['realms', formatRealms(realms, true)]),
     ]
-    if (!group) words.push(...hopWords(hops[0]!))
+    if (named) words.push('nhid', `${route.nexthopId}`)
+    else if (!group) words.push(...hopWords(hops[0]!))
     else for (const hop of hops) words.push('nexthop', ...hopWords(hop), 'weight', `${hop.weight}`)
     this.#line(words)
   }

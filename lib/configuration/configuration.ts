@@ -16,6 +16,8 @@ export interface StackConfiguration {
   addresses: AddressEntry[]
   /** Every table that there is, empty ones too, in the order of `ip route show table all`. */
   tables: (number | string)[]
+  /** `ip nexthop`, by number; absent if there are none. */
+  nexthopObjects?: NexthopObjectEntry[]
   /** Every route of every table in the order of `ip route show table all`, those among them that came with addresses. */
   routes: RouteEntry[]
   /** All of them, the three that every stack begins with too. */
@@ -66,6 +68,19 @@ export interface AddressEntry {
   proto?: number
 }
 
+/** A nexthop object: `dev` with or without `via`, or `blackhole`, or a `group` of others. */
+export interface NexthopObjectEntry {
+  id: number
+  via?: string
+  dev?: string
+  onlink?: boolean
+  blackhole?: boolean
+  group?: { id: number; weight?: number }[]
+  proto?: number | string
+  /** Of the way to the gateway when it was made: `link`, or `host` for an address of this host; `link` if absent. */
+  scope?: number | string
+}
+
 export interface NexthopEntry {
   via?: string
   dev?: string
@@ -99,6 +114,8 @@ export interface RouteEntry {
   nexthops?: NexthopEntry[]
   /** A group of which a hop is dead counts as one without carrier. */
   linkdown?: boolean
+  /** A nexthop object's number; then there is no other way. */
+  nhid?: number
 }
 
 export interface RuleEntry {

@@ -14,6 +14,7 @@ import {
   defaultTable,
   type HopModel,
   type LinkModel,
+  type NexthopModel,
   PLAIN_RULE,
   type RouteModel,
   type RuleModel,
@@ -43,6 +44,7 @@ export function decode(document: unknown): ConfigurationModel {
     links: fields.get('links').array().map(decodeLink),
     addresses: fields.get('addresses').array().map(decodeAddress),
     tables: fields.or('tables', (list) => list.array().map((each) => each.named(tables, UINT32)), []),
+    nexthops: fields.or('nexthopObjects', (list) => list.array().map(decodeNexthop), []),
     routes: fields.get('routes').array().map(decodeRoute),
     rules: fields.get('rules').array().map(decodeRule),
     rulesTouched: fields.or('rulesTouched', (value) => value.boolean(), false),
@@ -68,7 +70,7 @@ function checkVersion(fields: Fields): void {
 }
 
 /** Every device that something is about is there, and once. */
-function checkNames({ links, addresses, routes }: ConfigurationModel): void {
+function checkNames({ links, addresses, routes, nexthops }: ConfigurationModel): void {
   const names = new Set<string>()
   const unknown = (name: string, path: string): never =>
     new Reader(name, path).fail('the name of one of the links')
@@ -79,7 +81,25 @@ function checkNames({ links, addresses, routes }: ConfigurationModel): void {
   addresses.forEach(({ device }, index) => {
     if (!names.has(device)) unknown(device, `addresses[${index}].dev`)
   })
-  routes.forEach(({ hops }, index) => {
+  const objects = new Map<number, NexthopModel>()
+  nexthops.forEach((model, index) => {
+    const { id, device } = model
+    const path = `nexthopObjects[${index}]`
+    if (device !== null && !names.has(device)) unknown(device, `${path}.dev`)
+    if (objects.has(id)) new Reader(id, `${path}.id`).fail('a number that no other object has')
+    objects.set(id, model)
+  })
+  nexthops.forEach(({ members }, index) => {
+    members?.forEach(({ id }, member) => {
+      if (objects.get(id)?.members === null) return
+      const path = `nexthopObjects[${index}].group[${member}].id`
+      new Reader(id, path).fail('the number of one of the nexthop objects that is no group')
+    })
+  })
+  routes.forEach(({ hops, nexthopId }, index) => {
+    if (nexthopId !== 0 && !objects.has(nexthopId)) {
+      new Reader(nexthopId, `routes[${index}].nhid`).fail('the number of one of the nexthop objects')
+    }
     hops.forEach(({ device }, hop) => {
       if (device === null || names.has(device)) return
       unknown(device, `routes[${index}]${hops.length > 1 ? `.nexthops[${hop}]` : ''}.dev`)
@@ -172,6 +192,45 @@ function readHop(fields: Fields): Omit<HopModel, 'weight' | 'dead'> {
   }
 }
 
+function decodeNexthop(reader: Reader): NexthopModel {
+  const fields = reader.object()
+  const id = fields.get('id').integer(1, UINT32)
+  const group = fields.find('group')
+  const blackhole = fields.or('blackhole', (value) => value.boolean(), false)
+  const device = fields.or<string | null>('dev', deviceName, null)
+  const gateway = fields.or('via', (value) => value.address(), 0)
+  const ways = [group !== undefined, blackhole, device !== null].filter((each) => each).length
+  if (ways !== 1 || (gateway !== 0 && device === null)) reader.fail('one of dev, blackhole and group')
+  const members = group?.array().map(decodeMember) ?? null
+  if (members?.length === 0) group!.fail('a list of at least one member')
+  const model: NexthopModel = {
+    id,
+    device,
+    gateway,
+    onlink: fields.or('onlink', (value) => value.boolean(), false),
+    blackhole,
+    members,
+    protocol: fields.or('proto', (value) => value.named(protocols, 255), 0),
+    scope: fields.or(
+      'scope',
+      (value) => value.named(scopes, 255),
+      device === null ? Scope.UNIVERSE : gateway === 0 ? Scope.HOST : Scope.LINK,
+    ),
+  }
+  fields.finish()
+  return model
+}
+
+function decodeMember(reader: Reader): { id: number; weight: number } {
+  const fields = reader.object()
+  const member = {
+    id: fields.get('id').integer(1, UINT32),
+    weight: fields.or('weight', (value) => value.integer(1, 65535), 1),
+  }
+  fields.finish()
+  return member
+}
+
 function decodeHop(reader: Reader): HopModel {
   const fields = reader.object()
   const hop: HopModel = {
@@ -192,9 +251,13 @@ export function decodeRoute(reader: Reader): RouteModel {
   if (nexthops !== undefined && (single.device !== null || single.gateway !== 0 || single.onlink)) {
     nexthops.fail('either a group or via and dev, not both,')
   }
+  const nexthopId = fields.or('nhid', (value) => value.integer(0, UINT32), 0)
+  if (nexthopId !== 0 && (nexthops !== undefined || single.device !== null || single.gateway !== 0)) {
+    reader.fail('either nhid or a way of its own')
+  }
   const hops = nexthops?.array().map(decodeHop) ?? [{ ...single, weight: 1, dead: false }]
   if (hops.length === 0) nexthops!.fail('a list of at least one hop')
-  const indirect = nexthops !== undefined || single.gateway !== 0
+  const indirect = nexthopId !== 0 || nexthops !== undefined || single.gateway !== 0
   const route: RouteModel = {
     table:
       fields.or('table', (value) => value.named(tables, UINT32), RouteTable.UNSPEC) || defaultTable(type),
@@ -208,7 +271,8 @@ export function decodeRoute(reader: Reader): RouteModel {
     prefsrc: fields.or('src', (value) => value.address(), 0),
     metrics: fields.or('metrics', decodeMetrics, []),
     locks: fields.or('locked', decodeLocks, 0),
-    hops,
+    nexthopId,
+    hops: nexthopId === 0 ? hops : [],
     linkdown: fields.or('linkdown', (value) => value.boolean(), false),
   }
   fields.finish()

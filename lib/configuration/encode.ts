@@ -9,13 +9,14 @@ import {
   tables,
 } from '../iproute2/names.ts'
 import { FOREVER } from '../route/inet-address.ts'
-import { RuleAction } from '../route/rtnetlink.ts'
+import { RuleAction, Scope } from '../route/rtnetlink.ts'
 import {
   type AddressEntry,
   CONFIGURATION_FORMAT,
   CONFIGURATION_VERSION,
   type LinkEntry,
   type NexthopEntry,
+  type NexthopObjectEntry,
   type RouteEntry,
   type RuleEntry,
   type StackConfiguration,
@@ -28,6 +29,7 @@ import {
   type HopModel,
   isGroup,
   type LinkModel,
+  type NexthopModel,
   type PrefixModel,
   type RouteModel,
   type RuleModel,
@@ -40,6 +42,7 @@ export function encode(model: ConfigurationModel): StackConfiguration {
     links: model.links.map(linkEntry),
     addresses: model.addresses.map(addressEntry),
     tables: model.tables.map((table) => named(tables, table)),
+    ...(model.nexthops.length > 0 ? { nexthopObjects: model.nexthops.map(nexthopEntry) } : {}),
     routes: model.routes.map(routeEntry),
     rules: model.rules.map(ruleEntry),
     rulesTouched: model.rulesTouched,
@@ -86,6 +89,23 @@ function addressEntry(address: AddressModel): AddressEntry {
   return entry
 }
 
+function nexthopEntry(model: NexthopModel): NexthopObjectEntry {
+  const { id, gateway, device, members, protocol, scope } = model
+  const entry: NexthopObjectEntry = { id }
+  if (gateway !== 0) entry.via = formatIpv4(gateway)
+  if (device !== null) entry.dev = device
+  if (model.onlink) entry.onlink = true
+  if (model.blackhole) entry.blackhole = true
+  if (members !== null) {
+    entry.group = members.map(({ id: member, weight }) =>
+      weight === 1 ? { id: member } : { id: member, weight },
+    )
+  }
+  if (protocol !== 0) entry.proto = named(protocols, protocol)
+  if (gateway !== 0 && scope !== Scope.LINK) entry.scope = named(scopes, scope)
+  return entry
+}
+
 export function prefixText({ address, length }: PrefixModel): string {
   if (length === 0) return 'default'
   return length === 32 ? formatIpv4(address) : `${formatIpv4(address)}/${length}`
@@ -97,7 +117,8 @@ function routeEntry(route: RouteModel): RouteEntry {
     type: formatRouteType(route.type),
   }
   const group = isGroup(route)
-  if (!group) {
+  if (route.nexthopId !== 0) entry.nhid = route.nexthopId
+  else if (!group) {
     const { dead: _, weight: __, ...hop } = hopEntry(route.hops[0]!)
     Object.assign(entry, hop)
   }

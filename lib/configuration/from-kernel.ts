@@ -11,6 +11,7 @@ import { encode } from './encode.ts'
 import { readAddresses } from './kernel-addresses.ts'
 import { readLinks } from './kernel-links.ts'
 import { type KernelNames, namesOf } from './kernel-names.ts'
+import { readNexthops } from './kernel-nexthops.ts'
 import { readRoutes, unpluggedDevices } from './kernel-routes.ts'
 import { type Skip, Skips } from './kernel-row.ts'
 import { readRules } from './kernel-rules.ts'
@@ -34,6 +35,8 @@ export interface KernelState {
   address: unknown
   /** `ip -N -j route show table all` */
   route: unknown
+  /** `ip -N -j nexthop show`; if absent, routes that name a nexthop object have hops of their own. */
+  nexthop?: unknown
   /** `ip -N -j -d rule show`; without `-d`, which rules are the kernel's own is guessed. */
   rule: unknown
   /** `sysctl -a`, its text or its values by name; the defaults of a new network namespace if absent. */
@@ -63,13 +66,15 @@ export function fromKernel(state: KernelState, options: StackOptions = {}): Kern
     !link.up && unplugged.has(link.name) ? { ...link, carrier: false } : link,
   )
   const addresses = readAddresses(state.address, links, names, skips)
-  const routes = readRoutes(state.route, links, addresses, names, skips)
+  const nexthops = readNexthops(state.nexthop, links, names, skips)
+  const routes = readRoutes(state.route, { links, addresses, nexthops, names, skips })
   const rules = readRules(state.rule, names, skips)
   const tables = new Set<number>(routes.map(({ table }) => table))
   const model: ConfigurationModel = {
     links,
     addresses,
     tables: [...tables],
+    nexthops,
     routes,
     rules,
     rulesTouched: rulesTouched(state.routeGet, rules),

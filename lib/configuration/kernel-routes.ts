@@ -3,17 +3,21 @@ import { Metric, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rt
 import type { NameLookup } from './kernel-names.ts'
 import { Row, rowsOf, type Skips, take, Untaken } from './kernel-row.ts'
 import { METRIC_NAMES } from './metric-names.ts'
-import type { AddressModel, HopModel, LinkModel, RouteModel } from './model.ts'
+import type { AddressModel, HopModel, LinkModel, NexthopModel, RouteModel } from './model.ts'
 
-export function readRoutes(
-  output: unknown,
-  links: readonly LinkModel[],
-  addresses: readonly AddressModel[],
-  names: NameLookup,
-  skips: Skips,
-): RouteModel[] {
+/** What routes are about, and who reads names and keeps account of what is left out. */
+export interface RouteSurroundings {
+  readonly links: readonly LinkModel[]
+  readonly addresses: readonly AddressModel[]
+  readonly nexthops: readonly NexthopModel[]
+  readonly names: NameLookup
+  readonly skips: Skips
+}
+
+export function readRoutes(output: unknown, surroundings: RouteSurroundings): RouteModel[] {
   const routes: RouteModel[] = []
-  const reader = new RouteReader(links, addresses, names, skips)
+  const { skips } = surroundings
+  const reader = new RouteReader(surroundings)
   for (const [row] of rowsOf(output, 'route')) {
     const route = take(row, skips, (each) => reader.read(each))
     if (route !== undefined) routes.push(route)
@@ -51,13 +55,10 @@ class RouteReader {
   readonly #skips: Skips
   readonly #links: ReadonlyMap<string, LinkModel>
   readonly #addressed: ReadonlySet<string>
+  readonly #nexthops: ReadonlyMap<number, NexthopModel>
 
-  constructor(
-    links: readonly LinkModel[],
-    addresses: readonly AddressModel[],
-    names: NameLookup,
-    skips: Skips,
-  ) {
+  constructor({ links, addresses, nexthops, names, skips }: RouteSurroundings) {
+    this.#nexthops = new Map(nexthops.map((model) => [model.id, model]))
     this.#names = names
     this.#skips = skips
     this.#links = new Map(links.map((link) => [link.name, link]))
@@ -70,21 +71,24 @@ class RouteReader {
     if (row.has('pref')) throw new Untaken('a stack has no IPv6')
     if (row.has('encap')) throw new Untaken('a stack has no encapsulation of light-weight tunnels')
     const { address: prefix, length: prefixLength } = row.prefix('dst')
-    const type = row.named('type', (value) => this.#names.routeType(value), RouteType.UNICAST)
+    const shown = row.named('type', (value) => this.#names.routeType(value), RouteType.UNICAST)
     const nexthops = row.get('nexthops')
     row.ignore('flags') // of a group: those of its hops together
-    if (row.has('nhid')) {
-      const reason = 'a stack has no nexthop objects: the route has its own hops like those of the object'
-      this.#skips.add(`${row.path}.nhid`, reason, row.values['nhid'])
-    }
-    const hops = Array.isArray(nexthops)
-      ? nexthops.map((values: unknown, index) => {
-          const hop = new Row(values as Record<string, unknown>, `${row.path}.nexthops[${index}]`)
-          const taken = this.#hop(hop, true)
-          hop.finish(this.#skips)
-          return taken
-        })
-      : [this.#hop(row, false)]
+    const object = this.#object(row)
+    // One with a black hole is shown as one, whatever it was added as.
+    const type = object !== undefined && this.#isBlackhole(object) ? RouteType.UNICAST : shown
+    if (object !== undefined) row.ignore('gateway', 'dev')
+    const hops =
+      object !== undefined
+        ? []
+        : Array.isArray(nexthops)
+          ? nexthops.map((values: unknown, index) => {
+              const hop = new Row(values as Record<string, unknown>, `${row.path}.nexthops[${index}]`)
+              const taken = this.#hop(hop, true)
+              hop.finish(this.#skips)
+              return taken
+            })
+          : [this.#hop(row, false)]
     const { metrics, locks } = this.#metrics(row)
     const leads = !LEADING_NOWHERE.includes(type)
     return {
@@ -99,10 +103,28 @@ class RouteReader {
       prefsrc: row.address('prefsrc', 0),
       metrics,
       locks,
+      nexthopId: object?.id ?? 0,
       // An object that is a blackhole has loopback as its device.
       hops: leads ? hops : hops.map((hop) => ({ ...hop, device: null })),
       linkdown: hops.some(({ dead }) => dead) && row.strings('flags').includes('linkdown'),
     }
+  }
+
+  /** The nexthop object that the route names, if it is in the stack. */
+  #object(row: Row): NexthopModel | undefined {
+    if (!row.has('nhid')) return undefined
+    const object = this.#nexthops.get(row.number('nhid', 0))
+    if (object === undefined) {
+      const reason =
+        'the nexthop object is not in the stack: the route has its own hops like those of the object'
+      this.#skips.add(`${row.path}.nhid`, reason, row.values['nhid'])
+    }
+    return object
+  }
+
+  #isBlackhole({ blackhole, members }: NexthopModel): boolean {
+    if (members === null) return blackhole
+    return members.length === 1 && this.#nexthops.get(members[0]!.id)!.blackhole
   }
 
   #hop(row: Row, group: boolean): HopModel {

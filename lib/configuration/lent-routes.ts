@@ -22,6 +22,7 @@ export function hostRoute(
     prefsrc: INADDR_ANY,
     metrics: [],
     locks: 0,
+    nexthopId: 0,
     hops: [{ device, gateway: INADDR_ANY, weight: 1, onlink: false, realms: 0, dead: false }],
     linkdown: false,
   }

@@ -51,6 +51,22 @@ export interface HopModel {
   readonly dead: boolean
 }
 
+/** A nexthop object. */
+export interface NexthopModel {
+  readonly id: number
+  readonly protocol: number
+  /** `null` for a black hole and for a group. */
+  readonly device: string | null
+  /** 0: none */
+  readonly gateway: Ipv4Address
+  readonly onlink: boolean
+  readonly blackhole: boolean
+  /** That of the way to its gateway when it was made; `UNIVERSE` for a black hole and for a group. */
+  readonly scope: number
+  /** `null` if it is no group. */
+  readonly members: readonly { readonly id: number; readonly weight: number }[] | null
+}
+
 export interface RouteModel {
   readonly table: number
   readonly type: number
@@ -65,7 +81,9 @@ export interface RouteModel {
   readonly metrics: readonly (readonly [number, number])[]
   /** A bit per locked metric. */
   readonly locks: number
-  /** One, or the group's. */
+  /** The nexthop object that it names; 0: none. */
+  readonly nexthopId: number
+  /** One, or the group's; none with a nexthop object. */
   readonly hops: readonly HopModel[]
   /** A group with a dead hop that counts as one without carrier: a device of it has changed somehow since. */
   readonly linkdown: boolean
@@ -111,6 +129,8 @@ export interface ConfigurationModel {
   readonly links: readonly LinkModel[]
   readonly addresses: readonly AddressModel[]
   readonly tables: readonly number[]
+  /** By number. */
+  readonly nexthops: readonly NexthopModel[]
   readonly routes: readonly RouteModel[]
   readonly rules: readonly RuleModel[]
   readonly rulesTouched: boolean
@@ -165,8 +185,8 @@ export function routeIdentity(route: RouteModel): string {
     onlink,
     realms,
   ])
-  const { type, protocol, scope, prefsrc, metrics, locks } = route
-  return JSON.stringify([routeKey(route), type, protocol, scope, prefsrc, metrics, locks, hops])
+  const { type, protocol, scope, prefsrc, metrics, locks, nexthopId } = route
+  return JSON.stringify([routeKey(route), type, protocol, scope, prefsrc, metrics, locks, nexthopId, hops])
 }
 
 /** The same of rules. */
@@ -190,6 +210,6 @@ export function defaultScope(type: number, indirect: boolean): number {
 }
 
 /** A route that is written with `nexthop`: several hops, or one that has a weight. */
-export function isGroup({ hops }: RouteModel): boolean {
-  return hops.length > 1 || hops[0]!.weight !== 1
+export function isGroup({ hops, nexthopId }: RouteModel): boolean {
+  return nexthopId === 0 && (hops.length > 1 || hops[0]!.weight !== 1)
 }

@@ -32,6 +32,7 @@ import {
   routeKey,
   ruleIdentity,
 } from './model.ts'
+import { restoreNexthops } from './restore-nexthops.ts'
 import { ruleConfig } from './rule-config.ts'
 import { routeModel, ruleModel } from './snapshot.ts'
 
@@ -90,6 +91,7 @@ export class Restoration {
       this.#stack.setDeviceUp(device, false)
       device.group = 0
     }
+    for (const { id } of fib.nexthops.all()) if (fib.nexthops.get(id) !== undefined) fib.nexthops.delete(id)
     fib.flush(() => true)
     this.#syncRules(FIRST_RULES)
     this.#stack.addressesChanged()
@@ -112,6 +114,7 @@ export class Restoration {
       const there = this.#routesByKey()
       for (const [key, routes] of groups.routes) this.#putRoutes(there.get(key), routes)
     }
+    this.#restoreNexthops()
     for (const link of links) this.#letHopsDie(link, groups.devices)
     for (const link of links) this.#letGroupsFade(link, groups.routes)
     this.#syncRoutes(groups.keys)
@@ -252,6 +255,19 @@ export class Restoration {
     fib.hasCustomLocalRoutes = localRoutesTouched
   }
 
+  // Nexthop objects
+
+  #restoreNexthops(): void {
+    restoreNexthops(this.#model.nexthops, {
+      objects: this.#stack.routing.fib.nexthops,
+      writer: this.#writer,
+      device: (name) => this.#device(name),
+      lend: (route) => this.#addRoute(route, 'prepend'),
+      takeBack: (route) => this.#deleteRoute(route),
+      attempt: (path, step) => void this.#try(path, step),
+    })
+  }
+
   // Routes
 
   /** Keys with a group of which a hop is dead, all their routes, and the devices of those groups. */
@@ -354,13 +370,24 @@ export class Restoration {
   }
 
   #addRoute(route: RouteModel, mode: RouteVerb & RouteAddMode): void {
-    this.#stack.routing.fib.addRoute(this.#config(route), mode)
-    this.#writer?.route(mode, route)
+    const said = this.#withMetrics(route)
+    this.#stack.routing.fib.addRoute(this.#config(said), mode)
+    this.#writer?.route(mode, said)
   }
 
   #deleteRoute(route: RouteModel): void {
     this.#stack.routing.fib.deleteRoute(this.#config(route))
     this.#writer?.route('del', route)
+  }
+
+  /** One that names an object and no metric would get those of another such route: so it names one, of no value. */
+  #withMetrics(route: RouteModel): RouteModel {
+    const { nexthopId, metrics, locks } = route
+    if (nexthopId === 0 || metrics.length > 0 || locks !== 0) return route
+    const others = this.#model.routes.some(
+      (other) => other.nexthopId === nexthopId && (other.metrics.length > 0 || other.locks !== 0),
+    )
+    return others ? { ...route, metrics: [[Metric.MTU, 0]] } : route
   }
 
   #config(route: RouteModel): RouteConfig {
@@ -378,7 +405,8 @@ export class Restoration {
     if (route.metrics.length > 0 || route.locks !== 0) {
       config.metrics = new Map([...route.metrics, [Metric.LOCK, route.locks]])
     }
-    if (isGroup(route)) config.nexthops = route.hops.map((hop) => this.#hopConfig(hop))
+    if (route.nexthopId !== 0) config.nexthopId = route.nexthopId
+    else if (isGroup(route)) config.nexthops = route.hops.map((hop) => this.#hopConfig(hop))
     else Object.assign(config, this.#hopConfig(route.hops[0]!))
     return config
   }

@@ -3,13 +3,15 @@ import type { NetDevice } from '../device/net-device.ts'
 import type { FibRule, NumberRange } from '../route/fib-rules.ts'
 import type { FibAlias, FibNexthop } from '../route/fib-types.ts'
 import { FOREVER, type InetAddress } from '../route/inet-address.ts'
-import { Metric, NexthopFlag } from '../route/rtnetlink.ts'
+import type { NexthopObject } from '../route/nexthop-object.ts'
+import { Metric, NexthopFlag, Scope } from '../route/rtnetlink.ts'
 import type { Stack } from '../stack/stack.ts'
 import type {
   AddressModel,
   ConfigurationModel,
   HopModel,
   LinkModel,
+  NexthopModel,
   RangeModel,
   RouteModel,
   RuleModel,
@@ -23,6 +25,7 @@ export function snapshot(stack: Stack): ConfigurationModel {
     links: [...stack.devices].map(linkModel),
     addresses: [...addresses].map((address) => addressModel(address, now)),
     tables: [...fib.tables()].map(({ id }) => id),
+    nexthops: fib.nexthops.all().map(nexthopModel),
     routes: Array.from(fib.dumpAll(), routeModel),
     rules: [...fib.rules].map(ruleModel),
     rulesTouched: fib.hasCustomRules,
@@ -69,16 +72,31 @@ function addressModel(address: InetAddress, now: number): AddressModel {
   }
 }
 
+function nexthopModel(object: NexthopObject): NexthopModel {
+  const { id, protocol, members, blackhole, flags } = object
+  const hop = members === null && !blackhole ? object.hops[0]! : null
+  return {
+    id,
+    protocol,
+    device: hop?.device?.name ?? null,
+    gateway: hop?.gateway ?? 0,
+    onlink: (flags & NexthopFlag.ONLINK) !== 0,
+    blackhole,
+    scope: hop?.scope ?? Scope.UNIVERSE,
+    members: members?.map(({ object: { id: member }, weight }) => ({ id: member, weight })) ?? null,
+  }
+}
+
 export function routeModel(alias: FibAlias): RouteModel {
   const { info } = alias
   const metrics: (readonly [number, number])[] = []
   info.metrics?.forEach((value, metric) => {
     if (value !== 0 && metric !== Metric.LOCK) metrics.push([metric, value >>> 0])
   })
-  const hops = info.nexthops.map(hopModel)
+  const hops = info.nexthop === null ? info.nexthops.map(hopModel) : []
   return {
     table: alias.tableId,
-    type: alias.type,
+    type: info.type,
     prefix: alias.prefix,
     prefixLength: alias.prefixLength,
     tos: alias.tos,
@@ -88,6 +106,7 @@ export function routeModel(alias: FibAlias): RouteModel {
     prefsrc: info.prefsrc,
     metrics,
     locks: info.metrics?.[Metric.LOCK] ?? 0,
+    nexthopId: info.nexthop?.id ?? 0,
     hops,
     linkdown: hops.some(({ dead }) => dead) && (info.flags & NexthopFlag.LINKDOWN) !== 0,
   }

@@ -32,6 +32,8 @@ export interface LinkFeatures {
   readonly checksum: boolean
   /** It takes TCP super-segments up to `gsoMaxSize`. */
   readonly tso: boolean
+  /** It takes those among them whose first segment alone has CWR (`NETIF_F_TSO_ECN`). */
+  readonly tsoEcn: boolean
   /** It takes UDP super-segments (`UDP_SEGMENT`). */
   readonly uso: boolean
   /** Largest packet with GSO in bytes. */
@@ -43,6 +45,7 @@ export interface LinkFeatures {
 export const NO_FEATURES: LinkFeatures = {
   checksum: false,
   tso: false,
+  tsoEcn: false,
   uso: false,
   gsoMaxSize: 65535,
   receiveChecksumGood: false,
@@ -56,8 +59,9 @@ export interface LinkHost {
   /**
    * Hands received packets up; the stack owns them and the burst is empty afterwards. Only ever called from
    * the event loop, never from inside {@link LinkDevice.transmit}: there a device calls {@link schedule}.
+   * @param now the stack's time, if the device knows it already
    */
-  receive(burst: Burst): void
+  receive(burst: Burst, now?: number): void
   /** Asks for {@link LinkDevice.poll}: at the end of the present burst, or soon. Idempotent. */
   schedule(): void
   /** There is room again after {@link LinkDevice.transmit} took less than it was given. */

@@ -23,6 +23,7 @@ const FEATURES: LinkFeatures = {
   // socket sent complete is verified on input all the same, as by Linux.
   checksum: true,
   tso: true,
+  tsoEcn: true,
   uso: true,
   gsoMaxSize: 65536,
   receiveChecksumGood: false,

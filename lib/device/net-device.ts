@@ -4,11 +4,12 @@
  * driver. The driver itself is a {@link LinkDevice}.
  */
 import { TunstackError } from '../errors.ts'
-import { Burst, PacketQueue } from '../packet/burst.ts'
-import type { Packet, PacketDevice } from '../packet/packet.ts'
+import { BURST_SIZE, Burst, PacketQueue } from '../packet/burst.ts'
+import { Checksum, type Packet, type PacketDevice } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { type LinkDevice, LinkFlag } from './link-device.ts'
 import { LinkStat } from './link-stats.ts'
+import { SoftwareOffload } from './software-offload.ts'
 
 /** `IF_OPER_*` of RFC 2863, in the order of their numbers, as `ip link` prints them. */
 export const OPER_STATES = [
@@ -39,11 +40,25 @@ const IPV6_MIN_MTU = 1280
 export const QUEUE_TOO_LONG: number = 1 << 28
 
 export class NetDevice implements PacketDevice {
-  readonly ifindex: number
-  readonly link: LinkDevice
-  name: string
+  // What every packet looks at comes first, and lies in few cache lines.
   /** `IFF_UP`. Change it with the stack (`Interface.up()`), which moves routes too. */
   up = false
+  /** The driver took less than it was given, and has not called wake() yet. */
+  #stopped = false
+  #flushing = false
+  #pending = false
+  readonly ifindex: number
+  readonly taps: PacketTap[] = []
+  readonly txQueue: PacketQueue
+  /** The packets that go to the driver next; what comes after them is in `txQueue`. */
+  readonly #staged = new Burst()
+  #stageLimit: number
+  readonly #owner: NetDeviceOwner
+  readonly #offload = new SoftwareOffload((packet, reason) => this.#dropOutgoing(packet, reason))
+  readonly link: LinkDevice
+  /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
+  #tapped = 0
+  name: string
   /** Name of the queueing discipline: `noop` until the device was up once. */
   qdisc = 'noop'
   /** `group` of `ip link`. */
@@ -58,6 +73,8 @@ export class NetDevice implements PacketDevice {
   /** As loopback had it set, in text; nobody else has an address of the link layer. */
   hardwareAddress: string | undefined = undefined
   hardwareBroadcast: string | undefined = undefined
+  /** Whether what it receives is merged (`generic-receive-offload` of ethtool); never on loopback, where nothing was cut. */
+  gro: boolean
   /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
   carrierChanges = 0
   /** `mode`: a dormant device does not count as up when its carrier comes, until somebody says so. */
@@ -70,15 +87,6 @@ export class NetDevice implements PacketDevice {
   groMaxSize = 65536
   /** How addresses of IPv6 would be made, if it were on. */
   addrGenMode = 'eui64'
-  readonly txQueue: PacketQueue
-  readonly taps: PacketTap[] = []
-  readonly #owner: NetDeviceOwner
-  readonly #burst = new Burst()
-  /** The driver took less than it was given, and has not called wake() yet. */
-  #stopped = false
-  #pending = false
-  /** Packets at the head of `txQueue` that the taps saw already: the driver had no room for them then. */
-  #tapped = 0
   #hadCarrier: boolean
   #operState: OperState = 'UNKNOWN'
   #txQueueLength: number
@@ -94,8 +102,10 @@ export class NetDevice implements PacketDevice {
     if (!link.carrier) this.carrierChanges = 1
     const { gsoMaxSize } = link.features
     this.gsoMaxSize = gsoMaxSize === 65535 ? 65536 : gsoMaxSize
+    this.gro = (link.flags & LinkFlag.LOOPBACK) === 0
     this.#txQueueLength = link.txQueueLength
     this.txQueue = new PacketQueue(link.txQueueLength)
+    this.#stageLimit = Math.min(link.txQueueLength, BURST_SIZE)
   }
 
   get mtu(): number {
@@ -114,6 +124,7 @@ export class NetDevice implements PacketDevice {
   set txQueueLength(length: number) {
     this.#txQueueLength = length
     this.txQueue.limit = Math.max(1, length)
+    this.#stageLimit = Math.min(this.txQueue.limit, BURST_SIZE)
   }
 
   /** `promisc on` and `off` of `ip link`: one voice among those who count in {@link promiscuity}. */
@@ -178,20 +189,30 @@ export class NetDevice implements PacketDevice {
 
   /** Packets of room in the transmit queue: what a sender may still hand over before it has to wait. */
   get txRoom(): number {
-    return this.txQueue.limit - this.txQueue.length
+    return this.txQueue.limit - this.txQueue.length - this.#staged.length
   }
 
   /** Queues the packet for the driver, or drops it when the device is down or the queue full. */
   enqueue(packet: Packet): boolean {
     packet.device = this
     if (!this.up) {
-      this.link.stats.increment(LinkStat.txDropped)
-      this.#owner.drop(packet, DropReason.DEV_READY, this)
+      this.#dropOutgoing(packet, DropReason.DEV_READY)
       return false
     }
-    if (!this.txQueue.push(packet)) {
-      this.link.stats.increment(LinkStat.txDropped)
-      this.#owner.drop(packet, DropReason.QDISC_DROP, this)
+    const staged = this.#staged
+    const { txQueue } = this
+    // Mostly nothing waits and nothing is to be done to it: then it is put where the driver takes it from.
+    if (
+      txQueue.length === 0 &&
+      staged.length < this.#stageLimit &&
+      packet.gsoSize === 0 &&
+      packet.checksum !== Checksum.PARTIAL &&
+      !this.#stopped &&
+      !this.#flushing
+    ) {
+      staged.push(packet)
+    } else if (staged.length + txQueue.length >= txQueue.limit || !txQueue.push(packet)) {
+      this.#dropOutgoing(packet, DropReason.QDISC_DROP)
       return false
     }
     if (!this.#pending && !this.#stopped) {
@@ -201,21 +222,30 @@ export class NetDevice implements PacketDevice {
     return true
   }
 
-  /** Hands what waits to the driver, a burst at a time, until the queue is empty or the driver has enough. */
+  /** Hands what waits to the driver, cut and completed as it needs it, a burst at a time, until the queue is empty or the driver has enough. */
   flush(): void {
     this.#pending = false
-    while (!this.#stopped && this.txQueue.length > 0) {
-      const burst = this.#burst
-      this.txQueue.fill(burst)
-      const tapping = this.taps.length > 0
-      if (tapping) this.#tapOutgoing(burst, this.#tapped)
-      const taken = this.link.transmit(burst)
-      this.#tapped = tapping ? burst.length - taken : 0
-      if (taken < burst.length) {
-        this.#stopped = true
-        for (let i = burst.length - 1; i >= taken; i--) this.txQueue.unshift(burst.packets[i]!)
+    const burst = this.#staged
+    this.#flushing = true
+    try {
+      while (!this.#stopped) {
+        if (burst.length === 0) {
+          if (this.txQueue.length === 0) return
+          this.#offload.fill(this.txQueue, burst, this.link.features)
+          if (burst.length === 0) return // all of it was dropped
+        }
+        const tapping = this.taps.length > 0
+        if (tapping) this.#tapOutgoing(burst, this.#tapped)
+        const taken = this.link.transmit(burst)
+        this.#tapped = tapping ? burst.length - taken : 0
+        if (taken < burst.length) {
+          this.#stopped = true
+          for (let i = burst.length - 1; i >= taken; i--) this.txQueue.unshift(burst.packets[i]!)
+        }
+        burst.clear()
       }
-      burst.clear()
+    } finally {
+      this.#flushing = false
     }
   }
 
@@ -230,11 +260,23 @@ export class NetDevice implements PacketDevice {
 
   /** Empties the transmit queue: the device went down or away. */
   purge(): void {
+    if (!this.#flushing) {
+      for (let i = 0; i < this.#staged.length; i++) {
+        this.#owner.drop(this.#staged.packets[i]!, DropReason.QUEUE_PURGE, this)
+      }
+      this.#staged.clear()
+    }
     for (let packet = this.txQueue.shift(); packet !== null; packet = this.txQueue.shift()) {
       this.#owner.drop(packet, DropReason.QUEUE_PURGE, this)
     }
+    this.#offload.forget()
     this.#stopped = false
     this.#tapped = 0
+  }
+
+  #dropOutgoing(packet: Packet, reason: number): void {
+    this.link.stats.increment(LinkStat.txDropped)
+    this.#owner.drop(packet, reason, this)
   }
 
   #tapOutgoing(burst: Burst, from: number): void {

@@ -24,6 +24,7 @@ export interface PipeOptions {
 const FEATURES: LinkFeatures = {
   checksum: true,
   tso: false,
+  tsoEcn: false,
   uso: false,
   gsoMaxSize: 65535,
   receiveChecksumGood: false,

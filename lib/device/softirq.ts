@@ -31,6 +31,7 @@ export class Softirq {
   budget = 300
   readonly #clock: Clock
   readonly #handle: BurstHandler
+  readonly #settle: () => void
   readonly #transmit: NetDevice[] = []
   readonly #poll: NetDevice[] = []
   /** In the order in which they came up, each once. */
@@ -47,18 +48,26 @@ export class Softirq {
   #resuming = false
   #stopped = false
 
-  constructor(clock: Clock, handle: BurstHandler) {
+  /** @param settle does what may wait until everything has left */
+  constructor(clock: Clock, handle: BurstHandler, settle: () => void) {
     this.#clock = clock
     this.#handle = handle
+    this.#settle = settle
   }
 
-  enter(): void {
-    if (this.#depth++ === 0) this.now = this.#clock.now()
+  /** @param now the time, if it is known: reading the clock costs more than a packet does otherwise */
+  enter(now?: number): void {
+    if (this.#depth++ !== 0) return
+    if (now === undefined) this.now = this.#clock.now()
+    else if (now > this.now) this.now = now
   }
 
   leave(): void {
     try {
-      if (this.#depth === 1) this.#run()
+      if (this.#depth === 1) {
+        this.#run()
+        this.#settle()
+      }
     } finally {
       this.#depth--
     }
@@ -109,13 +118,13 @@ export class Softirq {
   #run(): void {
     let left = this.budget
     for (;;) {
-      while (this.#transmit.length > 0) this.#transmit.shift()!.flush()
+      this.#flush()
       if (this.#later.length > 0) {
         left -= this.#receiveWaiting()
         continue
       }
-      const device = this.#poll.shift()
-      if (device === undefined) return
+      if (this.#poll.length === 0) return
+      const device = this.#poll.shift()!
       const link: LinkDevice = device.link
       const burst = this.#burst
       const more = link.poll?.(burst) ?? false
@@ -123,11 +132,18 @@ export class Softirq {
       if (more) this.#poll.push(device)
       if (burst.length > 0) this.#handle(burst, device)
       if (left <= 0 && (this.#poll.length > 0 || this.#transmit.length > 0)) {
-        while (this.#transmit.length > 0) this.#transmit.shift()!.flush()
+        this.#flush()
         this.#resumeSoon()
         return
       }
     }
+  }
+
+  /** Sends what waits, device after device; one may be added meanwhile. */
+  #flush(): void {
+    const devices = this.#transmit
+    for (let i = 0; i < devices.length; i++) devices[i]!.flush()
+    devices.length = 0
   }
 
   /** One packet at a time: each may have come by another device. */

@@ -5,7 +5,13 @@ import { type Command, lineEnd } from './command.ts'
 import { scopes } from './names.ts'
 import type { Printer } from './printer.ts'
 
-function printPrefix(printer: Printer, address: InetAddress): void {
+/** What is printed of an address. */
+export type PrintableAddress = Pick<
+  InetAddress,
+  'local' | 'address' | 'prefixLength' | 'metric' | 'broadcast' | 'scope' | 'label' | 'flags' | 'remaining'
+> & { readonly device: { readonly name: string; readonly ifindex: number } }
+
+function printPrefix(printer: Printer, address: PrintableAddress): void {
   const { local, address: peer, prefixLength, metric } = address
   printer.field('local', formatIpv4(local), formatIpv4(local))
   // A peer of zeros is not told of.
@@ -21,17 +27,29 @@ function printPrefix(printer: Printer, address: InetAddress): void {
 export function printAddress(
   printer: Printer,
   command: Command,
-  address: InetAddress,
+  address: PrintableAddress,
   now: number,
   named = command.options.oneline,
 ): void {
-  const { numeric } = command.options
-  const { device } = address
+  const { name, ifindex } = address.device
   printer.openObject()
   if (named) {
-    printer.field('index', device.ifindex, `${device.ifindex}: `)
-    printer.field('dev', device.name, device.name)
+    printer.field('index', ifindex, `${ifindex}: `)
+    printer.field('dev', name, name)
   }
+  printAddressFields(printer, command, address, now)
+  printer.closeObject()
+}
+
+/** The same within an object that is open. */
+export function printAddressFields(
+  printer: Printer,
+  command: Command,
+  address: PrintableAddress,
+  now: number,
+): void {
+  const { numeric } = command.options
+  const { flags } = address
   printer.field('family', 'inet', '    inet ')
   printPrefix(printer, address)
   if (address.broadcast !== 0) {
@@ -40,17 +58,16 @@ export function printAddress(
   const scope = scopes.format(address.scope, numeric)
   printer.field('scope', scope, `scope ${scope} `)
   const flag = (name: string): void => printer.field(name, true, `${name} `)
-  if (address.secondary) flag('secondary')
-  if (address.deprecated) flag('deprecated')
-  if (!address.permanent) flag('dynamic')
-  if (address.noprefixroute) flag('noprefixroute')
-  if ((address.flags & AddressFlag.AUTOJOIN) !== 0) flag('autojoin')
+  if ((flags & AddressFlag.SECONDARY) !== 0) flag('secondary')
+  if ((flags & AddressFlag.DEPRECATED) !== 0) flag('deprecated')
+  if ((flags & AddressFlag.PERMANENT) === 0) flag('dynamic')
+  if ((flags & AddressFlag.NOPREFIXROUTE) !== 0) flag('noprefixroute')
+  if ((flags & AddressFlag.AUTOJOIN) !== 0) flag('autojoin')
   printer.field('label', address.label, address.label)
   const { valid, preferred } = address.remaining(now)
   printer.text(`${lineEnd(command)}       `)
   printer.field('valid_life_time', valid, `valid_lft ${lifetimeText(valid)} `)
   printer.field('preferred_life_time', preferred, `preferred_lft ${lifetimeText(preferred)}\n`)
-  printer.closeObject()
 }
 
 export function printAddressBrief(printer: Printer, address: InetAddress): void {

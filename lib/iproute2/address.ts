@@ -6,6 +6,7 @@ import type { AddressAddMode, AddressSelector } from '../route/inet-addresses.ts
 import { NetlinkError, Scope } from '../route/rtnetlink.ts'
 import { flushAddresses, showAddresses } from './address-list.ts'
 import { type Command, findDevice } from './command.ts'
+import { restoreAddresses, saveAddresses, showAddressDump } from './dump.ts'
 import { Family, type InetPrefix, parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
 import { scopes } from './names.ts'
 import { Status, talk } from './outcome.ts'
@@ -53,6 +54,9 @@ export function address(command: Command, words: Words): number {
   if (modifier !== undefined) return modifyAddress(command, words, modifier[1])
   if (abbreviatesAny(word, 'list', 'show', 'lst')) return showAddresses(command, words)
   if (abbreviates(word, 'flush')) return flushAddresses(command, words)
+  if (abbreviates(word, 'save')) return saveAddresses(command, words)
+  if (abbreviates(word, 'showdump')) return showAddressDump(command)
+  if (abbreviates(word, 'restore')) return restoreAddresses(command)
   if (abbreviates(word, 'help')) throw usage('address')
   throw unknownCommand(word, 'address help')
 }

@@ -1,6 +1,7 @@
 /** What every command is given: the stack that it is about, how it is to print, and where to. */
 import type { NetDevice } from '../device/net-device.ts'
 import type { Stack } from '../stack/stack.ts'
+import type { DumpStreams } from './dump.ts'
 import type { IpOptions } from './options.ts'
 import type { Output } from './outcome.ts'
 import type { Words } from './words.ts'
@@ -9,6 +10,7 @@ export interface Command {
   readonly stack: Stack
   readonly options: IpOptions
   readonly output: Output
+  readonly dumps: DumpStreams
 }
 
 /** Carries a command out and gives its exit status. @throws Exit */

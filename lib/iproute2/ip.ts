@@ -6,12 +6,15 @@
 import type { Stack } from '../stack/stack.ts'
 import { address } from './address.ts'
 import type { Command, Handler } from './command.ts'
+import type { DumpStreams } from './dump.ts'
 import { Family } from './grammar.ts'
 import { link } from './link.ts'
 import { maddress } from './maddress.ts'
 import { beginNames } from './names.ts'
 import { neigh } from './neigh.ts'
 import { netconf } from './netconf.ts'
+import { concat } from './netlink.ts'
+import { nexthop } from './nexthop.ts'
 import { defaultOptions, type IpOptions, parseOptions } from './options.ts'
 import { Exit, type IpResult, Output, type OutputSink, Status } from './outcome.ts'
 import { route } from './route.ts'
@@ -36,8 +39,13 @@ const OBJECTS: readonly (readonly [string, Handler | null])[] = [
   ['link', link],
   ['netns', null],
   ['netconf', netconf],
-  ['nexthop', null],
+  ['nexthop', nexthop],
 ]
+
+export interface IpInput {
+  /** The standard input, for `restore` and `showdump`: what `save` gave as `bytes`, here or on a machine. */
+  input?: Uint8Array
+}
 
 export interface IpBatchOptions {
   /** Go on after a command that failed. */
@@ -52,11 +60,11 @@ export interface IpBatchOptions {
  * (refused), 2 (refused by the kernel, or here by the stack) or 255 (not understood). Files are not read: for the
  * commands of one, see {@link ipBatch}.
  */
-export function ip(stack: Stack, command: string | readonly string[]): IpResult {
-  return collect((output) => {
+export function ip(stack: Stack, command: string | readonly string[], { input }: IpInput = {}): IpResult {
+  return collect((output, dumps) => {
     const words = typeof command === 'string' ? tokenize(command) : command
-    return run(stack, words, output, () => 'Operation not permitted')
-  })
+    return run(stack, words, { output, dumps, readFile: () => 'Operation not permitted' })
+  }, input)
 }
 
 /**
@@ -68,19 +76,28 @@ export function ipBatch(
   text: string,
   { force = false, file = '-' }: IpBatchOptions = {},
 ): IpResult {
-  return collect((output) => {
+  return collect((output, dumps) => {
     const options: IpOptions = { ...defaultOptions(false), force, batch: file }
-    return runBatch({ stack, options, output }, text, file)
+    return runBatch({ stack, options, output, dumps }, text, file)
   })
 }
 
-function collect(body: (output: Output) => number): IpResult {
+function collect(body: (output: Output, dumps: DumpStreams) => number, input?: Uint8Array): IpResult {
   const result: IpResult = { stdout: '', stderr: '', status: 0 }
   const output = new Output((stream, text) => {
     if (stream === 1) result.stdout += text
     else result.stderr += text
   })
-  result.status = program(output, () => body(output))
+  const written: Uint8Array[] = []
+  const dumps: DumpStreams = {
+    input: () => input ?? new Uint8Array(0),
+    inputIsTerminal: false,
+    inputIsFile: true,
+    outputIsTerminal: false,
+    write: (bytes) => void written.push(bytes),
+  }
+  result.status = program(output, () => body(output, dumps))
+  if (written.length > 0) result.bytes = concat(written)
   return result
 }
 
@@ -93,9 +110,26 @@ export function runProgram(
   args: readonly string[],
   sink: OutputSink,
   readFile: FileReader,
+  dumps: DumpStreams = NOWHERE,
 ): number {
   const output = new Output(sink)
-  return program(output, () => run(stack, args, output, readFile))
+  return program(output, () => run(stack, args, { output, readFile, dumps }))
+}
+
+/** For whoever has no streams of bytes: as a program on a terminal. */
+const NOWHERE: DumpStreams = {
+  input: () => new Uint8Array(0),
+  inputIsTerminal: true,
+  inputIsFile: false,
+  outputIsTerminal: true,
+  write: () => {},
+}
+
+/** What a program reads and writes. */
+interface Surroundings {
+  readonly output: Output
+  readonly readFile: FileReader
+  readonly dumps: DumpStreams
 }
 
 /** One program, from its beginning to its end, which an {@link Exit} may bring before its time. */
@@ -113,9 +147,9 @@ function program(output: Output, body: () => number): number {
 }
 
 /** @throws Exit */
-function run(stack: Stack, args: readonly string[], output: Output, readFile: FileReader): number {
+function run(stack: Stack, args: readonly string[], { output, readFile, dumps }: Surroundings): number {
   const options = defaultOptions(true)
-  const command: Command = { stack, options, output }
+  const command: Command = { stack, options, output, dumps }
   const words = new Words(args)
   parseOptions(words, options, output)
   const { batch, family } = options

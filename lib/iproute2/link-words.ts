@@ -245,7 +245,7 @@ function parseFunction(request: LinkRequest, words: Words): void {
   if (request.device === undefined) throw new Exit(Status.USAGE, 'Error: argument "dev" is required')
   words.next()
   words.next()
-  while (words.left > 2 && VF_WORDS.includes(words.peek())) {
+  while (words.left > 2 && VF_WORDS.includes(words.following)) {
     words.next()
     words.next()
   }

@@ -2,6 +2,7 @@
  * What stands before the object: `ip -s -4 link`. Long options may be cut short, as everything else may.
  */
 import { ADDRESS_FAMILIES, Family, parseUnsigned } from './grammar.ts'
+import { NexthopMemory } from './nexthop-memory.ts'
 import { Exit, type Output, Status } from './outcome.ts'
 import { usage } from './usage.ts'
 import { abbreviates, type Words, wrong } from './words.ts'
@@ -35,6 +36,8 @@ export interface IpOptions {
   linkShown: boolean
   /** The device that `maddress` of this batch was asked for: iproute2 never forgets it. */
   maddressDevice: string | undefined
+  /** What this program knows of nexthop objects from the commands before. */
+  nexthops: NexthopMemory
 }
 
 export function defaultOptions(strict: boolean): IpOptions {
@@ -52,6 +55,7 @@ export function defaultOptions(strict: boolean): IpOptions {
     strict,
     linkShown: false,
     maddressDevice: undefined,
+    nexthops: new NexthopMemory(),
   }
 }
 

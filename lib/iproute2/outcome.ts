@@ -10,6 +10,8 @@ export interface IpResult {
   stdout: string
   stderr: string
   status: number
+  /** What `save` wrote, which is no text. */
+  bytes?: Uint8Array
 }
 
 /** Exit statuses of a command that failed without ending the program. */
@@ -106,11 +108,16 @@ const STRERROR: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'No route to host',
 }
 
+/** An errno in the words of the C library. */
+export function strerror(code: string): string {
+  return STRERROR[code] ?? code
+}
+
 /** What the kernel answered, as `ip` shows it: its own sentence if it gave one, else the errno's. */
 export function answerText(error: TunstackError): string {
   const { code } = error
   const extack = error instanceof NetlinkError ? error.extack : undefined
-  if (extack === undefined) return `RTNETLINK answers: ${STRERROR[code] ?? code}`
+  if (extack === undefined) return `RTNETLINK answers: ${strerror(code)}`
   return `Error: ${extack}${extack.endsWith('.') ? '' : '.'}`
 }
 

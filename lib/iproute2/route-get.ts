@@ -260,6 +260,7 @@ function decisionMessage(
     prefix: destination.address,
     prefixLength: 32,
     tos: result.alias?.tos ?? 0,
+    object: null,
     gateway: route.gateway,
     device: route.device,
     table,

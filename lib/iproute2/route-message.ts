@@ -5,14 +5,21 @@
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { FibAlias, FibInfo, FibNexthop } from '../route/fib-types.ts'
-import { NexthopFlag } from '../route/rtnetlink.ts'
+import type { NexthopObject } from '../route/nexthop-object.ts'
+import { NexthopFlag, RouteType } from '../route/rtnetlink.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
+
+/** All that is said of a device; one that was told of by its number need not be there. */
+export interface NamedDevice {
+  readonly name: string
+  readonly ifindex: number
+}
 
 /** One way out of a group. */
 export interface NexthopMessage {
   /** 0: none */
   gateway: Ipv4Address
-  device: NetDevice | null
+  device: NamedDevice | null
   weight: number
   /** `NexthopFlag` */
   flags: number
@@ -25,9 +32,11 @@ export interface RouteMessage {
   prefix: Ipv4Address
   prefixLength: number
   tos: number
+  /** The nexthop object that it names; `null`: none. */
+  object: NexthopObject | { readonly id: number } | null
   /** 0: none */
   gateway: Ipv4Address
-  device: NetDevice | null
+  device: NamedDevice | null
   /** 0: no table holds it. */
   table: number
   protocol: number
@@ -69,8 +78,8 @@ function nexthopFlags(hop: FibNexthop, sysctl: Sysctl): number {
   return flags
 }
 
-function nexthopMessage(hop: FibNexthop, sysctl: Sysctl): NexthopMessage {
-  const { gateway, device, weight, tclassid } = hop
+function nexthopMessage(hop: FibNexthop, sysctl: Sysctl, weight = hop.weight): NexthopMessage {
+  const { gateway, device, tclassid } = hop
   return { gateway, device, weight, flags: nexthopFlags(hop, sysctl), realms: tclassid }
 }
 
@@ -82,9 +91,13 @@ export function entryMessage(
   type = alias.type,
 ): RouteMessage {
   const { info } = alias
-  const single = info.nexthops.length === 1 ? nexthopMessage(info.nexthops[0]!, sysctl) : null
+  const { nexthop: object } = info
+  // With an object, its number can be all that is said of the way.
+  const hops = object === null || sysctl.ipv4.nexthop_compat_mode !== 0 ? info.nexthops : []
+  const single = hops.length === 1 ? nexthopMessage(hops[0]!, sysctl) : null
   return {
-    type,
+    type: object?.isBlackhole === true ? RouteType.BLACKHOLE : type,
+    object,
     prefix: alias.prefix,
     prefixLength: alias.prefixLength,
     tos: alias.tos,
@@ -98,7 +111,10 @@ export function entryMessage(
     flags: single === null ? groupFlags(info) : single.flags,
     realms: single?.realms ?? 0,
     metrics: info.metrics,
-    nexthops: single === null ? info.nexthops.map((hop) => nexthopMessage(hop, sysctl)) : null,
+    nexthops:
+      hops.length > 1
+        ? hops.map((hop, index) => nexthopMessage(hop, sysctl, object?.members?.[index]?.weight))
+        : null,
     cached: null,
   }
 }

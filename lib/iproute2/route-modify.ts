@@ -369,11 +369,7 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
   if (request.foreignGateway === 'other') throw refuse('Unsupported address family in RTA_VIA')
   if (request.foreignGateway !== undefined) throw foreignGatewayError(config, request.foreignGateway)
   if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
-  if (request.nexthopId !== 0) {
-    const own = request.gateway !== 0 || request.device !== undefined || request.nexthops !== undefined
-    if (own) throw refuse('Nexthop specification and nexthop id are mutually exclusive')
-    if (verb !== 'delete') throw refuse('Nexthop id does not exist')
-  }
+  config.nexthopId = request.nexthopId
   if (verb === 'delete') fib.deleteRoute(config)
   else fib.addRoute(config, verb)
 }

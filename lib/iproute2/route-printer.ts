@@ -3,15 +3,7 @@
  * flags, and what was measured, each followed by a space. What a filter fixed is not said again.
  */
 import { formatIpv4 } from '../address/ipv4-address.ts'
-import {
-  Metric,
-  NexthopFlag,
-  RouteFlag,
-  RouteProtocol,
-  RouteTable,
-  RouteType,
-  Scope,
-} from '../route/rtnetlink.ts'
+import { Metric, RouteFlag, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import { type Command, lineEnd } from './command.ts'
 import {
   congestionName,
@@ -23,17 +15,15 @@ import {
   scopes,
   tables,
 } from './names.ts'
+import { objectMessage, printNexthopObject } from './nexthop-printer.ts'
 import type { Printer } from './printer.ts'
 import type { RouteFilter } from './route-filter.ts'
+import { printFlags } from './route-flags.ts'
 import type { CachedMessage, NexthopMessage, RouteMessage } from './route-message.ts'
 
-/** `RTM_F_NOTIFY`, as flag of a route and of a decision. */
-const NOTIFY = 0x100
 /** Asked for as nobody: no user has that number. */
 const NO_UID = 0xffffffff
 export const NOTIFY_CACHED = 0x10000
-/** The bit that a route keeps in hardware would have, which is also that of a multicast decision. */
-const OFFLOAD_FAILED = 0x20000000
 
 /** Flags of a decision in the order in which they are printed. */
 const CACHE_FLAGS = [
@@ -77,6 +67,7 @@ export function printRoute(
     word(printer, 'type', '', formatRouteType(route.type, numeric))
   word(printer, 'dst', '', formatPrefix(route))
   if (cached !== null && cached.source !== 0) word(printer, 'from', 'from ', formatIpv4(cached.source))
+  if (route.object !== null) word(printer, 'nhid', 'nhid ', route.object.id)
   if (route.tos !== 0 && shown.tos === undefined) {
     word(printer, 'tos', 'tos ', dsfields.format(route.tos, numeric))
   }
@@ -106,6 +97,7 @@ export function printRoute(
   if (cached !== null) printCached(printer, command, route, cached)
   if (route.metrics !== null) printMetrics(printer, route.metrics)
   if (cached !== null && cached.incoming !== null) word(printer, 'iif', 'iif ', cached.incoming.name)
+  if (route.object !== null && details) printObject(printer, command, route.object.id)
   if (route.nexthops !== null) printNexthops(printer, command, route.nexthops)
   printer.text('\n')
   printer.closeObject()
@@ -119,21 +111,6 @@ function word(printer: Printer, name: string, before: string, value: string | nu
 function formatPrefix({ prefix, prefixLength, cached }: RouteMessage): string {
   if (cached !== null || prefixLength === 32) return formatIpv4(prefix)
   return prefixLength === 0 ? 'default' : `${formatIpv4(prefix)}/${prefixLength}`
-}
-
-const FLAG_NAMES = [
-  [NexthopFlag.DEAD, 'dead'],
-  [NexthopFlag.ONLINK, 'onlink'],
-  [NexthopFlag.PERVASIVE, 'pervasive'],
-  [NOTIFY, 'notify'],
-  [NexthopFlag.LINKDOWN, 'linkdown'],
-  [OFFLOAD_FAILED, 'rt_offload_failed'],
-] as const
-
-function printFlags(printer: Printer, flags: number): void {
-  printer.openArray('flags')
-  for (const [flag, name] of FLAG_NAMES) if ((flags & flag) !== 0) printer.element(name, `${name} `)
-  printer.closeArray()
 }
 
 function printMark(printer: Printer, mark: number): void {
@@ -160,6 +137,17 @@ function printCached(printer: Printer, command: Command, route: RouteMessage, ca
   printer.closeArray()
   if (cached.expires !== 0) printer.field('expires', cached.expires, `expires ${cached.expires}sec `)
   if (command.options.statistics > 0) word(printer, 'users', 'users ', cached.users)
+}
+
+/** The object as this program saw it first. */
+function printObject(printer: Printer, command: Command, id: number): void {
+  const { seen } = command.options.nexthops
+  const object = command.stack.routing.fib.nexthops.get(id)
+  const message = seen.get(id) ?? (object === undefined ? undefined : objectMessage(object))
+  if (message === undefined) return
+  seen.set(id, message)
+  printer.text('\n\tnh_info ')
+  printNexthopObject(printer, command, message, 'nh_info')
 }
 
 function printNexthops(printer: Printer, command: Command, hops: readonly NexthopMessage[]): void {

@@ -3,6 +3,7 @@ import { Errno } from '../errors.ts'
 import type { FibRule, RuleConfig } from '../route/fib-rules.ts'
 import { NetlinkError, RouteProtocol, RouteTable, RouteType, RuleAction } from '../route/rtnetlink.ts'
 import type { Command } from './command.ts'
+import { beginDump, restoreRules } from './dump.ts'
 import {
   Family,
   isDeviceName,
@@ -17,6 +18,7 @@ import { dsfields, groups, parseIpProtocol, parseRealms, parseRouteType, protoco
 import { Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { parseRuleFilter, rulePasses } from './rule-filter.ts'
+import { encodeRule } from './rule-netlink.ts'
 import { printRule } from './rule-printer.ts'
 import { usage } from './usage.ts'
 import { abbreviates, abbreviatesAny, unknownCommand, type Words, wrong } from './words.ts'
@@ -26,9 +28,11 @@ export function rule(command: Command, words: Words): number {
   const { word } = words
   words.skip()
   if (abbreviatesAny(word, 'list', 'lst', 'show')) return showRules(command, words)
+  if (abbreviates(word, 'save')) return saveRules(command, words)
   if (abbreviates(word, 'add')) return modifyRule(command, words, 'add')
   if (abbreviates(word, 'delete')) return modifyRule(command, words, 'del')
   if (abbreviates(word, 'flush')) return flushRules(command, words)
+  if (abbreviates(word, 'restore')) return restoreRules(command)
   if (abbreviates(word, 'help')) throw usage('rule')
   throw unknownCommand(word, 'rule help')
 }
@@ -51,6 +55,15 @@ function showRules(command: Command, words: Words): number {
   }
   printer.end()
   command.output.writeSome(printer.take())
+  return Status.OK
+}
+
+function saveRules(command: Command, words: Words): number {
+  const filter = parseRuleFilter(command, words)
+  if (!beginDump(command, 'rule')) return Status.REFUSED
+  for (const each of command.stack.routing.fib.rules) {
+    if (rulePasses(filter, each)) command.dumps.write(encodeRule(each))
+  }
   return Status.OK
 }
 

@@ -4,12 +4,21 @@
  */
 import { Exit, Status } from './outcome.ts'
 
-export type UsageTopic = 'ip' | 'address' | 'route' | 'rule' | 'link' | 'neigh' | 'maddress' | 'netconf'
+export type UsageTopic =
+  | 'ip'
+  | 'address'
+  | 'route'
+  | 'rule'
+  | 'link'
+  | 'neigh'
+  | 'maddress'
+  | 'netconf'
+  | 'nexthop'
 
 const TEXTS: Readonly<Record<UsageTopic, string>> = {
   ip: `Usage: ip [OPTIONS] OBJECT [COMMAND]
        ip [-force] -batch FILE
-OBJECT: address, route, rule, link, neighbor, maddress, netconf
+OBJECT: address, route, rule, link, neighbor, maddress, netconf, nexthop
 OPTIONS: -V -h -s -d -r -o -t -br -j -p -N -c -4 -6 -0 -f FAMILY -l LOOPS -rc SIZE -b FILE -force
 `,
   address: `Usage: ip address add|change|replace|del PREFIX dev DEVICE [peer PREFIX] [broadcast ADDRESS|+|-]
@@ -21,7 +30,7 @@ OPTIONS: -V -h -s -d -r -o -t -br -j -p -N -c -4 -6 -0 -f FAMILY -l LOOPS -rc SI
            [table TABLE] [metric N] [proto PROTOCOL] [scope SCOPE] [src ADDRESS] [tos TOS] [realms [FROM/]TO]
            [onlink] [mtu|advmss|hoplimit|window|cwnd|initcwnd|initrwnd|ssthresh|reordering [lock] N]
            [rtt|rttvar [lock] TIME] [rto_min TIME] [features ecn] [quickack 0|1] [congctl [lock] NAME]
-           [nexthop [via ADDRESS] [dev DEVICE] [weight N] [onlink]]...
+           [nexthop [via ADDRESS] [dev DEVICE] [weight N] [onlink]]... [nhid N]
        ip route [show|flush] [root|match|exact PREFIX] [table TABLE|all] [dev DEVICE] [via PREFIX] [src PREFIX]
            [proto PROTOCOL] [scope SCOPE] [type TYPE] [tos TOS] [metric N] [realms REALMS]
        ip route get ADDRESS [from ADDRESS] [iif DEVICE] [oif DEVICE] [mark N] [tos TOS] [uid N]
@@ -41,6 +50,11 @@ OPTIONS: -V -h -s -d -r -o -t -br -j -p -N -c -4 -6 -0 -f FAMILY -l LOOPS -rc SI
   maddress: `Usage: ip maddress [show] [dev DEVICE]
 `,
   netconf: `Usage: ip netconf [show] [dev DEVICE]
+`,
+  nexthop: `Usage: ip nexthop add|replace [id N] [via ADDRESS] dev DEVICE [onlink] [protocol PROTOCOL]
+       ip nexthop add|replace [id N] blackhole|group N[,WEIGHT][/N[,WEIGHT]]... [type mpath] [protocol PROTOCOL]
+       ip nexthop del|get id N
+       ip nexthop [show|flush] [id N] [dev DEVICE] [groups] [protocol N]
 `,
 }
 

@@ -36,8 +36,8 @@ export class Words {
     return this.#words[this.#at]!
   }
 
-  /** The word after the present one, if there is one. */
-  peek(): string {
+  /** The word after the present one; `''` if there is none. */
+  get following(): string {
     return this.#words[this.#at + 1] ?? ''
   }
 

@@ -14,6 +14,8 @@ import type { Sysctl } from '../sysctl/sysctl.ts'
 export interface Ipv4Context {
   /** Stack time in nanoseconds, read once per burst. */
   readonly now: number
+  /** The same, for who asks often. */
+  readonly time: { readonly now: number }
   /** Milliseconds since midnight UTC at `now`. */
   millisecondsOfDay(): number
   readonly pool: PacketPool

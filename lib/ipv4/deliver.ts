@@ -4,7 +4,7 @@
  */
 import type { NetDevice } from '../device/net-device.ts'
 import { IpMib } from '../observe/mib.ts'
-import type { Packet } from '../packet/packet.ts'
+import { HEADROOM, type Packet } from '../packet/packet.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
 import { IPV4_FLAGS_FRAGMENT, IPV4_MF, IPV4_OFFSET_MASK, IPV4_PROTOCOL } from '../wire/ipv4.ts'
@@ -29,6 +29,10 @@ export class LocalDelivery {
       if (packet === null) return
       this.#ip.options.reassembled(packet)
     }
+    if (packet.body !== null) {
+      packet = this.#inOnePiece(packet, device)
+      if (packet === null) return
+    }
     const protocol = protocols[packet.bytes[packet.networkHeader + IPV4_PROTOCOL]!]
     if (protocol === undefined || protocol === null) {
       ctx.mib.ip[IpMib.InUnknownProtos]!++
@@ -37,5 +41,18 @@ export class LocalDelivery {
     }
     ctx.mib.ip[IpMib.InDelivers]!++
     protocol.receive(packet)
+  }
+  /** Protocols read a datagram as bytes in a row; part of this one lies where its sender, on this machine, has it. */
+  #inOnePiece(packet: Packet, device: NetDevice): Packet | null {
+    const { ctx, options } = this.#ip
+    const whole = packet.pool.copy(packet, HEADROOM)
+    if (whole === null) {
+      ctx.mib.ip[IpMib.InDiscards]!++
+      ctx.drop(packet, DropReason.NOMEM, device)
+      return null
+    }
+    options.moved(packet, whole)
+    packet.free()
+    return whole
   }
 }

@@ -6,6 +6,7 @@ import { readIpv4 } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { IpExtMib, IpMib } from '../observe/mib.ts'
+import { wireLength } from '../offload/segmenter.ts'
 import { HEADROOM, type Packet, PacketType } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
 import { updateChecksum16 } from '../wire/checksum.ts'
@@ -41,7 +42,7 @@ export class Forwarding {
     }
     ctx.mib.ip[IpMib.ForwDatagrams]!++ // as Linux, also what proves to be too big
     const mtu = this.#mtu(route)
-    if (received.length > mtu && received.gsoSize === 0) {
+    if (received.length > mtu && wireLength(received) > mtu) {
       const dontFragment = (bytes[networkHeader + IPV4_FLAGS_FRAGMENT]! & (IPV4_DF >>> 8)) !== 0
       if (dontFragment && (!received.ignoreDf || received.fragMaxSize > mtu)) {
         ctx.mib.ip[IpMib.FragFails]!++

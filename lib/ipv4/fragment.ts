@@ -66,7 +66,7 @@ export function fragmentPacket(
     const at = piece.put(headerLength + size)
     const bytes = piece.bytes
     bytes.set(packet.bytes.subarray(header, header + headerLength), at)
-    copyPayload(packet, header + headerLength, done, size, bytes, at + headerLength)
+    packet.copyRange(header + headerLength - packet.start + done, size, bytes, at + headerLength)
     // What is cut here for the second time had its options seen to the first time.
     if (headerLength > IPV4_MIN_HEADER && firstUnit === 0 && done > 0) {
       fragmentOptions(bytes, at, headerLength)
@@ -101,21 +101,4 @@ function fail(packet: Packet, context: FragmentContext, reason: number, errno: n
   context.mib.ip[IpMib.FragFails]!++
   context.drop(packet, reason, packet.device)
   return errno
-}
-
-/** Bytes [from, from + size) of a payload that begins at `start` of the packet's bytes and may go on in its body. */
-function copyPayload(
-  packet: Packet,
-  start: number,
-  from: number,
-  size: number,
-  target: Uint8Array,
-  at: number,
-): void {
-  const begin = start + from
-  const inHead = Math.max(0, Math.min(size, packet.end - begin))
-  if (inHead > 0) target.set(packet.bytes.subarray(begin, begin + inHead), at)
-  if (inHead === size) return
-  const skip = begin + inHead - packet.end
-  target.set(packet.body!.subarray(skip, skip + size - inHead), at + inHead)
 }

@@ -10,10 +10,11 @@ import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
 import { RouteHint } from '../route/route-hint.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
-import { checksum, updateChecksum16 } from '../wire/checksum.ts'
+import { checksum } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { ICMP_CHECKSUM, ICMP_CODE, ICMP_HEADER, ICMP_TYPE, IcmpType } from '../wire/icmpv4.ts'
 import { IPV4_DESTINATION, IPV4_MIN_HEADER, IPV4_SOURCE, IPV4_TOS, IpProtocol } from '../wire/ipv4.ts'
+import { echoReplyInPlace } from './echo-reply.ts'
 import { pushIpv4Header } from './header.ts'
 import type { Ipv4 } from './ipv4.ts'
 
@@ -35,19 +36,7 @@ export class IcmpReplies {
     if (ctx.sysctl.ipv4.icmp_echo_ignore_all !== 0) return ctx.consume(packet)
     const reply = this.#writable(packet, device)
     if (reply === null) return
-    const { bytes, transportHeader: at } = reply
-    // The type shares its 16-bit word with the code, which the reply keeps (RFC 1624).
-    const code = bytes[at + ICMP_CODE]!
-    const check = (bytes[at + ICMP_CHECKSUM]! << 8) | bytes[at + ICMP_CHECKSUM + 1]!
-    let updated = updateChecksum16(check, (IcmpType.ECHO << 8) | code, (IcmpType.ECHO_REPLY << 8) | code)
-    bytes[at + ICMP_TYPE] = IcmpType.ECHO_REPLY
-    if (updated === 0) {
-      // Either zero: if the reply is nothing but zeros its checksum is 0xffff, and only summing tells.
-      bytes[at + ICMP_CHECKSUM] = bytes[at + ICMP_CHECKSUM + 1] = 0
-      updated = checksum(bytes, at, reply.end)
-    }
-    bytes[at + ICMP_CHECKSUM] = updated >>> 8
-    bytes[at + ICMP_CHECKSUM + 1] = updated
+    echoReplyInPlace(reply.bytes, reply.transportHeader, reply.end)
     this.#turnRound(reply, route, device, IcmpType.ECHO_REPLY)
   }
 
@@ -95,7 +84,7 @@ export class IcmpReplies {
 
   /** Sends the message in `packet` back to its sender, under a fresh IP header. */
   #turnRound(packet: Packet, received: Route, device: NetDevice, type: number): void {
-    const { ctx, output, rateLimit, options } = this.#ip
+    const { ctx, echoes, output, rateLimit, options } = this.#ip
     const { mib, routing, sysctl } = ctx
     if (!rateLimit.allowGlobal(type, 0)) return ctx.consume(packet)
     const header = packet.networkHeader
@@ -119,6 +108,7 @@ export class IcmpReplies {
     flow.protocol = IpProtocol.ICMP
     flow.mark = sysctl.ipv4.fwmark_reflect !== 0 ? packet.mark : 0
     let route = this.#hint.find(routing, flow, null)
+    const known = route !== null
     if (route === null) {
       route = routing.output(flow)
       if (route !== null) this.#hint.keep(routing, flow, null, route)
@@ -141,6 +131,10 @@ export class IcmpReplies {
     if (replyOptions !== 0) options.build(packet, flow.saddr, sender)
     mib.icmp[IcmpMib.OutMsgs]!++
     mib.icmpMsgOut[type]!++
+    // Both decisions were kept for the flow: the next request may be predicted.
+    if (known && type === IcmpType.ECHO_REPLY && optionsLength === 0 && source === target) {
+      echoes.predict(received, device, flow, tos, ttl, route)
+    }
     output.sendLocal(packet, route)
   }
 }

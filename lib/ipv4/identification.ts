@@ -17,14 +17,22 @@ export const ATOMIC_ID = 0
 const COUNTERS = 8192
 
 export class Identification {
+  // The counter in use, taken out of the arrays: the next datagram mostly goes the way of the one before.
+  /** Which it is; -1 before the first. */
+  #index = -1
+  #source: Ipv4Address = 0
+  #destination: Ipv4Address = 0
+  #protocol = 0
+  #counter = 0
+  #stamp = 0
+  /** A random word for the next jump; 0: none. */
+  #drawn = 0
   readonly #hash: HalfSipHash
   readonly #random: Random
   readonly #key = new Int32Array(3)
-  /** Which counter `#key` has; -1 before the first. */
-  #index = -1
   #counters: Uint16Array | null = null
   /** Milliseconds of the last use, modulo 2³². */
-  #stamps: Uint32Array | null = null
+  #stamps: Int32Array | null = null
 
   constructor(hash: HalfSipHash, random: Random) {
     this.#hash = hash
@@ -37,22 +45,49 @@ export class Identification {
    * @param count how many following ones to take as well, for a super-segment that will be cut into so many
    */
   next(source: Ipv4Address, destination: Ipv4Address, protocol: number, now: number, count = 1): number {
-    const counters = (this.#counters ??= this.#seed())
-    const stamps = (this.#stamps ??= new Uint32Array(COUNTERS))
-    const key = this.#key
-    if (key[0] !== destination || key[1] !== source || key[2] !== protocol || this.#index < 0) {
-      key[0] = destination
-      key[1] = source
-      key[2] = protocol
-      this.#index = this.#hash.words(key, 0, 3) & (COUNTERS - 1)
+    if (
+      destination !== this.#destination ||
+      source !== this.#source ||
+      protocol !== this.#protocol ||
+      this.#index < 0
+    ) {
+      this.#change(source, destination, protocol)
     }
-    const index = this.#index
-    const time = Math.floor(now / MILLISECOND) >>> 0
-    const idle = (time - stamps[index]!) >>> 0
-    stamps[index] = time
-    const id = (counters[index]! + (idle === 0 ? 0 : this.#random.below(idle))) & 0xffff
-    counters[index] = id + count
+    const time = Math.floor(now / MILLISECOND) | 0
+    const idle = (time - this.#stamp) >>> 0
+    const id = (this.#counter + (idle === 0 ? 0 : this.#jump(idle))) & 0xffff
+    this.#stamp = time
+    this.#counter = (id + count) & 0xffff
     return id
+  }
+
+  /** Draws ahead, when there is time. */
+  settle(): void {
+    if (this.#drawn === 0 && this.#index >= 0) this.#drawn = this.#random.int32()
+  }
+
+  /** Uniform in [0, bound), but for less than a millionth as long as nothing was idle for an hour. */
+  #jump(bound: number): number {
+    const word = this.#drawn === 0 ? this.#random.int32() : this.#drawn
+    this.#drawn = 0
+    return (word >>> 0) % bound
+  }
+
+  /** Puts the counter in use back, and takes out the one for these. */
+  #change(source: Ipv4Address, destination: Ipv4Address, protocol: number): void {
+    const counters = (this.#counters ??= this.#seed())
+    const stamps = (this.#stamps ??= new Int32Array(COUNTERS))
+    if (this.#index >= 0) {
+      counters[this.#index] = this.#counter
+      stamps[this.#index] = this.#stamp
+    }
+    const key = this.#key
+    key[0] = this.#destination = destination
+    key[1] = this.#source = source
+    key[2] = this.#protocol = protocol
+    this.#index = this.#hash.words(key, 0, 3) & (COUNTERS - 1)
+    this.#counter = counters[this.#index]!
+    this.#stamp = stamps[this.#index]!
   }
 
   #seed(): Uint16Array {

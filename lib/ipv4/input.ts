@@ -28,7 +28,7 @@ import {
 import type { Ipv4 } from './ipv4.ts'
 
 /** Names of the ECN counters by the two bits of the codepoint (RFC 3168 §5). */
-const ECN_COUNTER = [
+export const ECN_COUNTER = [
   IpExtMib.InNoECTPkts,
   IpExtMib.InECT1Pkts,
   IpExtMib.InECT0Pkts,

@@ -11,6 +11,7 @@ import { IcmpType, TimeExceededCode } from '../wire/icmpv4.ts'
 import { IpProtocol } from '../wire/ipv4.ts'
 import type { Ipv4Context, TransportProtocol } from './context.ts'
 import { LocalDelivery } from './deliver.ts'
+import { EchoPrediction } from './echo-prediction.ts'
 import { Forwarding } from './forward.ts'
 import { Icmp } from './icmp.ts'
 import { IcmpLimits } from './icmp-limits.ts'
@@ -31,6 +32,7 @@ export class Ipv4 {
   readonly deliver: LocalDelivery
   readonly forward: Forwarding
   readonly icmp: Icmp
+  readonly echoes: EchoPrediction
   readonly identification: Identification
   readonly options: OptionsProcessing
   readonly redirects: Redirects
@@ -61,6 +63,7 @@ export class Ipv4 {
     this.deliver = new LocalDelivery(this)
     this.forward = new Forwarding(this)
     this.redirects = new Redirects(this)
+    this.echoes = new EchoPrediction(ctx, this.identification)
     this.icmp = new Icmp(this)
     this.protocols[IpProtocol.ICMP] = this.icmp
     this.protocols[IpProtocol.IGMP] = new Igmp(ctx)
@@ -71,6 +74,12 @@ export class Ipv4 {
     const whole = this.reassembly.insert(fragment, this.ctx.now)
     if (this.reassembly.length > 0) this.reassemblyPending()
     return whole
+  }
+
+  /** What could wait until everything has left. */
+  settle(): void {
+    this.echoes.settle()
+    this.identification.settle()
   }
 
   /** TTL of what this host sends: the route's `hoplimit`, else `ip_default_ttl`. */

@@ -1,11 +1,12 @@
 /**
  * IPv4 output: the last steps of every packet that leaves, whoever made it. A copy comes back to this host if
- * it listens to what it broadcasts; what is larger than the MTU is cut up, or refused where it must not be; what
- * the device can't do (checksums) is done in software, here and nowhere earlier.
+ * it listens to what it broadcasts; what is larger than the MTU is cut up, or refused where it must not be. What
+ * the device can't do (checksums, segmentation) is left open here: the device layer does it last.
  */
 
 import { Errno } from '../errors.ts'
 import { IpExtMib, IpMib } from '../observe/mib.ts'
+import { Segmenter, wireLength } from '../offload/segmenter.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM, type Packet, PacketType } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
@@ -21,6 +22,8 @@ export class Ipv4Output implements FragmentSink {
   readonly #ip: Ipv4
   /** Where the fragments of the packet in hand go. */
   #route: Route | null = null
+  /** Cuts what is to be fragmented afterwards; made when first needed. */
+  #segmenter: Segmenter | null = null
 
   constructor(ip: Ipv4) {
     this.#ip = ip
@@ -56,13 +59,42 @@ export class Ipv4Output implements FragmentSink {
         return 0
       }
     }
-    if (packet.length > mtu && packet.gsoSize === 0) return this.#fragment(packet, route, mtu)
+    if (packet.length > mtu) {
+      if (packet.gsoSize === 0) return this.#fragment(packet, route, mtu)
+      if (wireLength(packet) > mtu) return this.#segment(packet, route, mtu)
+    }
     return this.#transmit(packet, route)
   }
 
   /** A piece of the packet in hand. */
   fragment(packet: Packet): void {
     this.#transmit(packet, this.#route!)
+  }
+
+  /**
+   * A super-segment whose segments are too large: it is cut first, then each segment is fragmented or, with DF,
+   * refused (`ip_finish_output_gso`). 0, or the errno of the first segment that failed.
+   */
+  #segment(packet: Packet, route: Route, mtu: number): number {
+    const { ctx } = this.#ip
+    const segmenter = (this.#segmenter ??= new Segmenter())
+    if (!segmenter.begin(packet, true)) {
+      ctx.drop(packet, DropReason.SKB_GSO_SEG, route.device)
+      return Errno.ENOMEM
+    }
+    let errno = 0
+    while (segmenter.packet !== null) {
+      const segment = segmenter.next()
+      if (segment === null) {
+        segmenter.forget()
+        ctx.drop(packet, DropReason.NOMEM, route.device)
+        return Errno.ENOMEM
+      }
+      const failed = this.#fragment(segment, route, mtu)
+      if (errno === 0) errno = failed
+    }
+    packet.free()
+    return errno
   }
 
   #fragment(packet: Packet, route: Route, mtu: number): number {
@@ -95,12 +127,6 @@ export class Ipv4Output implements FragmentSink {
       mib.ipExt[IpExtMib.OutBcastPkts]!++
       mib.ipExt[IpExtMib.OutBcastOctets]! += length
     }
-    const { features } = device.link
-    if (packet.checksum === Checksum.PARTIAL && !features.checksum) completeChecksum(packet)
-    if (packet.gsoSize !== 0 && !(features.tso || features.uso)) {
-      this.#ip.ctx.drop(packet, DropReason.SKB_GSO_SEG, device)
-      return Errno.EIO
-    }
     packet.type = PacketType.OUTGOING
     return device.enqueue(packet) ? 0 : Errno.ENOBUFS
   }
@@ -114,7 +140,7 @@ export class Ipv4Output implements FragmentSink {
     }
     copy.destination = route
     copy.type = PacketType.HOST
-    copy.checksum = Checksum.UNNECESSARY
+    if (copy.checksum === Checksum.NONE) copy.checksum = Checksum.UNNECESSARY
     this.#ip.backlog(copy, route.device)
   }
 }

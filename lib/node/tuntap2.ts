@@ -38,7 +38,8 @@ export class Tun extends Duplex {
   /** @throws TunstackError those of `openTun()` */
   constructor(options: TunOptions = {}) {
     super({ objectMode: true, highWaterMark: HIGH_WATER_MARK, decodeStrings: false })
-    this.device = openTunSync({ up: false, ...options })
+    // Packets are bytes here, with nothing beside them that could say what is still to be done.
+    this.device = openTunSync({ up: false, ...options, offload: false })
     this.device.attach({
       pool: this.#pool,
       clock: systemClock(),
@@ -182,10 +183,13 @@ export class Tun extends Duplex {
     let failure: TunstackError | null = null
     for (let i = from; i < to && failure === null; i++) failure = this.#queue(chunks[i]!)
     this.#written += burst.length
-    this.device.transmit(burst)
+    const taken = this.device.transmit(burst)
+    const held = burst.length - taken
+    for (let i = taken; i < burst.length; i++) burst.packets[i]!.free()
     burst.clear()
     this.#budgetTimer ??= setImmediate(this.#renewBudget)
-    if (failure !== null) callback(failure)
+    if (held > 0) this.#waiting = () => this.#send(chunks, from + taken, callback)
+    else if (failure !== null) callback(failure)
     else if (to < chunks.length) this.#waiting = () => this.#send(chunks, to, callback)
     else if (this.#written >= BURST_SIZE) this.#waiting = callback
     else callback()

@@ -5,6 +5,7 @@
  * if its filter, listener or sink throws, it ends, and says so in `error`.
  */
 import { invalidArgument } from '../errors.ts'
+import { copyCompleted } from '../packet/complete-checksum.ts'
 import type { Packet, PacketDevice } from '../packet/packet.ts'
 import type { Clock } from '../time/clock.ts'
 import { DropReason, dropReasonName } from '../wire/drop-reason.ts'
@@ -59,7 +60,7 @@ export interface CaptureOptions {
   count?: number
   /** Ends once so many bytes of packets were kept. */
   bytes?: number
-  /** See `PcapngOptions`. */
+  /** See `PcapngOptions`; for a listener too. A filter sees packets as they are. */
   completeChecksums?: boolean
   /** See `PcapngOptions`. */
   buffer?: number
@@ -114,7 +115,7 @@ export class Capture {
       if (options[name] === undefined || typeof options[name] === 'function') continue
       throw invalidArgument(name, options[name], 'a function')
     }
-    const { sink, listener, snaplen = 262_144, completeChecksums = false, buffer = 0 } = options
+    const { sink, listener, snaplen = 262_144, completeChecksums = true, buffer = 0 } = options
     if ((sink === undefined) === (listener === undefined)) {
       throw invalidArgument(
         'capture',
@@ -279,10 +280,13 @@ export class Capture {
       return
     }
     const { length } = packet
+    const bytes = new Uint8Array(length)
+    if (this.#options.completeChecksums ?? true) copyCompleted(packet, bytes, 0)
+    else packet.copyTo(bytes)
     this.#options.listener!({
       device,
       direction: outgoing ? 'out' : 'in',
-      bytes: packet.toUint8Array().subarray(0, this.#snaplen),
+      bytes: bytes.subarray(0, this.#snaplen),
       length,
       timestamp: this.#clock.epoch + BigInt(Math.floor(now)),
       dropReason,

@@ -5,8 +5,8 @@
  * a file, a socket or an array can take them; everything is little-endian.
  */
 import { invalidArgument } from '../errors.ts'
+import { copyCompleted } from '../packet/complete-checksum.ts'
 import { Checksum, type Packet } from '../packet/packet.ts'
-import { checksum } from '../wire/checksum.ts'
 
 /** Takes what was written. The bytes are lent for the length of the call: copy what is to be kept. */
 export type ByteSink = (bytes: Uint8Array<ArrayBuffer>) => void
@@ -50,7 +50,11 @@ export interface PcapngOptions {
   snaplen?: number
   /** Named in the file as what wrote it. */
   application?: string
-  /** Completes transport checksums that the device would have completed; otherwise packets are shown as they are. */
+  /**
+   * Shows packets whose checksum the device was to complete as they will be on the wire, which is what readers of a
+   * capture check and replay; they are not changed themselves. `false` shows what is there: the sum of the
+   * pseudo-header alone, as tcpdump does. `true` by default.
+   */
   completeChecksums?: boolean
   /** Bytes to gather before the sink is called; 0 by default: every block at once. */
   buffer?: number
@@ -91,7 +95,7 @@ export class PcapngWriter {
       epoch,
       snaplen = 262_144,
       application = 'tunstack',
-      completeChecksums = false,
+      completeChecksums = true,
       buffer = 0,
     } = options
     if (!Number.isInteger(snaplen) || snaplen < 1 || snaplen > 0x7fffffff) {
@@ -139,7 +143,8 @@ export class PcapngWriter {
     this.#putTime(time)
     this.#put32(captured)
     this.#put32(length)
-    if (complete) this.#copyCompleted(packet)
+    // All of it, whatever the snaplen, since the sum is over all of it; what is too much is written over.
+    if (complete) copyCompleted(packet, this.#bytes, this.#at)
     else this.#copy(packet, captured)
     this.#at += captured
     this.#pad()
@@ -231,15 +236,6 @@ export class PcapngWriter {
     if (packet.body !== null && head.length < captured) {
       this.#bytes.set(packet.body.subarray(0, captured - head.length), this.#at + head.length)
     }
-  }
-
-  /** Copies all of it, whatever the snaplen, since the sum is over all of it; what is too much is written over. */
-  #copyCompleted(packet: Packet): void {
-    packet.copyTo(this.#bytes, this.#at)
-    const start = this.#at + packet.checksumStart - packet.start
-    const sum = checksum(this.#bytes, start, this.#at + packet.length)
-    // 0 means "none" in UDP (RFC 768), so the other zero is stored; for TCP it is as good (RFC 1624 §3).
-    this.#view.setUint16(start + packet.checksumOffset, sum === 0 ? 0xffff : sum, false)
   }
 
   #put16(value: number): void {

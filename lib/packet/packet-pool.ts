@@ -51,6 +51,7 @@ export class PacketPool {
     slab.references = 1
     packet.slab = slab
     packet.bytes = slab.arena.bytes
+    packet.words = slab.arena.words
     packet.start = packet.end = slab.start + headroom
     return packet
   }
@@ -61,6 +62,7 @@ export class PacketPool {
     clone.slab = packet.slab
     clone.slab.references++
     clone.bytes = packet.bytes
+    clone.words = packet.words
     clone.start = packet.start
     clone.end = packet.end
     clone.body = packet.body
@@ -126,6 +128,7 @@ export class PacketPool {
       packet.gsoSize = 0
       packet.gsoSegments = 1
       packet.gsoEcn = false
+      packet.gsoFixedId = false
       packet.scrub()
     }
     packet.allocated = true
@@ -171,7 +174,8 @@ export class PacketPool {
   }
 }
 
-function copyMetadata(from: Packet, to: Packet): void {
+/** All that is known of a packet beside its bytes. Offsets count within the arena: who copies bytes moves them. */
+export function copyMetadata(from: Packet, to: Packet): void {
   to.networkHeader = from.networkHeader
   to.transportHeader = from.transportHeader
   to.checksum = from.checksum
@@ -181,6 +185,7 @@ function copyMetadata(from: Packet, to: Packet): void {
   to.gsoSize = from.gsoSize
   to.gsoSegments = from.gsoSegments
   to.gsoEcn = from.gsoEcn
+  to.gsoFixedId = from.gsoFixedId
   to.device = from.device
   to.iif = from.iif
   to.type = from.type

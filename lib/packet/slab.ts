@@ -8,6 +8,8 @@
 /** One `ArrayBuffer` cut into equal slabs. */
 export class Arena {
   readonly bytes: Uint8Array<ArrayBuffer>
+  /** The same memory, for who reads whole words in the byte order of the machine. */
+  readonly words: Int32Array<ArrayBuffer>
   readonly slabSize: number
   /** For drivers: what native code knows this arena by; -1 until it is registered. */
   driverHandle = -1
@@ -15,6 +17,7 @@ export class Arena {
   constructor(slabSize: number, slabs: number) {
     this.slabSize = slabSize
     this.bytes = new Uint8Array(new ArrayBuffer(slabSize * slabs))
+    this.words = new Int32Array(this.bytes.buffer)
   }
 }
 

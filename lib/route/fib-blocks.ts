@@ -17,7 +17,7 @@ const SIZE_OF = Uint8Array.from({ length: MOST + 1 }, (_, n) => SIZES.findIndex(
 /** Where the first block begins that is allocated. */
 export const FIRST_WORD: number = SIZES.length
 
-/** Words from which on the array grows by a quarter instead of doubling. */
+/** Words from which on the array grows by an eighth instead of doubling. */
 const LARGE = 1 << 16
 
 export class FibBlocks {
@@ -95,7 +95,7 @@ export class FibBlocks {
 
   #grow(needed: number): void {
     const { length } = this.words
-    const words = new Int32Array(Math.max(needed, length < LARGE ? 2 * length : length + (length >>> 2)))
+    const words = new Int32Array(Math.max(needed, length < LARGE ? 2 * length : length + (length >>> 3)))
     words.set(this.words)
     this.words = words
   }

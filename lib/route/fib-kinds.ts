@@ -51,6 +51,8 @@ export class AliasLists {
   #cells = NO_CELLS
   #used = 1
   #free = 0
+  /** Cells that are in lists. */
+  #live = 0
 
   /** The number in a cell. */
   kind(cell: number): number {
@@ -79,7 +81,13 @@ export class AliasLists {
       const next = this.next(cell)
       this.#cells[2 * cell + 1] = this.#free
       this.#free = cell
+      this.#live--
       cell = next
+    }
+    if (this.#live === 0) {
+      this.#cells = NO_CELLS
+      this.#used = 1
+      this.#free = 0
     }
   }
 
@@ -88,6 +96,7 @@ export class AliasLists {
   }
 
   #allocate(): number {
+    this.#live++
     const cell = this.#free
     if (cell !== 0) {
       this.#free = this.next(cell)

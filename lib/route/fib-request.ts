@@ -29,6 +29,8 @@ export interface CompleteRoute {
   readonly tclassid: number
   readonly metrics: ReadonlyMap<number, number> | undefined
   readonly nexthops: readonly NexthopConfig[] | undefined
+  /** 0: no nexthop object. */
+  readonly nexthopId: number
 }
 
 /** Types whose routes go into table `local` unless told otherwise. */
@@ -39,7 +41,10 @@ function isLocalType(type: number): boolean {
 /** Fills in what `ip route add` fills in. */
 export function completeRoute(config: RouteConfig): CompleteRoute {
   const type = config.type ?? RouteType.UNICAST
-  const indirect = (config.gateway ?? INADDR_ANY) !== INADDR_ANY || config.nexthops !== undefined
+  const indirect =
+    (config.gateway ?? INADDR_ANY) !== INADDR_ANY ||
+    config.nexthops !== undefined ||
+    (config.nexthopId ?? 0) !== 0
   return complete(config, type, config.scope ?? defaultScope(type, indirect), RouteProtocol.BOOT)
 }
 
@@ -68,6 +73,7 @@ function complete(config: RouteConfig, defaultType: number, scope: number, proto
     tclassid: config.tclassid ?? 0,
     metrics: config.metrics,
     nexthops: config.nexthops,
+    nexthopId: config.nexthopId ?? 0,
   }
 }
 
@@ -90,6 +96,10 @@ export function deletionMatches(config: CompleteRoute, info: FibInfo, type: numb
 }
 
 function hopsMatch(config: CompleteRoute, info: FibInfo): boolean {
+  if (config.nexthopId !== 0) return info.nexthop?.id === config.nexthopId
+  if (info.nexthop !== null) {
+    return config.device === undefined && config.gateway === INADDR_ANY && config.nexthops === undefined
+  }
   if (config.device !== undefined || config.gateway !== INADDR_ANY)
     return hopMatches(config, info.nexthops[0]!)
   if (config.nexthops === undefined) return true

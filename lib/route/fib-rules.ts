@@ -200,14 +200,14 @@ export class FibRules {
   }
 
   /**
-   * @param fresh its table was made for it: there can be no such rule
+   * @param again though there may be such a rule already
    * @throws NetlinkError `EINVAL`, `EEXIST`
    */
-  add(config: RuleConfig, fresh = false): FibRule {
+  add(config: RuleConfig, again = false): FibRule {
     const rule = new FibRule(config, config.priority ?? this.#defaultPriority(), this.#devices)
     checkRule(config, rule.priority)
     checkTos(rule)
-    if (!fresh && this.#rules.some((other) => sameRule(rule, other))) {
+    if (!again && this.#rules.some((other) => sameRule(rule, other))) {
       throw new NetlinkError(Errno.EEXIST, undefined, 'rule')
     }
     const position = this.#rules.findIndex((other) => other.priority > rule.priority)

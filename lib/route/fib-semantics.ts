@@ -9,44 +9,20 @@ import { Errno } from '../errors.ts'
 import { AliasKinds } from './fib-kinds.ts'
 import { metricsOf, sameMetrics } from './fib-metrics.ts'
 import type { CompleteRoute, HopRequest } from './fib-request.ts'
-import { FibInfo, FibNexthop, FibResult, type NexthopConfig } from './fib-types.ts'
-import { Flow4 } from './flow.ts'
+import { FibInfo, FibNexthop, type NexthopConfig, ROUTE_TYPES } from './fib-types.ts'
+import { NexthopCheck, type NexthopQuestions } from './nexthop-check.ts'
+import type { NexthopObject } from './nexthop-object.ts'
+import { NexthopObjects } from './nexthop-objects.ts'
 import { NetlinkError, NexthopFlag, RouteTable, RouteType, Scope } from './rtnetlink.ts'
 
-/** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
-const PROPERTIES: readonly { readonly error: number; readonly scope: number }[] = [
-  { error: 0, scope: Scope.NOWHERE }, // unspec
-  { error: 0, scope: Scope.UNIVERSE }, // unicast
-  { error: 0, scope: Scope.HOST }, // local
-  { error: 0, scope: Scope.LINK }, // broadcast
-  { error: 0, scope: Scope.LINK }, // anycast
-  { error: 0, scope: Scope.UNIVERSE }, // multicast
-  { error: -Errno.EINVAL, scope: Scope.UNIVERSE }, // blackhole
-  { error: -Errno.EHOSTUNREACH, scope: Scope.UNIVERSE }, // unreachable
-  { error: -Errno.EACCES, scope: Scope.UNIVERSE }, // prohibit
-  { error: -Errno.EAGAIN, scope: Scope.UNIVERSE }, // throw
-  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // nat
-  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // xresolve
-]
-
-/** Errors by route type, for the inner loop of a lookup. */
-export const ROUTE_TYPE_ERRORS: Int32Array = Int32Array.from(PROPERTIES, ({ error }) => error)
-
 /** What {@link FibInfos} asks of the tables it belongs to. */
-export interface FibQuestions {
-  /** A lookup in one table, whatever the carrier; -EAGAIN if the table is not there. */
-  lookupTable(tableId: number, flow: Flow4, result: FibResult): number
-  /** A lookup through all rules, whatever the carrier. */
-  lookupAny(flow: Flow4, result: FibResult): number
-  addressType(address: Ipv4Address, device: NetDevice | null, tableId: number): number
-  /** IPv4 runs on the device at all (not with an MTU below 68). */
-  hasIpv4(device: NetDevice): boolean
+export interface FibQuestions extends NexthopQuestions {
   /** Next hops over it count as dead while it has no carrier. */
   ignoresLinkdown(device: NetDevice): boolean
   /** The source that goes with a next hop, if the route names none. */
   selectSource(device: NetDevice | null, gateway: Ipv4Address, scope: number): Ipv4Address
   readonly sourceGeneration: number
-  readonly loopbackIndex: number
+  readonly loopback: NetDevice | null
 }
 
 const invalid = (extack?: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'route')
@@ -57,15 +33,19 @@ export class FibInfos {
   readonly #byContent = new Map<number, FibInfo[]>()
   readonly #byDevice = new Map<NetDevice, Set<FibInfo>>()
   readonly #bySource = new Map<Ipv4Address, Set<FibInfo>>()
-  readonly #flow = new Flow4()
-  readonly #result = new FibResult()
+  readonly #check: NexthopCheck
+  /** Nexthop objects, which routes may use in place of hops of their own. */
+  readonly objects: NexthopObjects
   /** What tables hold for routes with these infos. */
   readonly kinds = new AliasKinds()
   /** Next hops with a realm: source validation must look routes up as long as there are any. */
   tclassidUsers = 0
 
-  constructor(questions: FibQuestions) {
+  /** @param changed after a nexthop object has changed; with `true` if routes are dead */
+  constructor(questions: FibQuestions, changed: (dead: boolean) => void) {
     this.#questions = questions
+    this.#check = new NexthopCheck(questions)
+    this.objects = new NexthopObjects(this.#check, questions, changed)
   }
 
   /**
@@ -73,9 +53,15 @@ export class FibInfos {
    * @throws NetlinkError with the errno and sentence of Linux's `fib_create_info`
    */
   obtain(config: CompleteRoute): FibInfo {
-    const properties = PROPERTIES[config.type]
+    const properties = ROUTE_TYPES[config.type]
     if (properties === undefined) throw invalid('Invalid route type')
     if (properties.scope > config.scope) throw invalid('Invalid scope')
+    const object = config.nexthopId === 0 ? null : this.objects.need(config.nexthopId)
+    const there = object === null ? undefined : object.infoFor(config)
+    if (there !== undefined) {
+      there.references++
+      return there
+    }
     const info = new FibInfo()
     info.metrics = metricsOf(config.metrics)
     info.protocol = config.protocol
@@ -84,14 +70,20 @@ export class FibInfos {
     info.prefsrc = config.prefsrc
     info.type = config.type
     info.tableId = config.table
-    if (config.nexthops !== undefined) checkAgreement(config, config.nexthops)
-    info.nexthops = (config.nexthops ?? [config]).map((hop) => nexthopOf(hop, info))
+    if (object !== null) {
+      info.nexthop = object
+      info.nexthops = object.hops
+      info.flags = config.onlink ? NexthopFlag.ONLINK : 0
+    } else {
+      if (config.nexthops !== undefined) checkAgreement(config, config.nexthops)
+      info.nexthops = (config.nexthops ?? [config]).map(nexthopOf)
+    }
     if (properties.error !== 0) {
       if (config.gateway !== 0 || config.device !== undefined || config.nexthops !== undefined) {
         throw invalid('Gateway, device and multipath can not be specified for this route type')
       }
     } else {
-      this.#check(config, info)
+      this.#checkRoute(config, info)
     }
     return this.#share(info)
   }
@@ -100,6 +92,12 @@ export class FibInfos {
   release(info: FibInfo): void {
     if (--info.references > 0) return
     info.dead = true
+    if (info.prefsrc !== INADDR_ANY) discard(this.#bySource, info.prefsrc, info)
+    if (info.nexthop !== null) {
+      const { infos } = info.nexthop
+      infos.splice(infos.indexOf(info), 1)
+      return
+    }
     const key = contentKey(info)
     const alike = this.#byContent.get(key)
     if (alike !== undefined) {
@@ -107,7 +105,6 @@ export class FibInfos {
       if (index >= 0) alike.splice(index, 1)
       if (alike.length === 0) this.#byContent.delete(key)
     }
-    if (info.prefsrc !== INADDR_ANY) discard(this.#bySource, info.prefsrc, info)
     for (const hop of info.nexthops) {
       if (hop.tclassid !== 0) this.tclassidUsers--
       if (hop.device !== null) discard(this.#byDevice, hop.device, info)
@@ -214,25 +211,13 @@ export class FibInfos {
     return !this.#questions.ignoresLinkdown(hop.device)
   }
 
-  #check(config: CompleteRoute, info: FibInfo): void {
+  #checkRoute(config: CompleteRoute, info: FibInfo): void {
     if (config.type === RouteType.UNSPEC) throw invalid('Invalid route type')
     if (config.scope > Scope.HOST) throw invalid('Invalid scope')
-    if (config.scope === Scope.HOST) {
-      const hop = info.nexthops[0]!
-      if (info.nexthops.length !== 1) throw invalid('Route with host scope can not have multiple nexthops')
-      if (hop.gateway !== INADDR_ANY) throw invalid('Route with host scope can not have a gateway')
-      if (hop.device === null) throw new NetlinkError(Errno.ENODEV, undefined, 'route')
-      hop.scope = Scope.NOWHERE
-    } else {
-      let linkdown = 0
-      for (const hop of info.nexthops) {
-        if (hop.gateway !== INADDR_ANY) this.#checkGateway(hop, config)
-        else this.#checkLink(hop)
-        if ((hop.flags & NexthopFlag.LINKDOWN) !== 0) linkdown++
-      }
-      if (linkdown === info.nexthops.length) info.flags |= NexthopFlag.LINKDOWN
-    }
+    if (info.nexthop !== null) info.nexthop.checkScope(config.scope)
+    else this.#checkHops(config, info)
     if (info.prefsrc !== INADDR_ANY && !this.#validSource(config)) throw invalid('Invalid prefsrc address')
+    if (info.nexthop !== null) return
     for (const hop of info.nexthops) {
       hop.source = this.#questions.selectSource(hop.device, hop.gateway, info.scope)
       hop.sourceGeneration = this.#questions.sourceGeneration
@@ -240,56 +225,21 @@ export class FibInfos {
     this.rebalance(info)
   }
 
-  #checkLink(hop: FibNexthop): void {
-    if ((hop.flags & NexthopFlag.ONLINK) !== 0) {
-      throw invalid('Invalid flags for nexthop - PERVASIVE and ONLINK can not be set')
+  #checkHops(config: CompleteRoute, info: FibInfo): void {
+    if (config.scope === Scope.HOST) {
+      const hop = info.nexthops[0]!
+      if (info.nexthops.length !== 1) throw invalid('Route with host scope can not have multiple nexthops')
+      if (hop.gateway !== INADDR_ANY) throw invalid('Route with host scope can not have a gateway')
+      if (hop.device === null) throw new NetlinkError(Errno.ENODEV, undefined, 'route')
+      hop.scope = Scope.NOWHERE
+      return
     }
-    if (hop.device === null || !this.#questions.hasIpv4(hop.device)) {
-      throw new NetlinkError(Errno.ENODEV, undefined, 'route')
+    let linkdown = 0
+    for (const hop of info.nexthops) {
+      this.#check.check(hop, config.scope, config.table)
+      if ((hop.flags & NexthopFlag.LINKDOWN) !== 0) linkdown++
     }
-    if (!hop.device.up) throw new NetlinkError(Errno.ENETDOWN, 'Device for nexthop is not up', 'route')
-    hop.scope = Scope.HOST
-    if (!hop.device.carrier) hop.flags |= NexthopFlag.LINKDOWN
-  }
-
-  #checkGateway(hop: FibNexthop, config: CompleteRoute): void {
-    if ((hop.flags & NexthopFlag.ONLINK) !== 0) {
-      if (config.scope >= Scope.LINK) throw invalid('Nexthop has invalid scope')
-      if (hop.device === null) {
-        throw new NetlinkError(Errno.ENODEV, 'Nexthop device required for onlink', 'route')
-      }
-      if (!hop.device.up) throw new NetlinkError(Errno.ENETDOWN, 'Nexthop device is not up', 'route')
-      if (this.#questions.addressType(hop.gateway, null, RouteTable.LOCAL) !== RouteType.UNICAST) {
-        throw invalid('Nexthop has invalid gateway')
-      }
-      hop.scope = Scope.LINK
-    } else {
-      const result = this.#reach(hop, config)
-      if (result.type !== RouteType.UNICAST && result.type !== RouteType.LOCAL) {
-        throw invalid('Nexthop has invalid gateway')
-      }
-      hop.scope = result.scope
-      hop.device = result.nexthop!.device
-      if (hop.device === null) throw invalid('No egress device for nexthop gateway')
-      if (!hop.device.up) throw new NetlinkError(Errno.ENETDOWN, undefined, 'route')
-    }
-    if (!hop.device.carrier) hop.flags |= NexthopFlag.LINKDOWN
-  }
-
-  /** How the gateway itself is reached: through something nearer than the route that uses it. */
-  #reach(hop: FibNexthop, config: CompleteRoute): FibResult {
-    const flow = this.#flow.reset()
-    flow.daddr = hop.gateway
-    flow.scope = Math.max(config.scope + 1, Scope.LINK)
-    flow.oif = hop.device === null ? 0 : hop.device.ifindex
-    flow.iif = this.#questions.loopbackIndex
-    const result = this.#result
-    result.reset()
-    let error = -Errno.EAGAIN
-    if (config.table !== RouteTable.MAIN) error = this.#questions.lookupTable(config.table, flow, result)
-    if (error !== 0) error = this.#questions.lookupAny(flow, result)
-    if (error !== 0) throw new NetlinkError(-error, 'Nexthop has invalid gateway', 'route')
-    return result
+    if (linkdown === info.nexthops.length) info.flags |= NexthopFlag.LINKDOWN
   }
 
   #validSource(config: CompleteRoute): boolean {
@@ -301,6 +251,7 @@ export class FibInfos {
   }
 
   #share(info: FibInfo): FibInfo {
+    if (info.nexthop !== null) return this.#shareByObject(info, info.nexthop)
     const key = contentKey(info)
     const alike = this.#byContent.get(key)
     const same = alike?.find((other) => sameInfo(info, other))
@@ -318,16 +269,27 @@ export class FibInfos {
     info.references = 1
     return info
   }
+
+  #shareByObject(info: FibInfo, { infos }: NexthopObject): FibInfo {
+    const same = infos.find((other) => sameInfo(info, other))
+    if (same !== undefined) {
+      same.references++
+      return same
+    }
+    infos.unshift(info)
+    if (info.prefsrc !== INADDR_ANY) collect(this.#bySource, info.prefsrc, info)
+    info.references = 1
+    return info
+  }
 }
 
-function nexthopOf(config: HopRequest, info: FibInfo): FibNexthop {
+function nexthopOf(config: HopRequest): FibNexthop {
   const hop = new FibNexthop()
   hop.device = config.device ?? null
   hop.gateway = config.gateway ?? INADDR_ANY
   hop.flags = config.onlink === true ? NexthopFlag.ONLINK : 0
   hop.weight = config.weight ?? 1
   hop.tclassid = config.tclassid ?? 0
-  hop.info = info
   return hop
 }
 
@@ -336,6 +298,7 @@ const STATE_FLAGS = NexthopFlag.DEAD | NexthopFlag.LINKDOWN
 
 function sameInfo(a: FibInfo, b: FibInfo): boolean {
   return (
+    a.nexthop === b.nexthop &&
     a.nexthops.length === b.nexthops.length &&
     a.protocol === b.protocol &&
     a.scope === b.scope &&

@@ -5,8 +5,9 @@
  */
 import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import { Errno } from '../errors.ts'
+import type { AliasKinds } from './fib-kinds.ts'
 import { type CompleteRoute, deletionMatches } from './fib-request.ts'
-import { type FibInfos, ROUTE_TYPE_ERRORS } from './fib-semantics.ts'
+import type { FibInfos } from './fib-semantics.ts'
 import { FibTrie } from './fib-trie.ts'
 import {
   type AliasKind,
@@ -22,10 +23,10 @@ import { NetlinkError, NexthopFlag } from './rtnetlink.ts'
 /** The bits of the TOS that routes and rules look at: those of RFC 1349, as Linux still does. */
 export const TOS_MASK = 0x1c
 
-const MASKS = Int32Array.from({ length: 33 }, (_, length) => ipv4Mask(length))
-
 /** An alias that will not do: neither 0 nor an errno. */
 const NOT_THIS = 1
+/** None of the prefix will do: a nexthop object without a fitting hop ends the search among its aliases. */
+const NONE_OF_THESE = 2
 
 /** Whether next hops over a device without carrier count as dead. */
 export type LinkdownPolicy = (hop: FibNexthop) => boolean
@@ -35,12 +36,14 @@ export class FibTable {
   /** Shared by `local` and `main` while there are no rules. */
   trie: FibTrie
   readonly #infos: FibInfos
+  readonly #kinds: AliasKinds
   readonly #ignoresLinkdown: LinkdownPolicy
 
   constructor(id: number, trie: FibTrie, infos: FibInfos, ignoresLinkdown: LinkdownPolicy) {
     this.id = id
     this.trie = trie
     this.#infos = infos
+    this.#kinds = infos.kinds
     this.#ignoresLinkdown = ignoresLinkdown
   }
 
@@ -51,50 +54,55 @@ export class FibTable {
    */
   lookup(flow: Flow4, result: FibResult, anyCarrier: boolean): number {
     const { trie } = this
-    const { daddr } = flow
-    let held = trie.find(daddr)
-    while (held !== 0) {
-      const { length } = trie
-      let answer = NOT_THIS
-      if (held > 0) answer = this.#try(held, length, flow, result, anyCarrier)
-      else {
-        const { lists } = trie
-        for (let cell = -held; cell !== 0 && answer === NOT_THIS; cell = lists.next(cell)) {
-          answer = this.#try(lists.kind(cell), length, flow, result, anyCarrier)
-        }
+    const held = trie.find(flow.daddr)
+    const { length } = trie
+    const answer = held > 0 ? this.#try(held, length, flow, result, anyCarrier) : NOT_THIS
+    // Few come this far, so that the way of the others is short.
+    return answer > 0 ? this.#lookFurther(held, length, flow, result, anyCarrier) : answer
+  }
+
+  /** A lookup on from a prefix of which, if it is the only one there, the alias won't do. */
+  #lookFurther(held: number, length: number, flow: Flow4, result: FibResult, anyCarrier: boolean): number {
+    const { trie } = this
+    const { lists } = trie
+    for (;;) {
+      for (let cell = held < 0 ? -held : 0; cell !== 0; cell = lists.next(cell)) {
+        const answer = this.#try(lists.kind(cell), length, flow, result, anyCarrier)
+        if (answer <= 0) return answer
+        if (answer === NONE_OF_THESE) break
       }
-      if (answer !== NOT_THIS) return answer
-      held = trie.findWithin(daddr, length - 1)
+      held = trie.findWithin(flow.daddr, length - 1)
+      if (held === 0) return -Errno.EAGAIN
+      length = trie.length
+      if (held < 0) continue
+      const answer = this.#try(held, length, flow, result, anyCarrier)
+      if (answer <= 0) return answer
     }
-    return -Errno.EAGAIN
   }
 
   /** Answers with an alias of that kind if it will do; {@link NOT_THIS} if not. */
   #try(id: number, length: number, flow: Flow4, result: FibResult, anyCarrier: boolean): number {
-    const kind = this.#infos.kinds.at(id)
+    const kind = this.#kinds.at(id)
     if (kind.tos !== 0 && kind.tos !== (flow.tos & TOS_MASK)) return NOT_THIS
     if (kind.scope < flow.scope) return NOT_THIS
-    const error = ROUTE_TYPE_ERRORS[kind.type]!
-    if (error !== 0) return error
-    const { info, hop: only } = kind
+    if (kind.error !== 0) return kind.error
+    const { info } = kind
     if ((info.flags & NexthopFlag.DEAD) !== 0) return NOT_THIS
-    let hop = only
+    let { hop } = kind
     let index = 0
-    if (hop !== null) {
-      if (!this.#usable(hop, flow.oif, anyCarrier)) return NOT_THIS
-    } else {
+    if (hop === null) {
       const hops = info.nexthops
       while (index < hops.length && !this.#usable(hops[index]!, flow.oif, anyCarrier)) index++
-      if (index === hops.length) return NOT_THIS
+      if (index === hops.length) return info.nexthop === null ? NOT_THIS : NONE_OF_THESE
       hop = hops[index]!
+    } else if (!this.#usable(hop, flow.oif, anyCarrier)) {
+      return info.nexthop === null ? NOT_THIS : NONE_OF_THESE
     }
     result.kind = kind
-    result.info = info
     result.nexthop = hop
     result.nexthopIndex = index
     result.type = kind.type
-    result.scope = kind.scope
-    result.prefix = flow.daddr & MASKS[length]!
+    result.destination = flow.daddr
     result.prefixLength = length
     result.tableId = this.id
     return 0
@@ -140,14 +148,14 @@ export class FibTable {
       if (match >= 0) throw new NetlinkError(Errno.EEXIST, undefined, 'route')
       if (replaces) {
         const replaced = aliases[first]!
-        aliases[first] = this.#infos.kinds.obtain(info, tos)
+        aliases[first] = this.#kinds.obtain(info, tos)
         this.#write(prefix, prefixLength, held, aliases)
         this.#release(replaced)
         return
       }
     }
     if (mode === 'change' || mode === 'test') throw new NetlinkError(Errno.ENOENT, undefined, 'route')
-    aliases.splice(mode === 'append' ? end : first, 0, this.#infos.kinds.obtain(info, tos))
+    aliases.splice(mode === 'append' ? end : first, 0, this.#kinds.obtain(info, tos))
     this.#write(prefix, prefixLength, held, aliases)
   }
 
@@ -157,8 +165,8 @@ export class FibTable {
     const held = this.trie.exact(prefix, prefixLength)
     const aliases = this.#read(held)
     for (let i = 0; i < aliases.length; i++) {
-      const { tableId, tos: own, info, type } = aliases[i]!
-      if (tableId === this.id && own === tos && deletionMatches(config, info, type)) {
+      const { tableId, tos: own, info } = aliases[i]!
+      if (tableId === this.id && own === tos && deletionMatches(config, info, info.type)) {
         this.#take(prefix, prefixLength, held, aliases, i)
         return
       }
@@ -190,7 +198,7 @@ export class FibTable {
 
   *#dump(wanted: (kind: AliasKind) => boolean): Generator<FibAlias, void, undefined> {
     const { lists } = this.trie
-    const { kinds } = this.#infos
+    const kinds = this.#kinds
     const cursor = this.trie.cursor()
     while (cursor.next()) {
       const { prefix, length, value } = cursor
@@ -228,7 +236,7 @@ export class FibTable {
 
   /** What is held for a prefix, as a list of its own. */
   #read(held: number): AliasKind[] {
-    const { kinds } = this.#infos
+    const kinds = this.#kinds
     if (held > 0) return [kinds.at(held)]
     const { lists } = this.trie
     const aliases: AliasKind[] = []
@@ -251,7 +259,7 @@ export class FibTable {
   }
 
   #release(alias: AliasKind): void {
-    this.#infos.kinds.release(alias)
+    this.#kinds.release(alias)
     this.#infos.release(alias.info)
   }
 }

@@ -21,13 +21,20 @@ const CHILDREN = 1
 const BLOCK = 2
 const NODE = 3
 
-/** Prefixes from which on a trie has the index, and down to which it keeps it. */
-export const INDEX_FROM = 8192
-const INDEX_UNTIL = 2048
+/** Prefixes from which on a trie has the index: it takes half a MiB at least, and the nodes of fewer lie in the caches. */
+export const INDEX_FROM = 16_384
 
 /** Of a node's prefixes, those that cover the addresses which go on with these four bits. */
 const COVERING = Int32Array.from({ length: 16 }, (_, v) => {
   return (1 << (v >>> 3)) | (1 << (2 + (v >>> 2))) | (1 << (6 + (v >>> 1))) | (1 << (14 + v))
+})
+/** Of a node's prefixes, those whose first address goes on with these four bits. */
+const BEGINNING = Int32Array.from({ length: 16 }, (_, v) => {
+  let begin = 0
+  for (let bits = STRIDE; bits > 0 && (v & ((1 << (STRIDE - bits)) - 1)) === 0; bits--) {
+    begin |= 1 << ((1 << bits) - 2 + (v >>> (STRIDE - bits)))
+  }
+  return begin
 })
 /** Of a node's prefixes, those of at most 0…4 bits. */
 const WITHIN = Int32Array.of(0, 0x3, 0x3f, 0x3fff, 0x3fffffff)
@@ -56,7 +63,7 @@ export class FibTrie {
   #index: FibIndex | null = null
   readonly #indexFrom: number
 
-  /** @param indexFrom prefixes from which on there is an index */
+  /** @param indexFrom prefixes from which on there is an index; it goes with fewer than half of them */
   constructor(indexFrom: number = INDEX_FROM) {
     this.#indexFrom = indexFrom
   }
@@ -172,11 +179,11 @@ export class FibTrie {
     this.size--
     this.#prune(node, depth, address)
     if (this.#index !== null) {
-      if (this.size < INDEX_UNTIL) this.#index = null
+      if (this.size < this.#indexFrom / 2) this.#index = null
       else this.#index.delete(address, length, this.findWithin(address, length - 1), this.length)
     }
     const { words: left, used, free } = this.#blocks
-    if (left.length > COMPACTED_FROM && used - free < left.length >>> 2) this.#compact()
+    if (left.length > COMPACTED_FROM && used - free < left.length >>> 1) this.#compact()
   }
 
   /** All prefixes: by address, and of one address the longer first, as Linux dumps them. Not to be changed meanwhile. */
@@ -367,7 +374,13 @@ export class FibCursor {
         continue
       }
       const next = (step / (STRIDE + 1)) | 0
-      const bits = (step % (STRIDE + 1)) + 1
+      const prefixes = words[node + PREFIXES]!
+      let bits = (step % (STRIDE + 1)) + 1
+      if (bits === 1 && (prefixes & BEGINNING[next]!) === 0) {
+        // On to the child.
+        bits = STRIDE + 1
+        steps[top] = step + STRIDE + 1
+      }
       if (bits > STRIDE) {
         const children = words[node + CHILDREN]!
         if (((children >>> next) & 1) === 0) continue
@@ -377,7 +390,6 @@ export class FibCursor {
       }
       if ((next & ((1 << (STRIDE - bits)) - 1)) !== 0) continue
       const bit = (1 << bits) - 2 + (next >>> (STRIDE - bits))
-      const prefixes = words[node + PREFIXES]!
       if (((prefixes >>> bit) & 1) === 0) continue
       this.#nextPrefix = this.#address()
       this.#nextLength = STRIDE * top + bits

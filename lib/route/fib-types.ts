@@ -3,10 +3,28 @@
  * a {@link FibInfo}, which routes share when everything but the prefix is alike; and that has one or more next
  * hops. The names are those of Linux's `net/ipv4/fib_*`.
  */
-import type { Ipv4Address } from '../address/ipv4-address.ts'
+import { type Ipv4Address, ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
+import type { NexthopObject } from './nexthop-object.ts'
 import type { Route } from './route.ts'
 import { Metric, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
+
+/** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
+export const ROUTE_TYPES: readonly { readonly error: number; readonly scope: number }[] = [
+  { error: 0, scope: Scope.NOWHERE }, // unspec
+  { error: 0, scope: Scope.UNIVERSE }, // unicast
+  { error: 0, scope: Scope.HOST }, // local
+  { error: 0, scope: Scope.LINK }, // broadcast
+  { error: 0, scope: Scope.LINK }, // anycast
+  { error: 0, scope: Scope.UNIVERSE }, // multicast
+  { error: -Errno.EINVAL, scope: Scope.UNIVERSE }, // blackhole
+  { error: -Errno.EHOSTUNREACH, scope: Scope.UNIVERSE }, // unreachable
+  { error: -Errno.EACCES, scope: Scope.UNIVERSE }, // prohibit
+  { error: -Errno.EAGAIN, scope: Scope.UNIVERSE }, // throw
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // nat
+  { error: -Errno.EINVAL, scope: Scope.NOWHERE }, // xresolve
+]
 
 /** One way out. */
 export class FibNexthop {
@@ -27,7 +45,6 @@ export class FibNexthop {
   /** The source that goes with it when the route names none, for generation `sourceGeneration` of the addresses. */
   source: Ipv4Address = 0
   sourceGeneration = -1
-  info!: FibInfo
   /** @internal decisions made from this hop, reused while their generation holds */
   inputRoute: Route | null = null
   /** @internal */
@@ -50,9 +67,9 @@ export class FibInfo {
   tableId = 0
   /** By `RTAX_*`; `null` if none is set. `metrics[RTAX_LOCK]` has a bit per locked metric. */
   metrics: Int32Array | null = null
-  nexthops: FibNexthop[] = []
-  /** A nexthop object's id; 0 if the hops are the route's own. */
-  nexthopId = 0
+  nexthops: readonly FibNexthop[] = []
+  /** The object whose hops these are; `null` if they are the route's own. */
+  nexthop: NexthopObject | null = null
   /** Routes that point here. */
   references = 0
   dead = false
@@ -70,11 +87,13 @@ export class AliasKind {
   // What a lookup looks at comes first, and lies in one cache line: copies of what never changes in the info.
   readonly tos: number
   readonly scope: number
-  /** `RTN_*` */
-  readonly type: number
+  /** `RTN_*`, as a lookup has to take it: with a nexthop object that is a black hole the route is one. */
+  type: number
+  /** What a lookup that comes here answers with: 0, or a negative errno. */
+  error: number
   readonly info: FibInfo
   /** The only next hop; `null` if there are several. */
-  readonly hop: FibNexthop | null
+  hop: FibNexthop | null
   readonly tableId: number
   /** @internal see {@link AliasKinds} */
   readonly id: number
@@ -86,14 +105,30 @@ export class AliasKind {
   constructor(id: number, info: FibInfo, tos: number) {
     this.tos = tos
     this.scope = info.scope
-    this.type = info.type
+    this.type = typeOf(info)
+    this.error = ROUTE_TYPES[this.type]!.error
     this.info = info
-    this.hop = info.nexthops.length === 1 ? info.nexthops[0]! : null
+    this.hop = onlyHop(info)
     this.tableId = info.tableId
     this.id = id
     this.references = 1
     this.nextOfInfo = null
   }
+
+  /** The info's nexthop object has other hops now. */
+  refresh(): void {
+    this.type = typeOf(this.info)
+    this.error = ROUTE_TYPES[this.type]!.error
+    this.hop = onlyHop(this.info)
+  }
+}
+
+function typeOf({ type, nexthop }: FibInfo): number {
+  return nexthop?.isBlackhole === true && type < RouteType.BLACKHOLE ? RouteType.BLACKHOLE : type
+}
+
+function onlyHop({ nexthops }: FibInfo): FibNexthop | null {
+  return nexthops.length === 1 ? nexthops[0]! : null
 }
 
 /** One route: a prefix and its kind. Made when it is asked for; routes that look alike are the same one. */
@@ -128,17 +163,28 @@ export class FibAlias {
 /** What a lookup found; reused, so read it before the next lookup. */
 export class FibResult {
   kind: AliasKind | null = null
-  info: FibInfo | null = null
   nexthop: FibNexthop | null = null
   /** Index of `nexthop` in `info.nexthops`. */
   nexthopIndex = 0
   type: number = RouteType.UNSPEC
-  scope: number = Scope.UNIVERSE
-  prefix: Ipv4Address = 0
+  /** What was asked for: it begins with the prefix. */
+  destination: Ipv4Address = 0
   prefixLength = 0
   tableId = 0
   /** Realms of the rule that led here, for where the next hop has none. */
   tclassid = 0
+
+  get info(): FibInfo | null {
+    return this.kind === null ? null : this.kind.info
+  }
+
+  get scope(): number {
+    return this.kind === null ? Scope.UNIVERSE : this.kind.scope
+  }
+
+  get prefix(): Ipv4Address {
+    return this.destination & ipv4Mask(this.prefixLength)
+  }
 
   /** The route; an object of its own for everyone who asks. */
   get alias(): FibAlias | null {
@@ -147,12 +193,10 @@ export class FibResult {
 
   reset(): void {
     this.kind = null
-    this.info = null
     this.nexthop = null
     this.nexthopIndex = 0
     this.type = RouteType.UNSPEC
-    this.scope = Scope.UNIVERSE
-    this.prefix = 0
+    this.destination = 0
     this.prefixLength = 0
     this.tableId = 0
     this.tclassid = 0
@@ -184,6 +228,8 @@ export interface RouteConfig extends NexthopConfig {
   metrics?: ReadonlyMap<number, number>
   /** A group; then `gateway` and `device` are absent. */
   nexthops?: readonly NexthopConfig[]
+  /** A nexthop object (`nhid`); 0 or absent: none. Then all three above are absent. */
+  nexthopId?: number
 }
 
 /** How an addition treats what is there already (`NLM_F_*`, by iproute2's verbs); `test` never adds, and always fails. */

@@ -21,6 +21,7 @@ import {
   type RouteConfig,
 } from './fib-types.ts'
 import { Flow4 } from './flow.ts'
+import type { NexthopObjects } from './nexthop-objects.ts'
 import { NetlinkError, NexthopFlag, RouteProtocol, RouteTable, RouteType, RuleAction } from './rtnetlink.ts'
 
 /** Chooses the source for a next hop (`inet_select_addr`). */
@@ -63,7 +64,10 @@ export class Fib {
     this.#devices = devices
     this.#sysctl = sysctl
     this.rules = new FibRules(devices, () => this.#ruleChanged())
-    this.#infos = new FibInfos(this.#questions())
+    this.#infos = new FibInfos(this.#questions(), (dead) => {
+      if (dead) this.flushDead()
+      this.generation++
+    })
     sysctl.onChange((name) => {
       this.generation++
       if (name.endsWith('ignore_routes_with_linkdown')) this.#infos.rebalanceAll()
@@ -96,8 +100,13 @@ export class Fib {
    * @param hash 31 bits, unsigned
    */
   selectPath(flow: Flow4, result: FibResult, hash: number): void {
-    const hops = result.info!.nexthops
+    const { nexthops: hops, nexthop: object } = result.info!
     if (flow.oif !== 0 || hops.length < 2) return
+    if (object !== null) {
+      result.nexthopIndex = object.select(hash)
+      result.nexthop = hops[result.nexthopIndex]!
+      return
+    }
     let best = -1
     for (let i = 0; i < hops.length; i++) {
       const hop = hops[i]!
@@ -147,7 +156,7 @@ export class Fib {
   /** @throws NetlinkError with Linux's errno and sentence */
   addRoute(config: RouteConfig, mode: RouteAddMode = 'add'): void {
     const route = completeRoute(config)
-    checkKey(route)
+    checkRequest(route)
     this.#newTable(route.table).add(route, mode)
     if (route.type === RouteType.LOCAL) this.hasCustomLocalRoutes = true
     this.generation++
@@ -156,7 +165,8 @@ export class Fib {
   /** Removes the first route that matches all that is given. @throws NetlinkError `ESRCH`, `EINVAL` */
   deleteRoute(config: RouteConfig): void {
     const route = completeDeletion(config)
-    checkKey(route)
+    checkRequest(route)
+    if (route.nexthopId !== 0) this.#infos.objects.need(route.nexthopId)
     const table = this.table(route.table)
     if (table === undefined) throw new NetlinkError(Errno.ESRCH, 'FIB table does not exist', 'route')
     table.delete(route)
@@ -217,10 +227,13 @@ export class Fib {
     for (const table of this.tables()) yield* table.dump()
   }
 
-  /** @throws NetlinkError */
-  addRule(config: RuleConfig): FibRule {
+  /**
+   * @param exclusive only if there is no such rule yet
+   * @throws NetlinkError
+   */
+  addRule(config: RuleConfig, exclusive = true): FibRule {
     const wantsTable = config.table === 0 && (config.action ?? RuleAction.TO_TBL) === RuleAction.TO_TBL
-    if (!wantsTable || config.l3mdev === true) return this.rules.add(config)
+    if (!wantsTable || config.l3mdev === true) return this.rules.add(config, !exclusive)
     // Table 0 is a new one: the first number that is free (`fib_empty_table`).
     let id = 1
     while (this.table(id) !== undefined) id++
@@ -232,6 +245,11 @@ export class Fib {
   /** @throws NetlinkError */
   deleteRule(config: RuleConfig): FibRule {
     return this.rules.delete(config)
+  }
+
+  /** Nexthop objects (`ip nexthop`). */
+  get nexthops(): NexthopObjects {
+    return this.#infos.objects
   }
 
   /** Some next hop has a realm (`fib_num_tclassid_users`). */
@@ -255,6 +273,7 @@ export class Fib {
     for (const info of this.#infos.ofDevice(device)) {
       for (const hop of info.nexthops) if (hop.device === device) yield hop
     }
+    yield* this.nexthops.hopsOver(device)
   }
 
   // What follows is called by InetAddresses, which the stack tells of its devices.
@@ -389,13 +408,20 @@ export class Fib {
       get loopbackIndex() {
         return fib.loopbackIndex
       },
+      get loopback() {
+        return fib.#loopback()
+      },
     }
   }
 
   /** Index of the loopback device: the incoming device of what this host sends itself. 1, as in Linux, if none. */
   get loopbackIndex(): number {
-    for (const device of this.#devices) if (device.isLoopback) return device.ifindex
-    return 1
+    return this.#loopback()?.ifindex ?? 1
+  }
+
+  #loopback(): NetDevice | null {
+    for (const device of this.#devices) if (device.isLoopback) return device
+    return null
   }
 }
 
@@ -406,9 +432,15 @@ function suppresses(rule: FibRule, result: FibResult): boolean {
 }
 
 /** What Linux looks at before it looks for, or makes, the table. */
-function checkKey({ tos, prefix, prefixLength }: CompleteRoute): void {
+function checkRequest(route: CompleteRoute): void {
+  const { tos, prefix, prefixLength, nexthopId } = route
   if ((tos & 3) !== 0) {
     throw new NetlinkError(Errno.EINVAL, 'Invalid dsfield (tos): ECN bits must be 0', 'route', tos)
+  }
+  const own = route.gateway !== 0 || route.device !== undefined || route.nexthops !== undefined
+  if (nexthopId !== 0 && own) {
+    const extack = 'Nexthop specification and nexthop id are mutually exclusive'
+    throw new NetlinkError(Errno.EINVAL, extack, 'route', nexthopId)
   }
   checkPrefix(prefix, prefixLength)
 }

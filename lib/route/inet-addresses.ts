@@ -335,11 +335,13 @@ export class InetAddresses {
   /** It is down now: `device.up` is false. Addresses and their `local` routes stay, all else over it goes. */
   deviceDown(device: NetDevice): void {
     if (this.#ofDevice.has(device)) this.#fib.deviceDown(device)
+    this.#fib.nexthops.deviceLost(device)
   }
 
   /** Carrier has come or gone. */
   deviceCarrier(device: NetDevice): void {
     if (this.#ofDevice.has(device)) this.#fib.deviceCarrier(device)
+    if (!device.carrier) this.#fib.nexthops.deviceLost(device)
   }
 
   /** Its MTU has changed. Below 68 bytes there is no IPv4: the addresses go. */
@@ -359,6 +361,7 @@ export class InetAddresses {
   deviceRemoved(device: NetDevice): void {
     this.#removeAll(device)
     this.#fib.deviceRemoved(device)
+    this.#fib.nexthops.deviceLost(device, true)
     this.#sysctl.removeDevice(device.ifindex)
   }
 

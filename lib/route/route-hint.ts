@@ -36,15 +36,7 @@ export class RouteHint {
 
   /** Keeps a decision that was asked for, if it holds for every packet of the flow. */
   keep(routing: Routing, flow: Flow4, device: NetDevice | null, route: Route): void {
-    const { info } = route
-    const byAddress =
-      (route.type === RouteType.LOCAL || route.type === RouteType.UNICAST) &&
-      info !== null &&
-      info.nexthops.length === 1 && // a group's hop may depend on ports
-      flow.saddr !== 0 &&
-      !routing.fib.hasCustomRules && // rules may look at anything
-      !routing.doRedirect
-    if (!byAddress) {
+    if (!isByAddress(routing, flow, route)) {
       this.#route = null
       return
     }
@@ -55,4 +47,16 @@ export class RouteHint {
     this.#mark = flow.mark
     this.#device = device
   }
+}
+
+/** Whether a decision just made holds for every packet with those addresses, that TOS and mark. */
+export function isByAddress(routing: Routing, flow: Flow4, { type, info }: Route): boolean {
+  return (
+    (type === RouteType.LOCAL || type === RouteType.UNICAST) &&
+    info !== null &&
+    info.nexthops.length === 1 && // a group's hop may depend on ports
+    flow.saddr !== 0 &&
+    !routing.fib.hasCustomRules && // rules may look at anything
+    !routing.doRedirect
+  )
 }

@@ -53,7 +53,6 @@ export class Routing {
   readonly unreachable: Map<number, Route> = new Map()
   /** @internal scratch of the reverse-path check */
   readonly reverse: FibResult = new FibResult()
-  #flushes = 0
   readonly #hash: HalfSipHash
   readonly #time: { readonly now: number }
   readonly #hashKey = new Int32Array(4)
@@ -75,12 +74,12 @@ export class Routing {
 
   /** Changes whenever a decision made earlier may be wrong (`rt_genid`). */
   get generation(): number {
-    return this.fib.generation + this.#flushes
+    return this.fib.generation
   }
 
   /** Makes every earlier decision stale: a sysctl changed, a device changed its MTU. */
   flush(): void {
-    this.#flushes++
+    this.fib.generation++
   }
 
   /** Whether a decision that somebody kept may still be used. */

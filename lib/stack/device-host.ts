@@ -33,8 +33,8 @@ export class DeviceHost implements LinkHost {
     this.#events = events
   }
 
-  receive(burst: Burst): void {
-    this.#softirq.enter()
+  receive(burst: Burst, now?: number): void {
+    this.#softirq.enter(now)
     try {
       this.#events.burstReceived(burst, this.device)
     } finally {

@@ -6,10 +6,9 @@
  * real packets.
  */
 import { formatIpv4, parseIpv4 } from '../address/ipv4-address.ts'
-import type { NetDevice } from '../device/net-device.ts'
 import { Errno, errnoName, invalidArgument } from '../errors.ts'
 import { readPorts } from '../ipv4/input.ts'
-import { FibResult } from '../route/fib-types.ts'
+import { type FibInfo, FibResult } from '../route/fib-types.ts'
 import { Flow4 } from '../route/flow.ts'
 import { nameOf, ROUTE_TYPES, SCOPES, TABLES } from '../route/names.ts'
 import { InputAction, type Route } from '../route/route.ts'
@@ -260,8 +259,7 @@ class Walk {
         result.prefixLength === 0 ? 'default' : `${formatIpv4(result.prefix)}/${result.prefixLength}`
       const type = nameOf(ROUTE_TYPES, result.type)
       const scope = nameOf(SCOPES, result.scope)
-      const device: NetDevice | null = result.nexthop?.device ?? null
-      const by = device === null ? '' : ` dev ${device.name}`
+      const by = wayText(result.info!)
       this.#step('table', `${name}: ${type} ${prefix}${by} scope ${scope} matches`, {
         table: rule.table,
         matched: true,
@@ -316,4 +314,12 @@ function martian(reason: number): string {
     default:
       return 'a martian'
   }
+}
+
+/** The way of a route: its nexthop object, and its device or how many hops there are. */
+function wayText({ nexthop, nexthops }: FibInfo): string {
+  const object = nexthop === null ? '' : ` nhid ${nexthop.id}`
+  if (nexthops.length > 1) return `${object}, one of ${nexthops.length} hops,`
+  const device = nexthops[0]!.device
+  return device === null ? object : `${object} dev ${device.name}`
 }

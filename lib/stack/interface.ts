@@ -63,6 +63,23 @@ export class Interface {
     return this
   }
 
+  /** Whether segments that belong together go through the stack as one packet (GRO). */
+  get gro(): boolean {
+    return this.device.gro
+  }
+
+  /** `ethtool -K … gro on|off`. Loopback has none. @throws TunstackError `EOPNOTSUPP` for loopback */
+  setGro(on: boolean): this {
+    const device = this.#attached()
+    if (on && device.isLoopback) {
+      throw new TunstackError('EOPNOTSUPP', 'loopback merges nothing: what it carries was never cut', {
+        value: on,
+      })
+    }
+    device.gro = on
+    return this
+  }
+
   up(): this {
     this.#stack.setDeviceUp(this.#attached(), true)
     return this

@@ -11,6 +11,7 @@ import { invalidArgument, TunstackError } from '../errors.ts'
 import { Ipv4 } from '../ipv4/ipv4.ts'
 import { type Capture, type CaptureOptions, Captures } from '../observe/capture.ts'
 import { Mib } from '../observe/mib.ts'
+import { Gro } from '../offload/gro.ts'
 import type { Burst } from '../packet/burst.ts'
 import type { Packet } from '../packet/packet.ts'
 import { PacketPool } from '../packet/packet-pool.ts'
@@ -29,6 +30,7 @@ import { systemClock } from '../time/system-clock.ts'
 import { Timer, TimerWheel } from '../time/timer-wheel.ts'
 import { Udp } from '../udp/udp.ts'
 import { DropReason } from '../wire/drop-reason.ts'
+import { IpProtocol } from '../wire/ipv4.ts'
 import { DeviceHost } from './device-host.ts'
 import { type ExplainOptions, type Explanation, explain } from './explain.ts'
 import { Interface } from './interface.ts'
@@ -86,6 +88,9 @@ export class Stack {
   /** @internal */
   readonly udp: Udp
   readonly #captures: Captures
+  readonly #gro = new Gro()
+  /** Devices that take TCP super-segments, loopback aside: for them it pays to merge what is forwarded. */
+  #tsoDevices = 0
   readonly #interfaces = new Map<NetDevice, Interface>()
   readonly #epochMillisecondsOfDay: number
   readonly #reassemblyTimer = new Timer(() => this.#expireReassembly())
@@ -104,7 +109,11 @@ export class Stack {
     this.pool = new PacketPool(options.packetMemory === undefined ? {} : { limit: options.packetMemory })
     this.#epochMillisecondsOfDay = Number((this.clock.epoch / 1_000_000n) % BigInt(MILLISECONDS_PER_DAY))
     this.timers = new TimerWheel(this.clock)
-    this.softirq = new Softirq(this.clock, (burst, device) => this.burstReceived(burst, device))
+    this.softirq = new Softirq(
+      this.clock,
+      (burst, device) => this.burstReceived(burst, device),
+      () => this.ipv4.settle(),
+    )
     this.#captures = new Captures(this.clock)
 
     const { devices, sysctl, hash } = this
@@ -130,6 +139,11 @@ export class Stack {
     this.loopback = this.#add(loopback, loopback.name)
     this.routing.loopback = this.loopback.device
     if (options.loopbackUp ?? true) this.loopback.up()
+  }
+
+  /** @internal */
+  get time(): { readonly now: number } {
+    return this.softirq
   }
 
   /** Stack time in nanoseconds at the beginning of the present burst. */
@@ -242,19 +256,23 @@ export class Stack {
 
   /** @internal a burst from a device, within softirq */
   burstReceived(burst: Burst, device: NetDevice): void {
-    const { packets, length } = burst
+    const { packets } = burst
     if (!device.up) {
+      const { length } = burst
       for (let i = 0; i < length; i++) this.drop(packets[i]!, DropReason.DEV_READY, device)
       burst.clear()
       return
     }
+    if (burst.length > 1 && device.gro) this.#merge(burst, device)
+    const { length } = burst
     const { taps } = device
-    const { input } = this.ipv4
+    const { echoes, input } = this.ipv4
     for (let i = 0; i < length; i++) {
       const packet = packets[i]!
       packets[i] = null
       packet.device = device
       packet.iif = device.ifindex
+      if (echoes.answer(packet, device)) continue
       for (let t = 0; t < taps.length; t++) taps[t]!(packet, device, false)
       // TUN has no ethertype: the version nibble tells the family.
       const version = packet.end > packet.start ? packet.bytes[packet.start]! >>> 4 : 0
@@ -315,6 +333,7 @@ export class Stack {
     this.softirq.forget(device)
     this.#interfaces.delete(device)
     this.devices.remove(device)
+    if (takesSuperSegments(device)) this.#tsoDevices--
     await device.link.close()
   }
 
@@ -329,11 +348,23 @@ export class Stack {
       this.devices.remove(device)
       throw error
     }
+    if (takesSuperSegments(device)) this.#tsoDevices++
     this.routing.addresses.deviceAdded(device)
     this.#captures.deviceAdded(device)
     const added = new Interface(this, device)
     this.#interfaces.set(device, added)
     return added
+  }
+
+  /** Merges what is merged for somebody: an endpoint here, or a device that packets are forwarded to. */
+  #merge(burst: Burst, device: NetDevice): void {
+    const gro = this.#gro
+    const others = this.#tsoDevices - (takesSuperSegments(device) ? 1 : 0)
+    gro.tcp =
+      this.ipv4.protocols[IpProtocol.TCP] !== null ||
+      (others > 0 && this.sysctl.conf(device.ifindex).forwardingEnabled)
+    gro.wantsUdp = this.udp.wantsMerged
+    if (gro.tcp || gro.wantsUdp !== null) gro.merge(burst, device.link.features.receiveChecksumGood)
   }
 
   async #close(): Promise<void> {
@@ -379,6 +410,10 @@ export class Stack {
     if (next === Number.POSITIVE_INFINITY) this.timers.cancel(this.#addressTimer)
     else this.timers.schedule(this.#addressTimer, next)
   }
+}
+
+function takesSuperSegments({ isLoopback, link }: NetDevice): boolean {
+  return !isLoopback && link.features.checksum && link.features.tso
 }
 
 function checkOptions({ clock, random, packetMemory }: StackOptions): void {

@@ -46,6 +46,8 @@ export class Ipv4Settings {
   fib_multipath_hash_seed = 0
   fib_multipath_use_neigh = 0
   igmp_max_memberships = 20
+  /** Routes that name a nexthop object are shown with its hops too. */
+  nexthop_compat_mode = 1
   udp_early_demux = 1
   udp_rmem_min = 4096
   udp_wmem_min = 4096
@@ -130,6 +132,7 @@ export const IPV4_RANGES: Ranges<Ipv4Settings> = {
   fib_multipath_hash_seed: { min: 0, max: 4294967295 },
   fib_multipath_use_neigh: BOOLEAN,
   igmp_max_memberships: INT,
+  nexthop_compat_mode: BOOLEAN,
   udp_early_demux: BYTE,
   udp_rmem_min: POSITIVE,
   udp_wmem_min: POSITIVE,

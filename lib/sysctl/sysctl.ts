@@ -64,6 +64,8 @@ export class Sysctl {
   addDevice(ifindex: number, name: string): DeviceConf {
     const conf = new DeviceConf(this.all)
     for (const field of DEVICE_CONF_NAMES) conf[field] = this.default[field]
+    // What was written to `default` before, the device takes for its own: it does not follow another write there.
+    for (const field of this.default.settled) conf.settled.add(field)
     this.#devices[ifindex] = conf
     this.#indexOf.set(name, ifindex)
     return conf
@@ -223,7 +225,11 @@ export class Sysctl {
     if (field === undefined || conf === undefined) return undefined
     return {
       read: () => String(conf[field]),
-      write: (text) => this.#writeDevice(conf, field, parseNumber(text, INT_RANGE), name, ifindex ?? 0),
+      write: (text) => {
+        // A write that is refused was one all the same.
+        if (field !== 'forwarding' && field !== 'mc_forwarding') conf.settled.add(field)
+        this.#writeDevice(conf, field, parseNumber(text, INT_RANGE), name, ifindex ?? 0)
+      },
     }
   }
 
@@ -239,7 +245,6 @@ export class Sysctl {
       }
       return
     }
-    conf.settled.add(field)
     const before = conf[field]
     conf[field] = value
     if (conf === this.default && !STAYING.has(field)) {

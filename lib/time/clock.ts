@@ -12,6 +12,8 @@ export interface Clock {
   now(): number
   /** Nanoseconds since 1970-01-01 UTC at `now() === 0`. */
   readonly epoch: bigint
+  /** It runs with the machine's own monotonic clock, so that times which drivers tell can be translated. */
+  readonly isRealTime?: boolean
   /** Calls back once, no earlier than `delay` nanoseconds from now. */
   setTimer(callback: () => void, delay: number): TimerHandle
   clearTimer(handle: TimerHandle): void

@@ -44,6 +44,7 @@ export function systemClock(): Clock {
   let waiting = 0
   return {
     epoch: BigInt(Math.round((performance.timeOrigin + origin) * 1e3)) * 1000n - BigInt(START),
+    isRealTime: true,
     now: () => START + Math.round((performance.now() - origin) * MILLISECOND),
     setTimer(callback, delay): TimerHandle {
       const handle = setTimeout(

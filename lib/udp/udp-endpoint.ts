@@ -8,7 +8,6 @@ import { Errno } from '../errors.ts'
 import { pushIpv4Header } from '../ipv4/header.ts'
 import { ATOMIC_ID } from '../ipv4/identification.ts'
 import { IpMib, UdpMib } from '../observe/mib.ts'
-import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
@@ -25,6 +24,8 @@ export interface UdpMessage {
   port: number
   /** The address that it was sent to: answer from there. */
   to: string
+  /** Of an endpoint with `gro`: the message is several datagrams of so many bytes, the last may be shorter. */
+  segmentSize?: number
 }
 
 /** What a message costs beside its bytes, so that empty ones can't pile up. */
@@ -33,6 +34,8 @@ const MESSAGE_COST = 256
 export class UdpEndpoint implements EventSource {
   readonly address: Ipv4Address
   readonly port: number
+  /** Takes several datagrams as one message. */
+  readonly gro: boolean
   readonly #udp: Udp
   readonly #onMessage: (message: UdpMessage) => void
   readonly #limit: number
@@ -48,12 +51,14 @@ export class UdpEndpoint implements EventSource {
     port: number,
     onMessage: (message: UdpMessage) => void,
     limit: number,
+    gro: boolean,
   ) {
     this.#udp = udp
     this.address = address
     this.port = port
     this.#onMessage = onMessage
     this.#limit = limit
+    this.gro = gro
   }
 
   /**
@@ -80,7 +85,7 @@ export class UdpEndpoint implements EventSource {
     this.#udp.release(this)
   }
 
-  /** @internal takes a copy; `false` if the buffer is full */
+  /** @internal takes a copy; `false` if the buffer is full. `segmentSize`: 0 for one datagram */
   deliver(
     from: Ipv4Address,
     port: number,
@@ -88,13 +93,16 @@ export class UdpEndpoint implements EventSource {
     bytes: Uint8Array,
     start: number,
     end: number,
+    segmentSize = 0,
   ): boolean {
     const cost = end - start + MESSAGE_COST
     if (this.#charged + cost > this.#limit) return false
     this.#charged += cost
     const data = new Uint8Array(end - start)
     data.set(bytes.subarray(start, end))
-    this.#waiting.push({ data, address: formatIpv4(from), port, to: formatIpv4(to) })
+    const message: UdpMessage = { data, address: formatIpv4(from), port, to: formatIpv4(to) }
+    if (segmentSize !== 0) message.segmentSize = segmentSize
+    this.#waiting.push(message)
     this.#udp.softirq.eventPending(this)
     return true
   }
@@ -150,7 +158,6 @@ export class UdpEndpoint implements EventSource {
     packet.checksum = Checksum.PARTIAL
     packet.checksumStart = at
     packet.checksumOffset = UDP_CHECKSUM
-    if (!route.device.link.features.checksum) completeChecksum(packet)
 
     const fits = length + IPV4_MIN_HEADER <= route.mtu && !route.mtuLocked
     const id = fits ? ATOMIC_ID : ip.identification.next(flow.saddr, to, IpProtocol.UDP, ctx.now)

@@ -14,12 +14,13 @@ import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
 import { IcmpMib, UdpMib } from '../observe/mib.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
-import { Checksum, type Packet } from '../packet/packet.ts'
+import { Checksum, Gso, type Packet } from '../packet/packet.ts'
 import type { Route } from '../route/route.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
+import { read16 } from '../wire/big-endian.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
-import { IPV4_DESTINATION, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
+import { IPV4_DESTINATION, IPV4_MIN_HEADER, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
 import {
   checkUdpHeader,
   UDP_DESTINATION_PORT,
@@ -41,12 +42,21 @@ export interface UdpBindOptions {
   onMessage: (message: UdpMessage) => void
   /** Bytes that may wait for `onMessage`; 212992 by default. */
   receiveBuffer?: number
+  /**
+   * `UDP_GRO`: datagrams of one sender, of the same size but for a shorter last one, may come as one message, whose
+   * `segmentSize` says how to tell them apart.
+   */
+  gro?: boolean
 }
 
 export class Udp implements TransportProtocol {
   readonly ip: Ipv4
   readonly softirq: Softirq
+  /** Whether a datagram's endpoint takes several as one; `null` while there is no such endpoint. */
+  wantsMerged: ((packet: Packet) => boolean) | null = null
   readonly #endpoints: EndpointTable<UdpEndpoint>
+  /** Endpoints with `gro`. */
+  #merging = 0
   readonly #key = createFlowKey()
   #closed = false
 
@@ -83,15 +93,18 @@ export class Udp implements TransportProtocol {
       port,
       options.onMessage,
       options.receiveBuffer ?? sysctl.core.rmem_default,
+      options.gro ?? false,
     )
     if (!this.#endpoints.bind(key, endpoint, { reuseAddress: options.reuseAddress ?? false })) {
       throw new TunstackError('EADDRINUSE', `port ${port} is in use`, { value: port, syscall: 'bind' })
     }
+    if (endpoint.gro && this.#merging++ === 0) this.wantsMerged = this.#wantsMerged
     return endpoint
   }
 
   /** @internal */
   release(endpoint: UdpEndpoint): void {
+    if (endpoint.gro && --this.#merging === 0) this.wantsMerged = null
     setIpv4Binding(this.#key, endpoint.address, endpoint.port)
     this.#endpoints.unbind(this.#key, endpoint)
   }
@@ -120,8 +133,7 @@ export class Udp implements TransportProtocol {
     const destination = readIpv4(bytes, networkHeader + IPV4_DESTINATION)
     const sourcePort = (bytes[at + UDP_SOURCE_PORT]! << 8) | bytes[at + UDP_SOURCE_PORT + 1]!
     const port = (bytes[at + UDP_DESTINATION_PORT]! << 8) | bytes[at + UDP_DESTINATION_PORT + 1]!
-    if (packet.checksum === Checksum.PARTIAL) completeChecksum(packet)
-    else if (packet.checksum === Checksum.NONE && !verifyUdpChecksum(bytes, at, source, destination)) {
+    if (packet.checksum === Checksum.NONE && !verifyUdpChecksum(bytes, at, source, destination)) {
       mib.udp[UdpMib.InCsumErrors]!++
       return this.#error(packet, DropReason.UDP_CSUM, device)
     }
@@ -137,15 +149,39 @@ export class Udp implements TransportProtocol {
         return ctx.consume(packet)
       }
       mib.udp[UdpMib.NoPorts]!++
+      if (packet.checksum === Checksum.PARTIAL) completeChecksum(packet) // it is quoted
       icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.PORT, 0)
       return ctx.drop(packet, DropReason.NO_SOCKET, device)
     }
-    if (!endpoint.deliver(source, sourcePort, destination, bytes, at + UDP_HEADER, at + length)) {
-      mib.udp[UdpMib.RcvbufErrors]!++
-      return this.#error(packet, DropReason.SOCKET_RCVBUFF, device)
+    const segmentSize = packet.gsoType === Gso.UDP_L4 ? packet.gsoSize : 0
+    let refused = false
+    const size = segmentSize === 0 || endpoint.gro ? length : segmentSize
+    // A super-segment is as many datagrams as it was cut from, for who did not ask to have them in one.
+    for (let from = at + UDP_HEADER; ; from += size) {
+      const to = Math.min(from + size, at + length)
+      if (
+        endpoint.deliver(source, sourcePort, destination, bytes, from, to, endpoint.gro ? segmentSize : 0)
+      ) {
+        mib.udp[UdpMib.InDatagrams]!++
+      } else {
+        mib.udp[UdpMib.RcvbufErrors]!++
+        mib.udp[UdpMib.InErrors]!++
+        refused = true
+      }
+      if (to === at + length) break
     }
-    mib.udp[UdpMib.InDatagrams]!++
-    ctx.consume(packet)
+    if (refused) ctx.drop(packet, DropReason.SOCKET_RCVBUFF, device)
+    else ctx.consume(packet)
+  }
+
+  readonly #wantsMerged = ({ bytes, start, iif }: Packet): boolean => {
+    const at = start + IPV4_MIN_HEADER
+    const key = this.#key
+    const source = readIpv4(bytes, start + IPV4_SOURCE)
+    const destination = readIpv4(bytes, start + IPV4_DESTINATION)
+    const sourcePort = read16(bytes, at + UDP_SOURCE_PORT)
+    setIpv4Flow(key, destination, read16(bytes, at + UDP_DESTINATION_PORT), source, sourcePort, iif)
+    return this.#endpoints.lookup(key)?.gro ?? false
   }
 
   /** An unconnected endpoint hears of no error, but the path MTU is learnt if the datagram can have been its own. */

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { ConfigurationError } from '../../lib/configuration/configuration-error.ts'
+import { fromKernel } from '../../lib/configuration/from-kernel.ts'
 import { loadBatch, loadJson, stackFromJson } from '../../lib/configuration/load.ts'
 import { saveBatch, saveJson, saveSysctls } from '../../lib/configuration/save.ts'
 import { ip } from '../../lib/iproute2/ip.ts'
@@ -103,6 +104,34 @@ describe('what a saved configuration keeps', () => {
       'route prepend blackhole 20.0.0.0/8',
     )
     expect(routes.match(/ dead linkdown $/gm)).to.have.length(2)
+  })
+
+  it('nexthop objects: without a way to the gateway, black holes over a loopback that is down, metrics', async () => {
+    const routes = await expectKept(
+      'link set lo up',
+      'link set tun1 up',
+      'address add 10.5.0.1/24 dev tun1',
+      'address add 10.6.0.1/24 dev tun1',
+      'nexthop add id 1 via 10.5.0.9 dev tun1 protocol static',
+      'nexthop add id 2 via 10.6.0.1 dev tun1',
+      'nexthop add id 3 blackhole',
+      'nexthop add id 4 via 10.6.0.7 onlink dev tun1',
+      'nexthop add id 5 dev tun1',
+      'nexthop add id 10 group 1,3/2/5',
+      'nexthop add id 11 group 3',
+      'route add 20.0.0.0/8 nhid 10',
+      'route add 21.0.0.0/8 nhid 11 table 100',
+      'route add 22.0.0.0/8 nhid 1',
+      'route add 23.0.0.0/8 nhid 1 mtu 1400',
+      'route add 24.0.0.0/8 nhid 1 mtu 0',
+      'route add unreachable 25.0.0.0/8 nhid 4',
+      'link set lo down',
+      'address del 10.5.0.1/24 dev tun1',
+      'address del 10.6.0.1/24 dev tun1',
+    )
+    expect(routes).to.include('22.0.0.0/8 nhid 1 via 10.5.0.9 dev tun1 \n')
+    expect(routes).to.include('23.0.0.0/8 nhid 1 via 10.5.0.9 dev tun1 mtu 1400 \n')
+    expect(routes).to.include('24.0.0.0/8 nhid 1 via 10.5.0.9 dev tun1 \n')
   })
 
   it('routes that addresses made and somebody removed, and their order', async () => {
@@ -225,6 +254,26 @@ describe('a wrong configuration', () => {
       { routes: [{ to: 'default', nexthops: [{ dev: 'lo' }, { dev: 'lo', weight: 0 }] }] },
       'ERR_CONFIGURATION_INVALID',
       'routes[0].nexthops[1].weight',
+    ],
+    ...(
+      [
+        ['a member that is not there', { id: 1, group: [{ id: 2 }] }, '[0].group[0].id'],
+        ['an object without a way', { id: 1 }, '[0]'],
+        ['an object with two ways', { id: 1, dev: 'lo', blackhole: true }, '[0]'],
+        ['an object without a number', { dev: 'lo' }, '[0].id'],
+        ['an object over no device', { id: 1, dev: 'nope' }, '[0].dev'],
+      ] as const
+    ).map(([what, object, path]): [string, object, string, string] => [
+      what,
+      { nexthopObjects: [object] },
+      'ERR_CONFIGURATION_INVALID',
+      `nexthopObjects${path}`,
+    ]),
+    [
+      'an object that is not there',
+      { routes: [{ to: 'default', nhid: 5 }] },
+      'ERR_CONFIGURATION_INVALID',
+      'routes[0].nhid',
     ],
     [
       'a bad metric',
@@ -363,3 +412,46 @@ function thrownBy(action: () => void): unknown {
   }
   return undefined
 }
+
+describe('a kernel with nexthop objects', () => {
+  const link = [
+    { ifindex: 1, ifname: 'lo', flags: ['LOOPBACK', 'UP', 'LOWER_UP'], mtu: 65536, link_type: 'loopback' },
+    { ifindex: 2, ifname: 'eth0', flags: ['UP', 'LOWER_UP'], mtu: 1500, link_type: 'ether' },
+  ]
+  const address = [{ ifname: 'eth0', addr_info: [{ family: 'inet', local: '10.0.0.1', prefixlen: 24 }] }]
+  const route = [
+    { dst: '20.0.0.0/8', nhid: 1, gateway: '10.0.0.9', dev: 'eth0', flags: [] },
+    { type: 'blackhole', dst: '21.0.0.0/8', nhid: 2, dev: 'lo', flags: [] },
+    { dst: '22.0.0.0/8', nhid: 3, gateway: '10.0.0.9', dev: 'eth0', flags: [] },
+  ]
+  const nexthop = [
+    { id: 1, gateway: '10.0.0.9', dev: 'eth0', scope: 'link', flags: [] },
+    { id: 2, blackhole: null, flags: [] },
+    { id: 3, group: [{ id: 1, weight: 5 }], type: 'resilient', resilient_args: { buckets: 8 }, flags: [] },
+    { id: 4, group: [{ id: 1 }, { id: 5 }], flags: [] },
+    { id: 5, gateway: '10.0.0.9', scope: 'link', flags: [], fdb: null },
+  ]
+
+  it('is read with them', async () => {
+    const { stack, skipped } = fromKernel({ link, address, route, rule: [], nexthop })
+    expect(ip(stack, 'nexthop').stdout).to.equal(
+      'id 1 via 10.0.0.9 dev eth0 scope link \nid 2 blackhole \nid 3 group 1,5 \n',
+    )
+    expect(ip(stack, 'route show').stdout).to.include('blackhole 21.0.0.0/8 nhid 2 dev lo \n')
+    expect(skipped.map(({ path, reason }) => `${path}: ${reason}`)).to.include.members([
+      'nexthop[2].type: a stack has no resilient groups: this is an ordinary one',
+      'nexthop[4]: a stack has no bridges',
+      'nexthop of number 4: its member 5 is not in the stack',
+    ])
+    await stack.close()
+  })
+
+  it('gives routes hops of their own where nobody says what the objects are', async () => {
+    const { stack, skipped } = fromKernel({ link, address, route, rule: [] })
+    expect(ip(stack, 'nexthop').stdout).to.equal('')
+    const routes = ip(stack, 'route show').stdout
+    expect(routes).to.include('20.0.0.0/8 via 10.0.0.9 dev eth0 \n').and.include('blackhole 21.0.0.0/8 \n')
+    expect(skipped.map(({ path }) => path)).to.include.members(['route[0].nhid', 'route[1].nhid'])
+    await stack.close()
+  })
+})

@@ -6,6 +6,7 @@ import { Random } from '../../lib/random/random.ts'
 import { seededRandom } from '../../lib/random/seeded.ts'
 import { Stack } from '../../lib/stack/stack.ts'
 import { VirtualClock } from '../../lib/time/virtual-clock.ts'
+import { nexthopCommand } from '../iproute2/arbitrary-nexthops.ts'
 import { CommandGenerator } from '../iproute2/random-commands.ts'
 
 /** A stack with loopback and two TUNs, of which one has a carrier; nothing is configured. */
@@ -41,6 +42,7 @@ export function change(rules: boolean): fc.Arbitrary<Change> {
     .map((seed) => new CommandGenerator(new Random(seededRandom(seed)), rules, true).next())
     // A changed MTU takes `linkdown` from hops that are dead, which no command gives back.
     .filter((text) => !/^l\w* .* mtu \d/.test(text))
+  const objects = nexthopCommand.filter((text) => !/^carrier | mtu \d|^link del| flush| show/.test(text))
   // A finite lifetime is the one thing of an address that the generator has too seldom.
   const lasting = fc.constantFrom(
     'address add 10.1.0.3/24 dev tun0 valid_lft 100 preferred_lft 50',
@@ -55,6 +57,7 @@ export function change(rules: boolean): fc.Arbitrary<Change> {
     { weight: 12, arbitrary: command },
     { weight: 1, arbitrary: fc.constantFrom(...SETTINGS) },
     { weight: 1, arbitrary: lasting },
+    { weight: 6, arbitrary: objects },
   )
 }
 
@@ -78,7 +81,14 @@ export function configure(stack: Stack, changes: readonly Change[]): void {
   }
 }
 
-const SURVEY = ['link show', 'address show', 'route show table all', 'rule show', '-d route show table all']
+const SURVEY = [
+  'link show',
+  'address show',
+  '-d nexthop',
+  'route show table all',
+  'rule show',
+  '-d route show table all',
+]
 
 function* questions(): Generator<string, void, undefined> {
   const addresses: string[] = []

@@ -135,7 +135,7 @@ describe('NetDevice', () => {
     bench.device.up = false
     expect(bench.send(1)).to.deep.equal([false])
     bench.device.up = true
-    bench.device.txQueue.limit = 2
+    bench.device.txQueueLength = 2
     expect(bench.send(1, 2, 3)).to.deep.equal([true, true, false])
     expect(bench.dropped).to.deep.equal([DropReason.DEV_READY, DropReason.QDISC_DROP])
     expect(bench.link.stats.get('txDropped')).to.equal(2)

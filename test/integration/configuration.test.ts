@@ -3,6 +3,7 @@
  * that answers like the kernel, and what a stack saves makes a network namespace that looks like the stack.
  */
 import { expect } from 'chai'
+import fc from 'fast-check'
 import { fromKernel, type KernelStack } from '../../lib/configuration/from-kernel.ts'
 import { stackFromJson } from '../../lib/configuration/load.ts'
 import { saveBatch } from '../../lib/configuration/save.ts'
@@ -10,6 +11,7 @@ import { ip } from '../../lib/iproute2/ip.ts'
 import { Random } from '../../lib/random/random.ts'
 import { seededRandom } from '../../lib/random/seeded.ts'
 import type { Stack } from '../../lib/stack/stack.ts'
+import { nexthopCommand } from '../iproute2/arbitrary-nexthops.ts'
 import { CommandGenerator } from '../iproute2/random-commands.ts'
 import { execute, type Namespace } from './harness/namespace.ts'
 import { useTestbed } from './netns.ts'
@@ -50,6 +52,20 @@ route add broadcast 25.0.0.1 dev tun0
 route del broadcast 10.5.0.255 dev tun0
 route add 26.0.0.0/8 via 10.5.0.66 table 100 src 10.5.0.2
 route del 10.6.1.0/28
+nexthop add id 5 via 10.7.0.9 dev veth0 protocol static
+nexthop add id 6 via 10.7.0.2 dev veth1
+nexthop add id 7 dev veth0
+nexthop add id 8 blackhole
+nexthop add id 9 via 99.1.1.1 dev veth0 onlink
+nexthop add id 20 group 5,3/6/9
+nexthop add id 21 group 8
+route add 27.0.0.0/16 nhid 5
+route add 27.1.0.0/16 nhid 20 metric 5
+route add 27.2.0.0/16 nhid 7 mtu 1300 src 10.7.0.1
+route add 27.3.0.0/16 nhid 7 mtu 0 src 10.7.0.1
+route add 27.4.0.0/16 nhid 21 table 100
+route add unreachable 27.5.0.0/16 nhid 8
+route add 27.6.0.0/16 nhid 9 tos 0x10 proto 77
 rule add from 10.5.0.0/24 to 20.0.0.0/8 priority 90 table 356
 rule add fwmark 5 priority 100 table 100
 rule add fwmark 0x10/0xf0 priority 110 table 300 suppress_prefixlength 8
@@ -72,6 +88,7 @@ function read(host: Namespace): KernelStack {
       link: json('-d link show'),
       address: json('address show'),
       route: json('route show table all'),
+      nexthop: json('nexthop show'),
       rule: json('-d rule show'),
       routeGet: answer(() => json('route get 127.0.0.1')),
       sysctl: execute([...host.prefix, 'sysctl', '-a', '-r', '^net.ipv4']),
@@ -97,10 +114,37 @@ function plain(text: string): string {
     .replace(/^ {4}link\/.*\n/gm, '')
 }
 
+/** What is compared; of links only what a stack knows of them. */
+const SHOWN = ['address show', 'link show', 'route show', '-4 -o address show', 'nexthop show groups'].concat(
+  ['', '-d ', '-j ', '-j -d ', '-N ', '-o -d ', '-j -p '].flatMap((options) => [
+    `-4 ${options}route show table all`,
+    `${options}rule show`,
+    `${options}nexthop show`,
+  ]),
+)
+
+/** Of `ip -j address`, the addresses of each device. */
+function onlyAddresses(devices: unknown): unknown {
+  return (devices as { ifname: string; addr_info: unknown }[]).map(({ ifname, addr_info }) => ({
+    ifname,
+    addr_info,
+  }))
+}
+
 const SEEDS = (process.env['CONFIGURATION_SEEDS'] ?? '1 2 3').split(' ').map(Number)
 const COMMANDS = 120
 
-const GROUP = /^20\.2\./
+/** Commands about nexthop objects, over the devices that have a carrier. */
+function nexthops(seed: number): string[] {
+  const addresses = ['address add 10.0.0.1/24 dev veth0', 'address add 10.1.0.1/24 dev veth1']
+  const commands = fc
+    .sample(nexthopCommand, { seed, numRuns: 150 })
+    .filter((text) => !/^carrier |^link |^rule | flush| show| get/.test(text))
+    .map((text) => text.replace(/\btun/g, 'veth'))
+  return [...addresses, ...commands]
+}
+
+const GROUP = /^(20\.2|27\.1)\./
 
 function* questions(): Generator<string, void, undefined> {
   const places: string[] = []
@@ -108,7 +152,7 @@ function* questions(): Generator<string, void, undefined> {
     for (const host of [0, 1, 2, 8, 9, 110, 129, 200, 255]) places.push(`${net}.${host}`)
   }
   for (let net = 20; net < 28; net++) {
-    for (const rest of ['0.0.1', '1.0.1', '2.0.1', '3.0.1', '4.0.1', '255.255.255'])
+    for (const rest of ['0.0.1', '1.0.1', '2.0.1', '3.0.1', '4.0.1', '5.0.1', '6.0.1', '255.255.255'])
       places.push(`${net}.${rest}`)
   }
   places.push('127.0.0.1', '127.9.9.9', '8.8.8.8', '9.9.9.9', '9.9.9.8', '239.1.2.3', '224.0.0.1', '0.0.0.0')
@@ -152,14 +196,12 @@ describe('configurations of the kernel', function () {
   }
 
   function expectSameTexts(host: Namespace, stack: Stack): void {
-    for (const command of [
-      '-4 route show table all',
-      'address show',
-      'rule show',
-      'route show',
-      'link show',
-    ]) {
+    for (const command of SHOWN) {
       expect(plain(ip(stack, command).stdout), command).to.equal(plain(host.ip(command)))
+    }
+    for (const command of ['-4 -j address show', '-4 -j -d address show']) {
+      const ours = JSON.parse(ip(stack, command).stdout) as unknown
+      expect(onlyAddresses(ours), command).to.deep.equal(onlyAddresses(JSON.parse(host.ip(command))))
     }
   }
 
@@ -234,7 +276,7 @@ describe('configurations of the kernel', function () {
     const copy = machine()
     runBatch(copy, saveBatch(stack))
     await settle(copy)
-    for (const command of ['-4 route show table all', 'rule show', 'address show']) {
+    for (const command of ['-4 -d route show table all', 'rule show', 'address show', 'nexthop']) {
       expect(plain(copy.ip(command)), command).to.equal(plain(host.ip(command)))
     }
     await stack.close()
@@ -244,7 +286,9 @@ describe('configurations of the kernel', function () {
     it(`go into a stack and back after ${COMMANDS} random commands, seed ${seed}`, async () => {
       const generator = new CommandGenerator(new Random(seededRandom(seed)), true, true)
       const commands = ['link set lo up', 'link set tun0 up', 'link set tun1 up']
-      while (commands.length < COMMANDS) {
+      commands.push('link set veth0 up', 'link set veth1 up', ...nexthops(seed))
+      const enough = commands.length + COMMANDS
+      while (commands.length < enough) {
         // What `ip -j` does not print: whether a metric is locked.
         const command = generator.next().replace(' lock ', ' ')
         if (!/^\w+ (show|list|lst|get|g|s|l) /.test(command) || /^l\w* s\w* \w+ up/.test(command))
@@ -263,7 +307,7 @@ describe('configurations of the kernel', function () {
       const copy = machine()
       runBatch(copy, batch)
       await settle(copy)
-      for (const command of ['-4 route show table all', 'rule show', 'address show']) {
+      for (const command of ['-4 -d route show table all', 'rule show', 'address show', 'nexthop']) {
         expect(plain(copy.ip(command)), batch).to.equal(plain(host.ip(command)))
       }
       await stack.close()
@@ -292,14 +336,14 @@ describe('configurations of the kernel', function () {
     expect([...new Set(reasons)].sort()).to.deep.equal([
       'address[N].addr_info[N]: a stack has no IPv6',
       'route[N].metrics.congestion: not modelled by a stack',
-      'route[N].nhid: a stack has no nexthop objects: the route has its own hops like those of the object',
       'route[N]: a stack has no IPv6',
       'route[N]: its gateway has an address of another family',
       'rule[N]: a stack has no layer 3 master devices (VRF)',
       'sysctl: a stack has no such settings',
     ])
     const routes = ip(stack, 'route show').stdout
-    expect(routes).to.include('blackhole 24.0.0.0/8 \n').and.include('25.0.0.0/8 via 10.7.0.9 dev veth0 \n')
+    expect(routes).to.include('blackhole 24.0.0.0/8 nhid 5 dev lo \n')
+    expect(routes).to.include('25.0.0.0/8 nhid 6 via 10.7.0.9 dev veth0 \n')
     expect(routes).to.include('27.0.0.0/8 dev tun0 scope link linkdown \n')
     await stack.close()
   })

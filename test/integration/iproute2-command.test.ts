@@ -52,6 +52,10 @@ describe('the tunstack command beside ip', function () {
     ['-batch', '.'],
     ['link', 'show'],
     ['route', 'get', '127.0.0.1'],
+    ['route', 'save'],
+    ['route', 'restore'],
+    ['address', 'showdump'],
+    ['nexthop', 'add', 'id', '1', 'dev', 'lo'],
     ['-V'],
     ['-bogus'],
   ]) {

@@ -119,7 +119,12 @@ export function stackAnswers(
   return answer(texts, status, ends)
 }
 
-/** Usage texts are each project's own. */
+/**
+ * Usage texts are each project's own. With `-s`, how long ago a decision was used is said if any tick of the clock
+ * has passed since, which is chance.
+ */
 export function comparable(text: string | undefined): string | undefined {
-  return text?.startsWith('Usage: ip ') ? 'Usage: ip\n' : text
+  return text?.startsWith('Usage: ip ')
+    ? 'Usage: ip\n'
+    : text?.replace(/ age 0sec|,\s*"age": ?0(?=[,\s}])/g, '')
 }

@@ -4,7 +4,8 @@
  * program ends: so those commands are programs of their own. And settings that change the answers.
  */
 import fc from 'fast-check'
-import { command, either, maybe, oneOf, phrase, type Words } from './arbitrary-commands.ts'
+import { command } from './arbitrary-commands.ts'
+import { either, maybe, oneOf, phrase, type Words } from './phrases.ts'
 
 const device = oneOf('tun0', 'tun1', 'lo', 'if2', 'lo:0', 'tun1:x', 'if3', 'other')
 

@@ -111,6 +111,16 @@ describe('Sysctl', () => {
     expect([1, 2, 3].map((index) => sysctl.conf(index).rp_filter)).to.deep.equal([0, 2, 0])
   })
 
+  it('a device that comes after a write to default keeps that value, whatever is written there later', () => {
+    const sysctl = new Sysctl()
+    sysctl.addDevice(1, 'early')
+    sysctl.set('net.ipv4.conf.default.rp_filter', 1)
+    sysctl.addDevice(2, 'late')
+    sysctl.set('net.ipv4.conf.default.rp_filter', 2)
+    expect(sysctl.get('net.ipv4.conf.early.rp_filter')).to.equal('2')
+    expect(sysctl.get('net.ipv4.conf.late.rp_filter')).to.equal('1')
+  })
+
   it('combines all and device by the rules of the IN_DEV_ macros', () => {
     const small = fc.nat(2)
     fc.assert(

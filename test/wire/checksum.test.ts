@@ -5,9 +5,11 @@ import {
   fold,
   pseudoHeaderSum,
   sum,
+  sumWords,
   updateChecksum16,
   updateChecksum32,
 } from '../../lib/wire/checksum.ts'
+import { sumSimd } from '../../lib/wire/checksum-simd.ts'
 import { samples } from './samples.ts'
 import { fromHex } from './surroundings.ts'
 
@@ -23,7 +25,7 @@ function reference(bytes: Uint8Array, start: number, end: number, initial = 0): 
 /** 0 and 0xffff are the same number in one's complement; which one comes out depends on the order of adding. */
 const number = (sum: number) => sum % 0xffff
 
-function pattern(length: number, seed: number): Uint8Array {
+function pattern(length: number, seed: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length)
   let x = seed
   for (let i = 0; i < length; i++) {
@@ -66,6 +68,52 @@ describe('wire/checksum', () => {
         }
       }
     }
+  })
+
+  it('by vectors and by words agree for every alignment and length, and with the reference', () => {
+    const arena = pattern(70_000, 11)
+    const lengths = [...Array(200).keys(), ...Array.from({ length: 140 }, (_, i) => 480 + i)]
+    for (let base = 0; base < 4; base++) {
+      const bytes = new Uint8Array(arena.buffer, base, 69_000)
+      for (let start = 0; start < 17; start++) {
+        for (const length of [...lengths, 1499, 1500, 8191, 65_515]) {
+          const expected = reference(bytes, start, start + length)
+          const words = fold(sumWords(bytes, start, start + length))
+          if (words !== expected) expect.fail(`words: base ${base} start ${start} length ${length}`)
+          const vectors = sumSimd(bytes, start, start + length)
+          if (vectors !== expected) expect.fail(`vectors: base ${base} start ${start} length ${length}`)
+        }
+      }
+    }
+  })
+
+  it('property: vectors, words and the reference agree on any bytes', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 131_056 }),
+        fc.nat(70),
+        fc.nat(0x7fffffff),
+        fc.constantFrom(0, 0xff),
+        (length, start, seed, fill) => {
+          const bytes = pattern(start + length, seed)
+          if (seed % 3 === 0) bytes.fill(fill)
+          const expected = reference(bytes, start, start + length)
+          expect(sumSimd(bytes, start, start + length)).to.equal(expected)
+          expect(fold(sumWords(bytes, start, start + length))).to.equal(expected)
+          expect(fold(sum(bytes, start, start + length, 77)) % 0xffff).to.equal((expected + 77) % 0xffff)
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  it('goes without vectors for what is longer than their memory, and for a buffer that is gone', () => {
+    const bytes = pattern(140_000, 3)
+    expect(sumSimd(bytes, 1, 131_058)).to.equal(-1)
+    expect(fold(sum(bytes, 1, 140_000))).to.equal(reference(bytes, 1, 140_000))
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    expect(sumSimd(bytes, 0, 1000)).to.equal(-1)
+    expect(() => sum(bytes, 0, 1000)).to.not.throw()
   })
 
   it('holds at the largest packet and with all bits set', () => {

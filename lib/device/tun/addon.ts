@@ -7,7 +7,16 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { TunstackError } from '../../errors.ts'
-import type { InterfaceProperty, TunDriver, TunHandle, TunOpenFailure, TunOpenRequest } from './driver.ts'
+import type {
+  InterfaceProperty,
+  ReadCallback,
+  ReceiveRing,
+  TunDriver,
+  TunHandle,
+  TunOpenFailure,
+  TunOpenRequest,
+} from './driver.ts'
+import { checkPlatform } from './errors.ts'
 
 /** What identifies an open device to the addon. */
 type NativeDevice = object
@@ -21,13 +30,16 @@ interface NativeOpened {
 /** `native/tun.c`. */
 interface Addon {
   readonly version: number
-  open(path: string, name: string, vnetHeaderSize: number, offload: number): NativeOpened | TunOpenFailure
+  open(path: string, name: string, vnetHeader: boolean): NativeOpened | TunOpenFailure
   registerArena(buffer: ArrayBuffer): number
   start(
     device: NativeDevice,
     descriptors: Uint32Array,
+    headers: Uint8Array | null,
+    spill: Uint32Array | null,
     maxBatch: number,
-    callback: (n: number, errno: number) => void,
+    busyMicroseconds: number,
+    callback: ReadCallback,
   ): number
   resume(device: NativeDevice): number
   pause(device: NativeDevice): number
@@ -35,8 +47,15 @@ interface Addon {
   ref(device: NativeDevice): number
   unref(device: NativeDevice): number
   discard(device: NativeDevice, limit: number): number
-  writeBatch(device: NativeDevice, descriptors: Uint32Array, n: number, status: Int32Array): number
-  writev(device: NativeDevice, arena: number, offset: number, length: number, body: Uint8Array): number
+  writeBatch(
+    device: NativeDevice,
+    descriptors: Uint32Array,
+    headers: Uint8Array | null,
+    bodies: readonly (Uint8Array | null)[] | null,
+    n: number,
+    status: Int32Array,
+  ): number
+  systemCalls(device: NativeDevice, written: boolean): number
   getProperty(device: NativeDevice, property: number): number
   setProperty(device: NativeDevice, property: number, value: number): number
   interfaceIndex(name: string): number
@@ -51,7 +70,7 @@ interface Compiler {
 }
 
 /** `TUNSTACK_ADDON_VERSION` of `native/tun.c`. */
-const ADDON_VERSION = 1
+const ADDON_VERSION = 2
 
 /** The package's folder: three up both from `lib/device/tun` and from `dist/device/tun`. */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
@@ -70,13 +89,7 @@ export function loadAddon(): TunDriver {
 }
 
 function findAddon(): Addon {
-  if (process.platform !== 'linux') {
-    throw new TunstackError(
-      'ERR_TUN_UNSUPPORTED_PLATFORM',
-      `TUN devices need Linux; this is ${process.platform}. The stack itself runs here: attach another device to it`,
-      { value: process.platform },
-    )
-  }
+  checkPlatform()
   const compile = loadCompiler()
   const prebuilt = compile.prebuiltPath(ROOT)
   // Package managers make up modification times; only in a checkout do they say that the source was edited.
@@ -139,6 +152,7 @@ function noAddon(cause: unknown, prebuilt: string): TunstackError {
 }
 
 class AddonDriver implements TunDriver {
+  readonly kind = 'addon'
   readonly #addon: Addon
 
   constructor(addon: Addon) {
@@ -146,8 +160,8 @@ class AddonDriver implements TunDriver {
   }
 
   open(request: TunOpenRequest): TunHandle | TunOpenFailure {
-    const { devicePath, name, vnetHeaderSize, offload } = request
-    const opened = this.#addon.open(devicePath, name, vnetHeaderSize, offload)
+    const { devicePath, name, vnetHeader } = request
+    const opened = this.#addon.open(devicePath, name, vnetHeader)
     return 'errno' in opened ? opened : new AddonHandle(this.#addon, opened)
   }
 
@@ -173,8 +187,9 @@ class AddonHandle implements TunHandle {
     this.fd = opened.fd
   }
 
-  start(descriptors: Uint32Array, maxBatch: number, callback: (n: number, errno: number) => void): number {
-    return this.#addon.start(this.#device, descriptors, maxBatch, callback)
+  start(ring: ReceiveRing, callback: ReadCallback): number {
+    const { descriptors, headers, spill, maxBatch, busyMicroseconds } = ring
+    return this.#addon.start(this.#device, descriptors, headers, spill, maxBatch, busyMicroseconds, callback)
   }
 
   resume(): number {
@@ -189,12 +204,18 @@ class AddonHandle implements TunHandle {
     return this.#addon.discard(this.#device, limit)
   }
 
-  writeBatch(descriptors: Uint32Array, n: number, status: Int32Array): number {
-    return this.#addon.writeBatch(this.#device, descriptors, n, status)
+  writeBatch(
+    descriptors: Uint32Array,
+    headers: Uint8Array | null,
+    bodies: readonly (Uint8Array | null)[] | null,
+    n: number,
+    status: Int32Array,
+  ): number {
+    return this.#addon.writeBatch(this.#device, descriptors, headers, bodies, n, status)
   }
 
-  writev(arena: number, offset: number, length: number, body: Uint8Array): number {
-    return this.#addon.writev(this.#device, arena, offset, length, body)
+  systemCalls(written: boolean): number {
+    return this.#addon.systemCalls(this.#device, written)
   }
 
   getProperty(property: InterfaceProperty): number {

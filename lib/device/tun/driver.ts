@@ -22,17 +22,24 @@ export const InterfaceProperty = {
   PERSIST: 7,
   OWNER: 8,
   GROUP: 9,
+  /** `TUN_F_*` bits: what the kernel may leave undone in what it gives; see {@link TunFlag}. */
+  OFFLOAD: 10,
 } as const
 export type InterfaceProperty = (typeof InterfaceProperty)[keyof typeof InterfaceProperty]
+
+/** `TUN_F_*` of Linux. */
+export const TunFlag = { CSUM: 0x1, TSO4: 0x2, TSO6: 0x4, TSO_ECN: 0x8, USO4: 0x20, USO6: 0x40 } as const
+
+/** Bytes of the `virtio_net_hdr` before each packet, and how far apart they lie in an array of them. */
+export const VNET_HEADER_SIZE = 10
+export const VNET_HEADER_STRIDE = 12
 
 export interface TunOpenRequest {
   readonly devicePath: string
   /** Empty: the kernel chooses. */
   readonly name: string
-  /** Bytes of `virtio_net_hdr` before each packet, in both directions; 0: none. */
-  readonly vnetHeaderSize: number
-  /** `TUN_F_*` bits; meaningful with a `virtio_net_hdr` only. */
-  readonly offload: number
+  /** Each packet has a `virtio_net_hdr` before it, in both directions (`IFF_VNET_HDR`). */
+  readonly vnetHeader: boolean
 }
 
 export interface TunOpenFailure {
@@ -42,6 +49,7 @@ export interface TunOpenFailure {
 }
 
 export interface TunDriver {
+  readonly kind: 'addon' | 'koffi'
   open(request: TunOpenRequest): TunHandle | TunOpenFailure
   /** Index of an interface of the present network namespace, or a negative errno. */
   interfaceIndex(name: string): number
@@ -52,30 +60,62 @@ export interface TunDriver {
   registerArena(buffer: ArrayBuffer): number
 }
 
+/** Where received packets are put. Descriptors are triples of (arena, offset, length), here as in sending. */
+export interface ReceiveRing {
+  /** One packet each. The length is how much may be read before, and how much was read after; 0 ends the batch. */
+  readonly descriptors: Uint32Array
+  /** The packets' `virtio_net_hdr`, {@link VNET_HEADER_STRIDE} bytes each; `null` on a device without them. */
+  readonly headers: Uint8Array | null
+  /**
+   * Large pieces, or `null`. A packet longer than its piece is put wholly into the next of them, and its own
+   * piece stays empty. The batch ends with the last of them; without any, what is too long is cut.
+   */
+  readonly spill: Uint32Array | null
+  /** Packets per callback. */
+  readonly maxBatch: number
+  /** How long to look for another packet after the last one before the event loop may sleep; 0: not at all. */
+  readonly busyMicroseconds: number
+}
+
 /**
- * One open device. Descriptors are triples of (arena, offset, length) in a `Uint32Array`; both directions use
- * them, so that no view object is made for a packet.
+ * Told of a batch of `n` packets. The time at which it was read is that of the machine's monotonic clock, in seconds and
+ * nanoseconds (small integers, for which nothing is allocated); a driver that has no cheap way to tell leaves it out.
+ */
+export type ReadCallback = (n: number, errno: number, seconds?: number, nanoseconds?: number) => void
+
+/**
+ * One open device. Both directions name memory by descriptors in a `Uint32Array`, so that no view object is made
+ * for a packet.
  */
 export interface TunHandle {
   /** As the kernel gave it at opening. */
   readonly name: string
   readonly fd: number
   /**
-   * Reads packets, one per descriptor and `maxBatch` at most, then calls back once, from the event loop. The
-   * length of a descriptor is how much may be read before, and how much was read after; 0 means that there is
-   * nothing to read into, and ends the batch. `errno` is positive if something else than "no more" ended it.
+   * Reads packets, `maxBatch` at most, then calls back once, from the event loop. `errno` is positive if something
+   * else than "no more" ended it.
    */
-  start(descriptors: Uint32Array, maxBatch: number, callback: (n: number, errno: number) => void): number
+  start(ring: ReceiveRing, callback: ReadCallback): number
   /** Reads again after {@link pause}, or after a batch found no descriptor to read into. */
   resume(): number
   /** Reads nothing; the kernel's queue fills. The interface's end is still reported. */
   pause(): number
   /** Throws away up to `limit` waiting packets; how many. */
   discard(limit: number): number
-  /** Writes `n` packets, going on after a refused one. `status`: bytes or negative errno. Returns how many went. */
-  writeBatch(descriptors: Uint32Array, n: number, status: Int32Array): number
-  /** Writes one packet that goes on in `body`. Bytes or negative errno. */
-  writev(arena: number, offset: number, length: number, body: Uint8Array): number
+  /**
+   * Writes `n` packets, going on after a refused one. `headers`: as in {@link ReceiveRing}, or `null` if all are zero.
+   * `bodies`: what follows each packet, or `null` if none has a body. `status`: bytes or negative errno. Returns how
+   * many went.
+   */
+  writeBatch(
+    descriptors: Uint32Array,
+    headers: Uint8Array | null,
+    bodies: readonly (Uint8Array | null)[] | null,
+    n: number,
+    status: Int32Array,
+  ): number
+  /** System calls that read, or wrote, so far. */
+  systemCalls(written: boolean): number
   getProperty(property: InterfaceProperty): number
   setProperty(property: InterfaceProperty, value: number): number
   /** Whether an open device keeps the event loop alive; it does unless told otherwise. */

@@ -19,6 +19,16 @@ export interface OpenContext {
   readonly exists: boolean
 }
 
+/** @throws TunstackError `ERR_TUN_UNSUPPORTED_PLATFORM` */
+export function checkPlatform(): void {
+  if (process.platform === 'linux') return
+  throw new TunstackError(
+    'ERR_TUN_UNSUPPORTED_PLATFORM',
+    `TUN devices need Linux; this is ${process.platform}. The stack itself runs here: attach another device to it`,
+    { value: process.platform },
+  )
+}
+
 /** Opening, or `TUNSETIFF`, failed with the (negative) errno. */
 export function openError(errno: number, syscall: string, context: OpenContext): TunstackError {
   const { devicePath, name } = context

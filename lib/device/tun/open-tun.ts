@@ -4,10 +4,11 @@
  * user without privileges can open an interface that was made for him.
  */
 import { type Ipv4Prefix, parseIpv4, parseIpv4Prefix } from '../../address/ipv4-address.ts'
-import { invalidArgument } from '../../errors.ts'
-import { loadAddon } from './addon.ts'
-import type { TunDriver } from './driver.ts'
-import { invalidName, openError } from './errors.ts'
+import { Errno, invalidArgument } from '../../errors.ts'
+import type { TunDriver, TunHandle } from './driver.ts'
+import { configureError, invalidName, openError } from './errors.ts'
+import { loadDriver } from './load-driver.ts'
+import { NO_OFFLOADS, negotiateOffload, type TunOffload, wantedOffload } from './offload.ts'
 import { TunDevice } from './tun-device.ts'
 
 export interface TunOptions {
@@ -29,8 +30,21 @@ export interface TunOptions {
   up?: boolean
   /** Packets that may wait in the kernel for this process; Linux's default is 500. */
   txQueueLength?: number
-  /** The driver to use instead of the native addon. */
-  driver?: TunDriver
+  /**
+   * Checksums left open and super-segments, in both directions: as much as the kernel has (the default), none
+   * (`false`), or some (`{ uso: false }`). What came of it is in `tun.offload`.
+   */
+  offload?: boolean | Partial<TunOffload>
+  /**
+   * Keeps looking for packets so long after the last one before the event loop may sleep: `'50us'`, up to `'10ms'`.
+   * Answers come sooner, at the price of a CPU that is busy meanwhile. Off by default.
+   */
+  busyPoll?: string
+  /**
+   * The way to the kernel: by default the native addon, or `koffi` where there is neither addon nor compiler;
+   * which it is says `tun.driver`.
+   */
+  driver?: 'addon' | 'koffi' | TunDriver
 }
 
 /**
@@ -61,14 +75,15 @@ export function openTunSync(options: TunOptions = {}): TunDevice {
   const address = options.address === undefined ? null : parseHostAddress(options.address)
   const peer = options.peer === undefined ? null : parseIpv4(options.peer)
 
-  const driver = options.driver ?? loadAddon()
-  const handle = driver.open({ devicePath, name, vnetHeaderSize: 0, offload: 0 })
-  if ('errno' in handle) {
-    const exists = name !== '' && driver.interfaceIndex(name) > 0
-    throw openError(handle.errno, handle.syscall, { devicePath, name, exists })
-  }
+  const offload = wantedOffload(options.offload)
+  const busyMicroseconds = parseBusyPoll(options.busyPoll)
+
+  const driver = typeof options.driver === 'object' ? options.driver : loadDriver(checkDriver(options.driver))
+  const { handle, vnetHeader } = openHandle(driver, devicePath, name, offload.checksum)
   try {
-    const device = new TunDevice(driver, handle)
+    const granted = negotiateOffload(handle, vnetHeader ? offload : NO_OFFLOADS)
+    if (typeof granted === 'number') throw configureError(granted, 'offload', handle.name, undefined)
+    const device = new TunDevice(driver, handle, { vnetHeader, offload: granted, busyMicroseconds })
     const { kernel } = device
     if (owner !== undefined) kernel.setOwner(owner)
     if (persist !== undefined) kernel.setPersistent(persist)
@@ -82,6 +97,38 @@ export function openTunSync(options: TunOptions = {}): TunDevice {
     handle.close()
     throw error
   }
+}
+
+/** With a `virtio_net_hdr` if one is wanted and the kernel knows it. */
+function openHandle(
+  driver: TunDriver,
+  devicePath: string,
+  name: string,
+  wanted: boolean,
+): { handle: TunHandle; vnetHeader: boolean } {
+  let handle = driver.open({ devicePath, name, vnetHeader: wanted })
+  if (!('errno' in handle)) return { handle, vnetHeader: wanted }
+  if (wanted && -handle.errno === Errno.EINVAL) {
+    handle = driver.open({ devicePath, name, vnetHeader: false })
+    if (!('errno' in handle)) return { handle, vnetHeader: false }
+  }
+  const exists = name !== '' && driver.interfaceIndex(name) > 0
+  throw openError(handle.errno, handle.syscall, { devicePath, name, exists })
+}
+
+function checkDriver(driver: unknown): 'addon' | 'koffi' | undefined {
+  if (driver === undefined || driver === 'addon' || driver === 'koffi') return driver
+  throw invalidArgument('driver', driver, "'addon' or 'koffi'")
+}
+
+function parseBusyPoll(text: unknown): number {
+  if (text === undefined) return 0
+  const match = typeof text === 'string' ? /^(\d{1,5})(us|µs|ms)$/.exec(text) : null
+  const microseconds = match === null ? -1 : Number(match[1]) * (match[2] === 'ms' ? 1000 : 1)
+  if (microseconds < 0 || microseconds > 10_000) {
+    throw invalidArgument('busyPoll', text, "a time such as '50us', at most '10ms'")
+  }
+  return microseconds
 }
 
 function checkName(name: unknown): void {

@@ -8,14 +8,16 @@
 import { Errno, TunstackError } from '../../errors.ts'
 import { BURST_SIZE, Burst } from '../../packet/burst.ts'
 import type { Packet } from '../../packet/packet.ts'
-import { MILLISECOND, type TimerHandle } from '../../time/clock.ts'
+import { type Clock, MILLISECOND, type TimerHandle } from '../../time/clock.ts'
 import { DropReason } from '../../wire/drop-reason.ts'
-import { type LinkDevice, LinkFlag, type LinkHost, NO_FEATURES } from '../link-device.ts'
+import { type LinkDevice, type LinkFeatures, LinkFlag, type LinkHost } from '../link-device.ts'
 import { LinkStat, LinkStats } from '../link-stats.ts'
-import { arenaId } from './arena-id.ts'
-import type { TunDriver, TunHandle } from './driver.ts'
+import type { ReadCallback, TunDriver, TunHandle } from './driver.ts'
 import { closedError, goneError, transferError } from './errors.ts'
 import { KernelInterface } from './kernel-interface.ts'
+import { featuresOf, type TunOffload } from './offload.ts'
+import { ReceiveSlots } from './receive-slots.ts'
+import { IoCounters, type TunIo } from './tun-io.ts'
 import { TunWriter } from './tun-writer.ts'
 
 /** A slot lies in memory that is not this process's any more. */
@@ -27,13 +29,31 @@ const POOL_RETRY = MILLISECOND
 /** Packets thrown away at most when the device comes up again: more than any sane `txqueuelen`. */
 const DISCARD_LIMIT = 16384
 
+/**
+ * What may be written in one turn of the event loop: small packets, or 4 KiB of large ones, each about as long as a
+ * microsecond. The kernel takes everything at once and never says that it is full, so timers and other devices
+ * depend on this; what is over it waits in the stack's queue, whose senders see that it does.
+ */
+const TRANSMIT_BUDGET = 512
+const COST_SHIFT = 12
+
+/** How a device was opened. */
+export interface TunDeviceOptions {
+  /** Packets have a `virtio_net_hdr` before them. */
+  vnetHeader: boolean
+  offload: TunOffload
+  busyMicroseconds: number
+}
+
 export class TunDevice implements LinkDevice {
   readonly name: string
   readonly type = 'none'
   readonly flags: number = LinkFlag.POINTOPOINT | LinkFlag.MULTICAST | LinkFlag.NOARP
   readonly minMtu = 68
   readonly maxMtu = 65535
-  readonly features = NO_FEATURES
+  readonly features: LinkFeatures
+  /** What the kernel granted of the `offload` that was asked for. */
+  readonly offload: TunOffload
   readonly txQueueLength = 500
   readonly qdisc = 'pfifo_fast'
   readonly stats = new LinkStats()
@@ -48,6 +68,8 @@ export class TunDevice implements LinkDevice {
   readonly #driver: TunDriver
   readonly #handle: TunHandle
   #host: LinkHost | null = null
+  /** Nanoseconds that the stack's clock is ahead of the machine's monotonic one; `undefined` if it is another. */
+  #skew: number | undefined
   #mtu: number
   #closed = false
   #up = false
@@ -56,25 +78,54 @@ export class TunDevice implements LinkDevice {
   #started = false
   #reading = false
   #retry: TimerHandle = null
+  /** Of the {@link TRANSMIT_BUDGET}, in this turn of the event loop. */
+  #spent = 0
+  #holding = false
 
-  /** Packets that are being read into, at the place of their descriptor; `null` where the pool gave none. */
-  readonly #slots: (Packet | null)[] = new Array<Packet | null>(BURST_SIZE).fill(null)
-  readonly #slotDescriptors = new Uint32Array(3 * BURST_SIZE)
-  #empty = BURST_SIZE
-  /** Bytes a slot must hold: one more than the largest packet, so that a full slot means a cut packet. */
-  #slotSize = 0
+  readonly #busyMicroseconds: number
+  readonly #slots: ReceiveSlots
   readonly #received = new Burst()
   readonly #writer: TunWriter
+  readonly #io = new IoCounters()
 
   /** @internal use `openTun()` */
-  constructor(driver: TunDriver, handle: TunHandle) {
+  constructor(driver: TunDriver, handle: TunHandle, options: TunDeviceOptions) {
+    const { vnetHeader, offload, busyMicroseconds } = options
     this.#driver = driver
     this.#handle = handle
     this.name = handle.name
+    this.offload = offload
+    this.features = featuresOf(offload)
     this.kernel = new KernelInterface(handle)
-    this.#writer = new TunWriter(driver, handle, this.stats, (packet, reason) => this.#drop(packet, reason))
+    const drop = (packet: Packet, reason: number): void => this.#drop(packet, reason)
+    this.#writer = new TunWriter(driver, handle, vnetHeader, this.stats, this.#io, drop)
+    this.#slots = new ReceiveSlots(driver, vnetHeader, drop)
+    this.#busyMicroseconds = busyMicroseconds
     this.#mtu = this.kernel.mtu
-    this.#slotSize = this.#mtu + 1
+    this.#slots.resize(this.#mtu)
+  }
+
+  /** Which way to the kernel it uses: the native addon, or `koffi` where no addon could be had. */
+  get driver(): TunDriver['kind'] {
+    return this.#driver.kind
+  }
+
+  /** What moving packets cost so far; a snapshot. */
+  get io(): TunIo {
+    const { txHeld, rxBursts, rxLargestBurst, rxBadHeaders, txBursts, txLargestBurst, txSuperSegments } =
+      this.#io
+    return {
+      rxBursts,
+      rxLargestBurst,
+      rxSystemCalls: this.#handle.systemCalls(false),
+      rxSuperSegments: this.#slots.superSegments,
+      rxBadHeaders,
+      txBursts,
+      txLargestBurst,
+      txSystemCalls: this.#handle.systemCalls(true),
+      txSuperSegments,
+      txHeld,
+    }
   }
 
   get mtu(): number {
@@ -113,6 +164,7 @@ export class TunDevice implements LinkDevice {
       })
     }
     this.#host = host
+    this.#skew = host.clock.isRealTime === true ? skewOf(host.clock) : undefined
   }
 
   setUp(up: boolean): void {
@@ -120,7 +172,7 @@ export class TunDevice implements LinkDevice {
     this.#up = up
     if (!up) {
       this.#update()
-      this.#releaseSlots()
+      this.#slots.release()
       return
     }
     // What arrived while the device was down is lost, as on any other device. Before the first time it waits.
@@ -171,8 +223,26 @@ export class TunDevice implements LinkDevice {
       for (let i = 0; i < n; i++) this.#drop(burst.packets[i]!, DropReason.DEV_READY)
       return n
     }
-    this.#writer.write(burst)
-    return n
+    let taken = 0
+    while (taken < n && this.#spent < TRANSMIT_BUDGET) {
+      this.#spent += 1 + (burst.packets[taken++]!.length >>> COST_SHIFT)
+    }
+    if (taken > 0) this.#writer.write(burst, taken)
+    if (taken < n) {
+      this.#io.txHeld++
+      if (!this.#holding) {
+        this.#holding = true
+        this.#host!.clock.soon(this.#onTurn)
+      }
+    }
+    return taken
+  }
+
+  /** The next turn of the event loop: what the stack had to keep may go. */
+  readonly #onTurn = (): void => {
+    this.#holding = false
+    this.#spent = 0
+    if (!this.gone) this.#host!.wake()
   }
 
   /** Keeps the event loop alive while the device is open; so it is unless {@link unref} was called. */
@@ -194,7 +264,7 @@ export class TunDevice implements LinkDevice {
       this.#up = false
       this.#update()
       this.#handle.close()
-      this.#releaseSlots()
+      this.#slots.release()
       this.#host?.clock.soon(() => this.#host?.changed())
     }
     return Promise.resolve()
@@ -233,48 +303,53 @@ export class TunDevice implements LinkDevice {
   #read(): void {
     if (this.#started) {
       this.#handle.resume()
-    } else {
-      this.#started = true
-      this.#handle.start(this.#slotDescriptors, BURST_SIZE, this.#onReadable)
+      return
     }
+    this.#started = true
+    const { descriptors, headers, spill } = this.#slots
+    const ring = {
+      descriptors,
+      headers: headers === null ? null : headers.bytes,
+      spill,
+      maxBatch: BURST_SIZE,
+      busyMicroseconds: this.#busyMicroseconds,
+    }
+    this.#handle.start(ring, this.#onReadable)
   }
 
   /** A batch has been read, or reading has ended: called by the driver, from the event loop. */
-  readonly #onReadable = (n: number, errno: number): void => {
+  readonly #onReadable: ReadCallback = (n, errno, seconds, nanoseconds) => {
     const burst = this.#received
-    const descriptors = this.#slotDescriptors
-    const limit = this.#slotSize
-    let bytes = 0
-    let cut = 0
-    for (let i = 0; i < n; i++) {
-      const packet = this.#slots[i]!
-      const length = descriptors[3 * i + 2]!
-      this.#slots[i] = null
-      descriptors[3 * i + 2] = 0
-      if (length >= limit && length === packet.slab.end - packet.start) {
-        cut++
-        packet.free()
-        continue
-      }
-      packet.end = packet.start + length
-      packet.networkHeader = packet.start
-      bytes += length
-      burst.push(packet)
-    }
-    this.#empty += n
-    this.stats.received(burst.length, bytes)
+    const slots = this.#slots
+    this.#spent = 0
+    const bytes = slots.harvest(n, burst)
+    const { cut, lying } = slots
+    const packets = burst.length
     try {
-      if (burst.length > 0) this.#host!.receive(burst)
+      if (packets > 0) this.#host!.receive(burst, this.#stackTime(seconds, nanoseconds))
     } finally {
+      if (n > 0) this.#io.received(n)
+      this.stats.received(packets, bytes)
       burst.clear()
       if (cut > 0) this.#onCut(cut)
+      if (lying > 0) this.#onLying(lying)
       if (errno !== 0) this.#onReadError(errno)
       // Read the state again: the stack may have closed, paused or downed the device meanwhile.
       if (this.#reading) this.#fillSlots()
     }
   }
 
-  /** Packets filled their slots: the kernel's MTU was raised behind our back, so they have lost their end. */
+  /** The stack's time at a reading of the monotonic clock; `undefined` if its clock has to be asked. */
+  #stackTime(seconds: number | undefined, nanoseconds: number | undefined): number | undefined {
+    return this.#skew === undefined || seconds === undefined
+      ? undefined
+      : this.#skew + seconds * 1e9 + nanoseconds!
+  }
+
+  /**
+   * Packets filled their slots and have lost their end: the kernel's MTU was raised behind our back, or they are
+   * super-segments and the pool had no slab for them.
+   */
   #onCut(packets: number): void {
     this.stats.increment(LinkStat.rxErrors, packets)
     this.stats.increment(LinkStat.rxLengthErrors, packets)
@@ -286,10 +361,21 @@ export class TunDevice implements LinkDevice {
     }
   }
 
+  /** As the kernel counts those that it is given with such a header. */
+  #onLying(packets: number): void {
+    this.stats.increment(LinkStat.rxErrors, packets)
+    this.stats.increment(LinkStat.rxFrameErrors, packets)
+    this.#io.rxBadHeaders += packets
+  }
+
   #onReadError(errno: number): void {
     if (this.gone) return
     // A slot's memory was transferred to another thread. It is lost; go on with other memory.
-    if (errno === EFAULT && this.#dropDetachedSlots()) return
+    if (errno === EFAULT) {
+      const lost = this.#slots.dropDetached()
+      this.stats.increment(LinkStat.rxErrors, lost)
+      if (lost > 0) return
+    }
     this.#fail(
       errno === Errno.EBADFD ? goneError(this.name, -errno) : transferError(-errno, 'read', this.name),
     )
@@ -299,42 +385,14 @@ export class TunDevice implements LinkDevice {
     this.error = error
     this.#up = false
     this.#update()
-    this.#releaseSlots()
+    this.#slots.release()
     this.#host?.changed()
     this.onError?.(error)
   }
 
-  /** Gives every slot a packet to read into; false if the pool had none at all: then it tries again soon. */
+  /** False if the pool had no memory at all: then it tries again soon. */
   #fillSlots(): boolean {
-    const slots = this.#slots
-    const descriptors = this.#slotDescriptors
-    const pool = this.#host!.pool
-    for (let i = 0; this.#empty > 0; i++) {
-      if (slots[i] !== null) continue
-      const packet = pool.allocate(this.#slotSize)
-      if (packet === null) return this.#onExhausted(i)
-      slots[i] = packet
-      descriptors[3 * i] = arenaId(this.#driver, packet.slab.arena)
-      descriptors[3 * i + 1] = packet.start
-      descriptors[3 * i + 2] = packet.slab.end - packet.start
-      this.#empty--
-    }
-    return true
-  }
-
-  /** No packet for slot `first`: the driver reads into leading slots only, so close the gaps. */
-  #onExhausted(first: number): boolean {
-    const descriptors = this.#slotDescriptors
-    let to = first
-    for (let from = first + 1; from < BURST_SIZE; from++) {
-      if (this.#slots[from] === null) continue
-      this.#slots[to] = this.#slots[from]!
-      this.#slots[from] = null
-      descriptors.copyWithin(3 * to, 3 * from, 3 * from + 3)
-      descriptors[3 * from + 2] = 0
-      to++
-    }
-    if (to > 0) return true
+    if (this.#slots.fill(this.#host!.pool)) return true
     this.stats.increment(LinkStat.rxMissedErrors)
     this.#retry ??= this.#host!.clock.setTimer(this.#onRetry, POOL_RETRY)
     return false
@@ -346,35 +404,22 @@ export class TunDevice implements LinkDevice {
   }
 
   #resizeSlots(mtu: number): void {
-    const size = Math.max(mtu, this.#mtu) + 1
-    if (size === this.#slotSize) return
-    this.#slotSize = size
-    this.#releaseSlots()
+    if (!this.#slots.resize(Math.max(mtu, this.#mtu))) return
     if (this.#reading && this.#fillSlots()) this.#read()
   }
+}
 
-  #releaseSlots(): void {
-    for (let i = 0; i < BURST_SIZE; i++) {
-      const packet = this.#slots[i]!
-      if (packet === null) continue
-      this.#slots[i] = null
-      packet.free()
-    }
-    this.#slotDescriptors.fill(0)
-    this.#empty = BURST_SIZE
+/** How far ahead of the monotonic clock that drivers read, in nanoseconds: what was read in the shortest time. */
+function skewOf(clock: Clock): number {
+  let skew = 0
+  let shortest = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 5; i++) {
+    const before = clock.now()
+    const [seconds, nanoseconds] = process.hrtime()
+    const took = clock.now() - before
+    if (took >= shortest) continue
+    shortest = took
+    skew = Math.round(before + took / 2) - (seconds * 1e9 + nanoseconds)
   }
-
-  /** Their slabs must not go back to the pool, which would hand them out again. */
-  #dropDetachedSlots(): boolean {
-    let dropped = 0
-    for (let i = 0; i < BURST_SIZE; i++) {
-      if (this.#slots[i] === null || this.#slots[i]!.bytes.length > 0) continue
-      this.#slots[i] = null
-      this.#slotDescriptors[3 * i + 2] = 0
-      dropped++
-    }
-    this.#empty += dropped
-    this.stats.increment(LinkStat.rxErrors, dropped)
-    return dropped > 0
-  }
+  return skew
 }

@@ -1,6 +1,7 @@
 /**
- * The sending side of a TUN device: gathers the packets of a burst and writes them in one native call. Packets
- * whose payload lies elsewhere, or whose checksum is still to be computed, are written in their turn.
+ * The sending side of a TUN device: writes a burst in one native call, whatever is in it. Each packet goes as up to
+ * three pieces that are gathered by the kernel: its `virtio_net_hdr`, which lies in an array of its own so that bytes
+ * that others share are not written to, its bytes, and a body that lies where the application has it.
  */
 import { Errno } from '../../errors.ts'
 import { BURST_SIZE, type Burst } from '../../packet/burst.ts'
@@ -10,6 +11,8 @@ import { DropReason } from '../../wire/drop-reason.ts'
 import { LinkStat, type LinkStats } from '../link-stats.ts'
 import { arenaId } from './arena-id.ts'
 import type { TunDriver, TunHandle } from './driver.ts'
+import type { IoCounters } from './tun-io.ts'
+import { VirtioHeaders } from './virtio-header.ts'
 
 export class TunWriter {
   /** Negative errno of the last packet that the kernel refused; 0 if it never did. */
@@ -17,31 +20,80 @@ export class TunWriter {
   readonly #driver: TunDriver
   readonly #handle: TunHandle
   readonly #stats: LinkStats
+  readonly #io: IoCounters
   readonly #drop: (packet: Packet, reason: number) => void
+  readonly #headers: VirtioHeaders | null
   readonly #sending: (Packet | null)[] = new Array<Packet | null>(BURST_SIZE).fill(null)
+  readonly #bodies: (Uint8Array | null)[] = new Array<Uint8Array | null>(BURST_SIZE).fill(null)
   readonly #descriptors = new Uint32Array(3 * BURST_SIZE)
   readonly #status = new Int32Array(BURST_SIZE)
   #queued = 0
+  #withHeaders = false
+  #withBodies = false
 
   /** @param drop counts a packet that the kernel refused, and frees it */
   constructor(
     driver: TunDriver,
     handle: TunHandle,
+    vnetHeader: boolean,
     stats: LinkStats,
+    io: IoCounters,
     drop: (packet: Packet, reason: number) => void,
   ) {
     this.#driver = driver
     this.#handle = handle
+    this.#headers = vnetHeader ? new VirtioHeaders(BURST_SIZE) : null
     this.#stats = stats
+    this.#io = io
     this.#drop = drop
   }
 
-  /** Sends the burst's packets in order, and frees them. */
-  write(burst: Burst): void {
-    for (let i = 0; i < burst.length; i++) {
+  /** Sends the burst's first `n` packets in order, and frees them. */
+  write(burst: Burst, n: number): void {
+    const { packets } = burst
+    const descriptors = this.#descriptors
+    for (let i = 0; i < n; i++) {
+      const packet = packets[i]!
+      if (packet.gsoSize > 0 || packet.checksum === Checksum.PARTIAL || packet.body !== null) {
+        return this.#writeMixed(burst, n)
+      }
+      const { arena } = packet.slab
+      descriptors[3 * i] = arena.driverHandle < 0 ? arenaId(this.#driver, arena) : arena.driverHandle
+      descriptors[3 * i + 1] = packet.start
+      descriptors[3 * i + 2] = packet.end - packet.start
+    }
+    const status = this.#status
+    const written = this.#handle.writeBatch(descriptors, null, null, n, status)
+    let bytes = 0
+    for (let i = 0; i < n; i++) {
+      const packet = packets[i]!
+      if (status[i]! >= 0) {
+        bytes += status[i]!
+        packet.free()
+      } else {
+        this.#refused(packet, status[i]!)
+      }
+    }
+    this.#io.sent(n)
+    this.#stats.sent(written, bytes)
+  }
+
+  /** The same for bursts with super-segments, open checksums or bodies among them. */
+  #writeMixed(burst: Burst, n: number): void {
+    const headers = this.#headers
+    for (let i = 0; i < n; i++) {
       const packet = burst.packets[i]!
-      if (packet.body !== null || packet.checksum === Checksum.PARTIAL) this.#sendSpecial(packet)
-      else this.#enqueue(packet)
+      if (headers !== null) {
+        if (headers.write(this.#queued, packet)) this.#withHeaders = true
+        this.#enqueue(packet)
+      } else if (packet.gsoSize > 0) {
+        // The stack cuts these itself before it gives them to a device that says it cannot.
+        this.#refused(packet, -Errno.EINVAL)
+      } else if (packet.checksum === Checksum.PARTIAL) {
+        this.#sendCompleted(packet)
+      } else {
+        this.#enqueue(packet)
+      }
     }
     this.#flush()
   }
@@ -53,21 +105,32 @@ export class TunWriter {
     descriptors[3 * i] = arenaId(this.#driver, packet.slab.arena)
     descriptors[3 * i + 1] = packet.start
     descriptors[3 * i + 2] = packet.end - packet.start
+    if (packet.body !== null) {
+      this.#bodies[i] = packet.body
+      this.#withBodies = true
+    }
   }
 
   /** Writes what is queued, and frees it. */
   #flush(): void {
     const n = this.#queued
     if (n === 0) return
-    this.#queued = 0
+    const headers = this.#withHeaders ? this.#headers!.bytes : null
+    const bodies = this.#withBodies ? this.#bodies : null
     const status = this.#status
-    const written = this.#handle.writeBatch(this.#descriptors, n, status)
+    const written = this.#handle.writeBatch(this.#descriptors, headers, bodies, n, status)
+    this.#io.sent(n)
+    this.#queued = 0
+    this.#withHeaders = false
+    if (this.#withBodies) this.#bodies.fill(null, 0, n)
+    this.#withBodies = false
     let bytes = 0
     for (let i = 0; i < n; i++) {
       const packet = this.#sending[i]!
       this.#sending[i] = null
       if (status[i]! >= 0) {
         bytes += status[i]!
+        if (packet.gsoSize > 0) this.#io.txSuperSegments++
         packet.free()
       } else {
         this.#refused(packet, status[i]!)
@@ -76,39 +139,21 @@ export class TunWriter {
     this.#stats.sent(written, bytes)
   }
 
-  /** A packet with a checksum to complete, or with a body that lies elsewhere; in its turn. */
-  #sendSpecial(packet: Packet): void {
-    if (packet.checksum !== Checksum.PARTIAL) {
-      this.#sendBody(packet)
-      return
-    }
+  /** A packet whose checksum is still to be computed, on a device that leaves that to nobody else. */
+  #sendCompleted(packet: Packet): void {
     const field = packet.checksumStart + packet.checksumOffset
-    const high = packet.bytes[field]!
-    const low = packet.bytes[field + 1]!
-    const shared = packet.slab.references > 1
     const { bytes } = packet
+    const high = bytes[field]!
+    const low = bytes[field + 1]!
+    const shared = packet.slab.references > 1
     // Whoever shares the bytes still takes the field for the pseudo-header sum: put it back after the write.
     if (shared) this.#flush()
     completeChecksum(packet)
-    if (packet.body !== null) {
-      this.#sendBody(packet)
-    } else {
-      this.#enqueue(packet)
-      if (shared) this.#flush()
-    }
-    if (shared) {
-      bytes[field] = high
-      bytes[field + 1] = low
-    }
-  }
-
-  #sendBody(packet: Packet): void {
+    this.#enqueue(packet)
+    if (!shared) return
     this.#flush()
-    const arena = arenaId(this.#driver, packet.slab.arena)
-    const result = this.#handle.writev(arena, packet.start, packet.end - packet.start, packet.body!)
-    if (result < 0) return this.#refused(packet, result)
-    this.#stats.sent(1, result)
-    packet.free()
+    bytes[field] = high
+    bytes[field + 1] = low
   }
 
   /** `errno` is negative. The interface being down or short of memory is a drop, anything else the packet's fault. */

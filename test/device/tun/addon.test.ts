@@ -5,6 +5,8 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -21,9 +23,9 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 interface Compiler {
   BUILT: string
-  build(options?: { output?: string }): string
+  build(options?: { output?: string; arch?: string }): string
   isStale(binary: string): boolean
-  prebuiltPath(root?: string): string
+  prebuiltPath(root?: string, arch?: string): string
   platformTag(): string
 }
 
@@ -57,6 +59,25 @@ class Checkout {
     return this.#node(['--import', 'tsx', '--input-type=module', '-e', script], env).stdout.trim()
   }
 
+  /** Which driver `openTun()` would use, in a new process: its kind and the warning's code, or the error. */
+  choose(env: NodeJS.ProcessEnv): string {
+    const script = `import { loadDriver } from './lib/device/tun/load-driver.ts'
+      process.on('warning', (warning) => console.log(warning.code, warning.message))
+      try { console.log(loadDriver().kind, loadDriver().kind) }
+      catch (error) { console.log(error.code + ': ' + error.message) }`
+    return this.#node(['--import', 'tsx', '--input-type=module', '-e', script], env).stdout.trim()
+  }
+
+  /** The same packages, but for one. */
+  withoutPackage(missing: string): void {
+    rmSync(this.path('node_modules'))
+    mkdirSync(this.path('node_modules'))
+    for (const name of readdirSync(path.join(ROOT, 'node_modules'))) {
+      if (name !== missing)
+        symlinkSync(path.join(ROOT, 'node_modules', name), this.path(`node_modules/${name}`))
+    }
+  }
+
   script(
     words: string[],
     env: NodeJS.ProcessEnv = process.env,
@@ -68,6 +89,28 @@ class Checkout {
     return spawnSync(process.execPath, words, { cwd: this.root, env, encoding: 'utf8' })
   }
 }
+
+/** What the addon may call of libc, a compiler's own calls included; all of it is in glibc and in musl. */
+const LIBC = [
+  '__errno_location',
+  'calloc',
+  'clock_gettime',
+  'close',
+  'free',
+  'ioctl',
+  'memcpy',
+  'memmove',
+  'memset',
+  'open',
+  'poll',
+  'read',
+  'readv',
+  'realloc',
+  'socket',
+  'strlen',
+  'write',
+  'writev',
+]
 
 const WITHOUT_COMPILER = { HOME: '/nonexistent', PATH: '/nonexistent' }
 
@@ -143,6 +186,72 @@ describe('the native addon', function () {
     expect(existsSync(checkout.path('native/build'))).to.equal(false)
   })
 
+  it('names no library, and calls nothing of libc that glibc and musl do not both have', () => {
+    const symbols = spawnSync('readelf', ['-W', '-d', '--dyn-syms', checkout.compiler.build()], {
+      encoding: 'utf8',
+    })
+    expect(symbols.status).to.equal(0)
+    expect(symbols.stdout).to.not.contain('NEEDED')
+    const undefinedOnes = [...symbols.stdout.matchAll(/ UND (\S+)$/gm)].map(([, name]) => name!)
+    expect(undefinedOnes).to.include('readv')
+    expect(undefinedOnes.filter((name) => !/^(napi|uv)_/.test(name) && !LIBC.includes(name))).to.deep.equal(
+      [],
+    )
+  })
+
+  it('is prebuilt for what there is a compiler for; what is left out is said', () => {
+    const tools = checkout.path('tools')
+    mkdirSync(tools)
+    for (const tool of ['as', 'ld']) {
+      const { stdout } = spawnSync('sh', ['-c', `command -v ${tool}`], { encoding: 'utf8' })
+      symlinkSync(stdout.trim(), path.join(tools, tool))
+    }
+    const cc = spawnSync('sh', ['-c', 'command -v cc'], { encoding: 'utf8' }).stdout.trim()
+    const { status, stdout } = checkout.script(['--prebuild'], { PATH: tools, CC: cc })
+    expect(status).to.equal(0)
+    expect(stdout).to.contain(`built prebuilds/linux-${process.arch}/tun.node`)
+    const others = [
+      ['x64', 'x86_64-linux-gnu-gcc', 'gcc-x86-64-linux-gnu'],
+      ['arm64', 'aarch64-linux-gnu-gcc', 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross'],
+    ].filter(([arch]) => arch !== process.arch)
+    for (const [arch, compiler, debian] of others) {
+      expect(stdout).to.contain(`not built: linux-${arch} (no ${compiler}: Debian has it as '${debian}')`)
+      expect(existsSync(checkout.compiler.prebuiltPath(undefined, arch))).to.equal(false)
+    }
+  })
+
+  // Only where the cross compiler happens to be: nothing here may need it.
+  for (const [arch, machine] of [
+    ['x64', 62],
+    ['arm64', 183],
+  ] as const) {
+    const compiler = `${arch === 'x64' ? 'x86_64' : 'aarch64'}-linux-gnu-gcc`
+    if (spawnSync(compiler, ['--version']).status !== 0) continue
+    it(`is prebuilt for ${arch}`, () => {
+      expect(checkout.script(['--prebuild'])).to.include({ status: 0 })
+      const elf = readFileSync(checkout.compiler.prebuiltPath(undefined, arch))
+      expect(elf.readUInt16LE(18)).to.equal(machine)
+    })
+  }
+
+  describe('where there is none, and no compiler', () => {
+    it('openTun() uses koffi, and says so once', () => {
+      expect(checkout.choose(WITHOUT_COMPILER)).to.equal(
+        'koffi koffi\nTUNSTACK_KOFFI no native TUN addon on this machine: using koffi, which is slower',
+      )
+    })
+
+    it('nor koffi, the error says what to install', () => {
+      checkout.withoutPackage('koffi')
+      const text = checkout.choose(WITHOUT_COMPILER)
+      expect(text).to.match(/^ERR_TUN_NO_COMPILER: .*apt-get install gcc.*Or do without: .*npm install koffi/)
+    })
+
+    it('a compiler comes first', () => {
+      expect(checkout.choose(process.env)).to.equal('addon addon')
+    })
+  })
+
   it('builds past a binary that cannot be loaded', () => {
     mkdirSync(checkout.path('native/build'))
     writeFileSync(checkout.path('native/build/tun.node'), 'not a shared object')
@@ -171,20 +280,21 @@ describe('the native addon', function () {
     >
     const wrong: [string, unknown[]][] = [
       ['open', []],
+      ['open', ['/dev/net/tun', 'x']],
       ['open', ['/dev/net/tun', 'x', 0]],
-      ['open', [1, 2, 3, 4]],
-      ['start', [{}, new Uint32Array(3), 1, () => {}]],
-      ['writeBatch', [null, new Uint32Array(3), 1, new Int32Array(1)]],
-      ['writev', [Symbol.iterator, 0, 0, 0, new Uint8Array(1)]],
+      ['open', [1, 2, true]],
+      ['start', [{}, new Uint32Array(3), null, null, 1, 0, () => {}]],
+      ['writeBatch', [null, new Uint32Array(3), null, null, 1, new Int32Array(1)]],
+      ['systemCalls', [Symbol.iterator, true]],
       ['close', ['x']],
       ['getProperty', [undefined, 1]],
       ['registerArena', [new Uint8Array(4)]],
       ['interfaceIndex', [7]],
     ]
     for (const [name, words] of wrong) expect(() => addon[name]!(...words), name).to.throw(TypeError)
-    expect(addon['open']!('/dev/null', 'a'.repeat(16), 0, 0)).to.deep.equal({ errno: -22, syscall: 'open' })
-    expect(addon['open']!('/dev/null\0x', 'a', 0, 0)).to.deep.equal({ errno: -22, syscall: 'open' })
-    expect(addon['open']!('/nonexistent', 'a', 0, 0)).to.deep.equal({ errno: -2, syscall: 'open' })
+    expect(addon['open']!('/dev/null', 'a'.repeat(16), false)).to.deep.equal({ errno: -22, syscall: 'open' })
+    expect(addon['open']!('/dev/null\0x', 'a', false)).to.deep.equal({ errno: -22, syscall: 'open' })
+    expect(addon['open']!('/nonexistent', 'a', false)).to.deep.equal({ errno: -2, syscall: 'open' })
     expect(addon['interfaceIndex']!('lo')).to.be.greaterThan(0)
     expect(addon['interfaceIndex']!('no-such-if')).to.equal(-19)
   })

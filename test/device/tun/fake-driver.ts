@@ -1,10 +1,14 @@
 /** A driver without a kernel: what the device asks of it is recorded, and packets arrive when a test says so. */
 import {
   InterfaceProperty,
+  type ReadCallback,
+  type ReceiveRing,
   type TunDriver,
   type TunHandle,
   type TunOpenFailure,
   type TunOpenRequest,
+  VNET_HEADER_SIZE,
+  VNET_HEADER_STRIDE,
 } from '../../../lib/device/tun/driver.ts'
 
 export class FakeHandle implements TunHandle {
@@ -26,12 +30,17 @@ export class FakeHandle implements TunHandle {
   ])
   /** Errno (negative) that setting a property, or writing the n-th packet, fails with. */
   readonly refuseProperty = new Map<number, number>()
+  refuse: (property: number, value: number) => number = () => 0
   refuseWrite: (packet: Uint8Array) => number = () => 0
   backlog = 0
   reading = false
   referenced = true
   closed = false
   descriptors: Uint32Array = new Uint32Array(0)
+  /** What the device asked to read with. */
+  ring: ReceiveRing | null = null
+  /** The `virtio_net_hdr` that each written packet had. */
+  readonly writtenHeaders: Uint8Array[] = []
   #callback: ((n: number, errno: number) => void) | null = null
 
   constructor(driver: FakeDriver, name: string) {
@@ -39,9 +48,10 @@ export class FakeHandle implements TunHandle {
     this.name = name
   }
 
-  start(descriptors: Uint32Array, _maxBatch: number, callback: (n: number, errno: number) => void): number {
+  start(ring: ReceiveRing, callback: ReadCallback): number {
     this.calls.push('start')
-    this.descriptors = descriptors
+    this.ring = ring
+    this.descriptors = ring.descriptors
     this.#callback = callback
     this.reading = true
     return 0
@@ -72,44 +82,67 @@ export class FakeHandle implements TunHandle {
     return n
   }
 
-  /** Packets arrive, as the addon would deliver them: cut to their slots. Returns how many found a slot. */
-  deliver(packets: Uint8Array[], errno = 0): number {
-    const n = this.reading ? Math.min(packets.length, this.armed) : 0
-    for (let i = 0; i < n; i++) {
-      const [arena, offset, room] = this.descriptors.subarray(3 * i, 3 * i + 3) as unknown as [
-        number,
-        number,
-        number,
-      ]
-      const bytes = packets[i]!.subarray(0, room)
-      new Uint8Array(this.driver.arenas[arena]!).set(bytes, offset)
-      this.descriptors[3 * i + 2] = bytes.length
+  /** Large pieces that could be read into now. */
+  get spare(): number {
+    const spill = this.ring?.spill ?? new Uint32Array(0)
+    let n = 0
+    while (n < spill.length / 3 && spill[3 * n + 2] !== 0) n++
+    return n
+  }
+
+  /** Packets arrive, as the addon would deliver them, perhaps each with a `virtio_net_hdr`. How many found a slot. */
+  deliver(packets: Uint8Array[], errno = 0, headers: Uint8Array[] = []): number {
+    const { spill, headers: headerBytes } = this.ring!
+    const armed = this.reading ? this.armed : 0
+    const { spare } = this
+    let spilt = 0
+    let n = 0
+    for (; n < Math.min(packets.length, armed) && (spare === 0 || spilt < spare); n++) {
+      const [arena, offset, room] = triple(this.descriptors, n)
+      let bytes = packets[n]!
+      headerBytes?.set(headers[n] ?? new Uint8Array(VNET_HEADER_SIZE), n * VNET_HEADER_STRIDE)
+      if (bytes.length > room && spare > 0) {
+        const [largeArena, largeOffset] = triple(spill!, spilt++)
+        new Uint8Array(this.driver.arenas[largeArena]!).set(bytes, largeOffset)
+      } else {
+        bytes = bytes.subarray(0, room)
+        new Uint8Array(this.driver.arenas[arena]!).set(bytes, offset)
+      }
+      this.descriptors[3 * n + 2] = bytes.length
     }
     if (n > 0 || errno !== 0) this.#callback!(n, errno)
     return n
   }
 
-  writeBatch(descriptors: Uint32Array, n: number, status: Int32Array): number {
+  writeBatch(
+    descriptors: Uint32Array,
+    headers: Uint8Array | null,
+    bodies: readonly (Uint8Array | null)[] | null,
+    n: number,
+    status: Int32Array,
+  ): number {
     this.calls.push(`write ${n}`)
     let taken = 0
     for (let i = 0; i < n; i++) {
-      status[i] = this.#write(descriptors[3 * i]!, descriptors[3 * i + 1]!, descriptors[3 * i + 2]!, null)
+      const at = i * VNET_HEADER_STRIDE
+      const header = headers?.slice(at, at + VNET_HEADER_SIZE) ?? new Uint8Array(VNET_HEADER_SIZE)
+      status[i] = this.#write(triple(descriptors, i), bodies?.[i] ?? null, header)
       if (status[i]! >= 0) taken++
     }
     return taken
   }
 
-  writev(arena: number, offset: number, length: number, body: Uint8Array): number {
-    this.calls.push('writev')
-    return this.#write(arena, offset, length, body)
+  systemCalls(written: boolean): number {
+    return written ? this.written.length : this.calls.length
   }
 
-  #write(arena: number, offset: number, length: number, body: Uint8Array | null): number {
+  #write([arena, offset, length]: Triple, body: Uint8Array | null, header: Uint8Array): number {
     const head = new Uint8Array(this.driver.arenas[arena]!, offset, length)
     const packet = Uint8Array.from([...head, ...(body ?? [])])
     const refused = this.refuseWrite(packet)
     if (refused < 0) return refused
     this.written.push(packet)
+    this.writtenHeaders.push(header)
     return packet.length
   }
 
@@ -118,8 +151,8 @@ export class FakeHandle implements TunHandle {
   }
 
   setProperty(property: InterfaceProperty, value: number): number {
-    const refused = this.refuseProperty.get(property)
-    if (refused !== undefined) return refused
+    const refused = this.refuseProperty.get(property) ?? this.refuse(property, value)
+    if (refused !== 0) return refused
     this.calls.push(`set ${Object.keys(InterfaceProperty)[property]} ${value}`)
     this.properties.set(property, value)
     if (property === InterfaceProperty.ADDRESS) this.properties.set(InterfaceProperty.NETMASK, 0xffffffff)
@@ -141,18 +174,27 @@ export class FakeHandle implements TunHandle {
   }
 }
 
+type Triple = [number, number, number]
+
+function triple(descriptors: Uint32Array, i: number): Triple {
+  return [descriptors[3 * i]!, descriptors[3 * i + 1]!, descriptors[3 * i + 2]!]
+}
+
 export class FakeDriver implements TunDriver {
+  readonly kind = 'addon'
   readonly arenas: ArrayBuffer[] = []
   readonly handles: FakeHandle[] = []
   readonly requests: TunOpenRequest[] = []
   failure: TunOpenFailure | null = null
+  refuseOpen: (request: TunOpenRequest) => TunOpenFailure | null = () => null
   existing = new Set<string>()
   /** Prepares a handle before it is given out. */
   prepare: (handle: FakeHandle) => void = () => {}
 
   open(request: TunOpenRequest): TunHandle | TunOpenFailure {
     this.requests.push(request)
-    if (this.failure !== null) return this.failure
+    const failure = this.failure ?? this.refuseOpen(request)
+    if (failure !== null) return failure
     const handle = new FakeHandle(this, request.name === '' ? 'tun0' : request.name.replace('%d', '0'))
     this.prepare(handle)
     this.handles.push(handle)

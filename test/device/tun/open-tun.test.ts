@@ -17,11 +17,9 @@ describe('openTun', () => {
   it('asks for a name of the kernel’s choice, and brings the interface up', async () => {
     const driver = new FakeDriver()
     const tun = await openTun({ driver })
-    expect(driver.requests).to.deep.equal([
-      { devicePath: '/dev/net/tun', name: '', vnetHeaderSize: 0, offload: 0 },
-    ])
+    expect(driver.requests).to.deep.equal([{ devicePath: '/dev/net/tun', name: '', vnetHeader: true }])
     expect(tun.name).to.equal('tun0')
-    expect(driver.handles[0]!.calls).to.deep.equal([`set FLAGS ${0x1091}`])
+    expect(driver.handles[0]!.calls).to.deep.equal(['set OFFLOAD 111', `set FLAGS ${0x1091}`])
   })
 
   it('passes name and device node on', async () => {
@@ -29,7 +27,7 @@ describe('openTun', () => {
     const tun = await openTun({ driver, name: 'vpn%d', devicePath: '/tmp/node', up: false })
     expect(driver.requests[0]).to.include({ devicePath: '/tmp/node', name: 'vpn%d' })
     expect(tun.name).to.equal('vpn0')
-    expect(driver.handles[0]!.calls).to.deep.equal([])
+    expect(driver.handles[0]!.calls).to.deep.equal(['set OFFLOAD 111'])
   })
 
   it('sets the kernel’s side up in an order that works', async () => {
@@ -44,6 +42,7 @@ describe('openTun', () => {
       peer: '10.9.0.2',
     })
     expect(driver.handles[0]!.calls).to.deep.equal([
+      'set OFFLOAD 111',
       'set OWNER 1000',
       'set PERSIST 1',
       'set MTU 1400',
@@ -66,7 +65,89 @@ describe('openTun', () => {
       for (const [property, value] of properties) handle.properties.set(property, value)
     }
     await openTun(wanted)
-    expect(driver.handles[1]!.calls).to.deep.equal([])
+    // Which needs none.
+    expect(driver.handles[1]!.calls).to.deep.equal(['set OFFLOAD 111'])
+  })
+
+  describe('offload', () => {
+    const ALL = { checksum: true, tso: true, tsoEcn: true, uso: true }
+    const NONE = { checksum: false, tso: false, tsoEcn: false, uso: false }
+
+    /** A kernel that refuses to be asked for these `TUN_F_*` bits. */
+    function kernelWithout(bits: number): FakeDriver {
+      const driver = new FakeDriver()
+      driver.prepare = (handle) => {
+        handle.refuse = (property, value) => (property === 10 && (value & bits) !== 0 ? -22 : 0)
+      }
+      return driver
+    }
+
+    for (const [what, bits, granted] of [
+      ['everything', 0, ALL],
+      ['no USO', 0x60, { ...ALL, uso: false }],
+      ['no USO and no ECN', 0x68, { ...ALL, uso: false, tsoEcn: false }],
+      ['no TSO', 0x6e, { ...NONE, checksum: true }],
+      ['nothing', 0x6f, NONE],
+    ] as const) {
+      it(`takes what a kernel grants that has ${what}`, () => {
+        const tun = openTunSync({ driver: kernelWithout(bits) })
+        expect(tun.offload).to.deep.equal(granted)
+        expect(tun.features).to.deep.equal({ ...granted, gsoMaxSize: 65535, receiveChecksumGood: false })
+      })
+    }
+
+    it('does without on a kernel that has no virtio_net_hdr', () => {
+      const driver = new FakeDriver()
+      driver.refuseOpen = (request) => (request.vnetHeader ? { errno: -22, syscall: 'TUNSETIFF' } : null)
+      const tun = openTunSync({ driver })
+      expect(driver.requests.map((request) => request.vnetHeader)).to.deep.equal([true, false])
+      expect(tun.offload).to.deep.equal(NONE)
+    })
+
+    it('asks for what the option says, and for nothing that needs something else', () => {
+      const asked = (offload: TunOptions['offload']): unknown[] => {
+        const driver = new FakeDriver()
+        const tun = openTunSync({ driver, ...(offload === undefined ? {} : { offload }) })
+        return [driver.requests[0]!.vnetHeader, driver.handles[0]!.calls[0], tun.offload]
+      }
+      expect(asked(true)).to.deep.equal([true, 'set OFFLOAD 111', ALL])
+      expect(asked(false)).to.deep.equal([false, 'set OFFLOAD 0', NONE])
+      expect(asked({ uso: false })).to.deep.equal([true, 'set OFFLOAD 15', { ...ALL, uso: false }])
+      expect(asked({ tso: false })).to.deep.equal([
+        true,
+        'set OFFLOAD 97',
+        { ...ALL, tso: false, tsoEcn: false },
+      ])
+      expect(asked({ checksum: false })).to.deep.equal([false, 'set OFFLOAD 0', NONE])
+    })
+
+    it('refuses what is no set of features', () => {
+      for (const offload of [1, 'tso', null, ['tso'], { tso: 1 }, { lro: true }]) {
+        const error = failureOf({ driver: new FakeDriver(), offload } as unknown as TunOptions)
+        expect(error.code).to.equal('ERR_INVALID_ARG_VALUE')
+        expect(error.message).to.contain('checksum, tso, tsoEcn, uso')
+      }
+    })
+
+    it('fails, and closes, when the kernel has another reason to refuse', () => {
+      const driver = new FakeDriver()
+      driver.prepare = (handle) => handle.refuseProperty.set(10, -1)
+      expect(failureOf({ driver, name: 'tun5' }).code).to.equal('ERR_TUN_PERMISSION')
+      expect(driver.handles[0]!.closed).to.equal(true)
+    })
+  })
+
+  it('takes a time to poll busily for', () => {
+    const asked = (busyPoll: string): number => {
+      const driver = new FakeDriver()
+      openTunSync({ driver, busyPoll }).close()
+      return driver.handles.length
+    }
+    for (const text of ['0us', '50us', '50µs', '10ms', '10000us']) expect(asked(text), text).to.equal(1)
+    for (const busyPoll of ['', '50', '11ms', '1s', '-1us', '1.5ms', 50, null]) {
+      const error = failureOf({ driver: new FakeDriver(), busyPoll } as unknown as TunOptions)
+      expect(error.code, String(busyPoll)).to.equal('ERR_INVALID_ARG_VALUE')
+    }
   })
 
   it('closes what it opened when setting up fails', () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import type { LinkHost } from '../../../lib/device/link-device.ts'
+import { NetDevice } from '../../../lib/device/net-device.ts'
 import { openTunSync, type TunDevice } from '../../../lib/device/tun/index.ts'
 import { TunstackError } from '../../../lib/errors.ts'
 import { BURST_SIZE, Burst } from '../../../lib/packet/burst.ts'
@@ -19,9 +20,9 @@ interface Bench {
   host: LinkHost & { changes: number; onReceive: (burst: Burst) => void }
 }
 
-function bench({ limit = 64 << 20 } = {}): Bench {
+function bench({ limit = 64 << 20, offload = false } = {}): Bench {
   const driver = new FakeDriver()
-  const tun = openTunSync({ driver })
+  const tun = openTunSync({ driver, offload })
   const clock = new VirtualClock()
   const pool = new PacketPool({ limit })
   const received: Uint8Array[] = []
@@ -367,5 +368,254 @@ describe('TunDevice', () => {
     expect(handle.referenced).to.equal(false)
     tun.ref()
     expect(handle.referenced).to.equal(true)
+  })
+})
+
+describe('TunDevice with offloads', () => {
+  /** Header and packet as the kernel gives a TCP super-segment of `payload` bytes, in pieces of 1000. */
+  function superSegment(payload: number): [Uint8Array, Uint8Array] {
+    const packet = new Uint8Array(40 + payload)
+    packet[0] = 0x45
+    packet[9] = 6
+    packet[32] = 0x50
+    packet.fill(0xab, 40)
+    packet[packet.length - 1] = 0xcd
+    return [packet, new Uint8Array(Uint16Array.of(0x0101, 40, 1000, 20, 16).buffer)]
+  }
+  const PLAIN = new Uint8Array(10)
+
+  function offloadBench(limit?: number): Bench & { packets: Packet[] } {
+    const made = bench(limit === undefined ? { offload: true } : { offload: true, limit })
+    const packets: Packet[] = []
+    made.host.receive = (burst) => {
+      for (let i = 0; i < burst.length; i++) packets.push(burst.packets[i]!)
+      burst.clear()
+    }
+    made.tun.setUp(true)
+    return { ...made, packets }
+  }
+
+  it('reads a super-segment into a slab of its own, between small packets that stay where they are', () => {
+    const { tun, handle, packets } = offloadBench()
+    expect(tun.features).to.deep.include({ checksum: true, tso: true, tsoEcn: true, uso: true })
+    const [large, header] = superSegment(60_000)
+    const small = bytes(60, 1)
+    expect(handle.deliver([small, large, small], 0, [PLAIN, header, PLAIN])).to.equal(3)
+    expect(packets.map((packet) => packet.toUint8Array())).to.deep.equal([small, large, small])
+    expect(packets.map((packet) => packet.slab.arena.slabSize)).to.deep.equal([2048, 66560, 2048])
+    expect(packets[1]).to.include({ gsoType: 1, gsoSize: 1000, gsoSegments: 60, checksum: Checksum.PARTIAL })
+    expect(tun.stats.snapshot()).to.include({ rxPackets: 3, rxBytes: 120 + large.length, rxErrors: 0 })
+    expect(tun.io).to.include({ rxBursts: 1, rxLargestBurst: 3, rxSuperSegments: 1 })
+    for (const packet of packets) packet.free()
+  })
+
+  it('holds a full batch in little memory, and ends a batch when its large slabs are used up', () => {
+    const { tun, handle, packets, pool } = offloadBench()
+    expect(pool.reserved).to.be.below(1 << 20)
+    const [large, header] = superSegment(30_000)
+    const rounds: number[] = []
+    for (let round = 0; round < 5; round++) {
+      const offered = new Array<Uint8Array>(20).fill(large)
+      rounds.push(handle.deliver(offered, 0, new Array<Uint8Array>(20).fill(header)))
+      expect(handle.armed).to.equal(BURST_SIZE)
+      for (const packet of packets.splice(0)) packet.free()
+    }
+    expect(rounds).to.deep.equal([8, 8, 8, 8, 8])
+    expect(tun.stats.get('rxPackets')).to.equal(40)
+    expect(pool.reserved, 'those of a batch are held while the next are armed').to.be.below(3 << 19)
+    void tun.close()
+    expect(pool.outstanding).to.equal(0)
+  })
+
+  it('reads small packets on when there is no memory for large ones, and counts those as cut', () => {
+    const { tun, handle, packets } = offloadBench(64 * 2048)
+    expect(handle.spare).to.equal(0)
+    const [large, header] = superSegment(30_000)
+    expect(handle.deliver([bytes(60, 1), large, bytes(60, 2)], 0, [PLAIN, header, PLAIN])).to.equal(3)
+    expect(packets.map((packet) => packet.length)).to.deep.equal([60, 60])
+    expect(tun.stats.snapshot()).to.include({ rxPackets: 2, rxErrors: 1, rxLengthErrors: 1 })
+  })
+
+  it('goes on with the large slabs that are left when the pool has no more', () => {
+    const { handle, packets } = offloadBench(2 * 64 * 2048 + 8 * 66560)
+    const [large, header] = superSegment(30_000)
+    const headers = new Array<Uint8Array>(6).fill(header)
+    expect(handle.spare).to.equal(8)
+    expect(handle.deliver(new Array<Uint8Array>(6).fill(large), 0, headers)).to.equal(6)
+    expect(handle.spare).to.equal(2)
+    expect(handle.deliver([large, large, large], 0, headers)).to.equal(2)
+    expect(packets.every((packet) => packet.bytes[packet.end - 1] === 0xcd)).to.equal(true)
+    for (const packet of packets.splice(0)) packet.free()
+    expect(handle.deliver([bytes(60, 1)])).to.equal(1)
+    expect(handle.spare).to.equal(8)
+  })
+
+  it('takes other large slabs when the memory of its own was transferred away', () => {
+    const { tun, handle, packets } = offloadBench()
+    const buffer = handle.driver.arenas[handle.ring!.spill![0]!]!
+    structuredClone(buffer, { transfer: [buffer] })
+    handle.deliver([], 14)
+    expect(tun.gone).to.equal(false)
+    expect(tun.stats.get('rxErrors')).to.equal(8)
+    expect(handle.spare).to.equal(8)
+    const [large, header] = superSegment(30_000)
+    expect(handle.deliver([large], 0, [header])).to.equal(1)
+    expect(packets[0]!.toUint8Array()).to.deep.equal(large)
+  })
+
+  it('counts and drops a packet whose header lies', () => {
+    const { tun, handle, packets, host } = offloadBench()
+    const reasons: number[] = []
+    host.drop = (packet: Packet, reason: number) => {
+      reasons.push(reason)
+      packet.free()
+    }
+    const [large, header] = superSegment(30_000)
+    const lie = header.slice()
+    lie[4] = lie[5] = 0
+    handle.deliver([large, large, bytes(60, 1)], 0, [lie, header, PLAIN])
+    expect(packets.map((packet) => packet.length)).to.deep.equal([30_040, 60])
+    expect(reasons).to.deep.equal([DropReason.DEV_HDR])
+    expect(tun.stats.snapshot()).to.include({ rxPackets: 2, rxErrors: 1, rxFrameErrors: 1 })
+    expect(tun.io.rxBadHeaders).to.equal(1)
+  })
+
+  it('writes a mixed burst in one call: headers, bodies, and bytes that others share', () => {
+    const { tun, handle, pool } = offloadBench()
+    const plain = pool.from(bytes(40, 1))!
+    const open = pool.from(bytes(60, 2))!
+    open.checksum = Checksum.PARTIAL
+    open.checksumStart = open.start + 20
+    open.checksumOffset = 6
+    const shared = pool.clone(open)
+    const [content] = superSegment(2500)
+    const large = pool.from(content.subarray(0, 40))!
+    large.body = content.subarray(40)
+    Object.assign(large, { checksum: Checksum.PARTIAL, checksumStart: large.start + 20, checksumOffset: 16 })
+    Object.assign(large, { gsoType: 1, gsoSize: 1000, gsoSegments: 3 })
+    const before = handle.calls.length
+    expect(tun.transmit(burstOf(plain, open, large))).to.equal(3)
+    expect(handle.calls.slice(before)).to.deep.equal(['write 3'])
+    expect(handle.written).to.deep.equal([bytes(40, 1), bytes(60, 2), content])
+    const words = handle.writtenHeaders.map((header) => [...new Uint16Array(header.slice().buffer)])
+    expect(words).to.deep.equal([
+      [0, 0, 0, 0, 0],
+      [1, 0, 0, 20, 6],
+      [0x0101, 40, 1000, 20, 16],
+    ])
+    expect(shared.toUint8Array(), 'untouched').to.deep.equal(bytes(60, 2))
+    expect(tun.io).to.include({ txBursts: 1, txLargestBurst: 3, txSuperSegments: 1 })
+    shared.free()
+  })
+
+  it('refuses a super-segment on a device that was opened without', () => {
+    const { tun, handle, pool } = bench()
+    tun.setUp(true)
+    const [content] = superSegment(2500)
+    const packet = pool.from(content)!
+    Object.assign(packet, { gsoType: 1, gsoSize: 1000, gsoSegments: 3 })
+    tun.transmit(burstOf(packet, pool.from(bytes(40, 1))!))
+    expect(handle.written.length).to.equal(1)
+    expect(tun.stats.snapshot()).to.include({ txPackets: 1, txErrors: 1 })
+  })
+})
+
+describe('what a TunDevice sends in one turn of the event loop', () => {
+  function fill(pool: PacketPool, length: number): Burst {
+    const burst = new Burst()
+    while (!burst.full) {
+      const packet = pool.allocate(length)!
+      packet.put(length)
+      burst.push(packet)
+    }
+    return burst
+  }
+
+  it('is bounded; the rest is asked for in the next', () => {
+    const { tun, handle, pool, clock, host } = bench()
+    let wakes = 0
+    host.wake = () => wakes++
+    tun.setUp(true)
+    for (let n = 0; n < 8; n++) expect(tun.transmit(fill(pool, 100))).to.equal(64)
+    const burst = fill(pool, 100)
+    expect(tun.transmit(burst)).to.equal(0)
+    expect(tun.transmit(burst)).to.equal(0)
+    expect(handle.written.length).to.equal(512)
+    expect(wakes).to.equal(0)
+    clock.advance(1)
+    expect(wakes, 'one wake-up for both').to.equal(1)
+    expect(tun.transmit(burst)).to.equal(64)
+    expect(tun.io.txHeld).to.equal(2)
+    expect(tun.stats.get('txDropped')).to.equal(0)
+  })
+
+  it('counts large packets for more', () => {
+    const { tun, pool, clock } = bench()
+    tun.setUp(true)
+    const burst = fill(pool, 60_000)
+    const taken = tun.transmit(burst)
+    expect(taken).to.be.within(20, 40)
+    burst.shift(taken)
+    clock.advance(1)
+    expect(tun.transmit(burst)).to.be.within(20, 40)
+  })
+
+  it('begins anew with what arrives: answers to a flood are never held', () => {
+    const { tun, handle, pool, host } = bench()
+    tun.setUp(true)
+    host.onReceive = () => expect(tun.transmit(fill(pool, 100))).to.equal(64)
+    for (let n = 0; n < 50; n++) handle.deliver([bytes(40, 1)])
+    expect(tun.io.txHeld).to.equal(0)
+  })
+})
+
+describe('a TunDevice behind the queue of the stack', () => {
+  it('makes the sender wait instead of dropping what is too much for one turn', () => {
+    const { tun, handle, pool, clock, host } = bench()
+    let pending = false
+    const drops: number[] = []
+    const device = new NetDevice(tun, 7, 'tun0', {
+      transmitPending: () => {
+        pending = true
+      },
+      drop: (packet, reason) => {
+        drops.push(reason)
+        packet.free()
+      },
+    })
+    const flush = (): void => {
+      while (pending) {
+        pending = false
+        device.flush()
+      }
+    }
+    host.wake = () => {
+      device.wake()
+      flush()
+    }
+    tun.setUp(true)
+    device.up = true
+    let sent = 0
+    /** As a socket does: it sends while there is room. */
+    const send = (): void => {
+      while (device.txRoom > 0 && sent < 3000) {
+        const packet = pool.allocate(100)!
+        packet.put(100)
+        device.enqueue(packet)
+        sent++
+        flush()
+      }
+    }
+    send()
+    expect(handle.written.length).to.equal(512)
+    expect(sent).to.equal(512 + device.txQueueLength)
+    for (let turn = 0; turn < 6; turn++) {
+      clock.advance(1)
+      send()
+    }
+    expect([sent, handle.written.length, drops]).to.deep.equal([3000, 3000, []])
+    expect(tun.stats.snapshot()).to.include({ txPackets: 3000, txDropped: 0 })
+    // Slots to read into are all that is left.
+    expect(pool.outstanding).to.equal(BURST_SIZE)
   })
 })

@@ -40,12 +40,19 @@ class Wire {
 
   constructor(name: string) {
     this.#name = name
-    const handle = driver.open({ devicePath: '/dev/net/tun', name, vnetHeaderSize: 0, offload: 0 })
+    const handle = driver.open({ devicePath: '/dev/net/tun', name, vnetHeader: false })
     if ('errno' in handle) throw new Error(`${handle.syscall} of ${name}: errno ${-handle.errno}`)
     this.#handle = handle
     const slots = driver.registerArena(this.#memory.buffer)
     for (let i = 0; i < BATCH; i++) this.#descriptors.set([slots, i * SLOT, SLOT - 1], 3 * i)
-    handle.start(this.#descriptors, BATCH, (n) => this.#read(n))
+    const ring = {
+      descriptors: this.#descriptors,
+      headers: null,
+      spill: null,
+      maxBatch: BATCH,
+      busyMicroseconds: 0,
+    }
+    handle.start(ring, (n) => this.#read(n))
   }
 
   #read(n: number): void {
@@ -61,7 +68,7 @@ class Wire {
   write(bytes: Uint8Array): number {
     memory.set(bytes)
     const status = new Int32Array(1)
-    this.#handle.writeBatch(Uint32Array.of(arena, 0, bytes.length), 1, status)
+    this.#handle.writeBatch(Uint32Array.of(arena, 0, bytes.length), null, null, 1, status)
     return status[0]!
   }
 

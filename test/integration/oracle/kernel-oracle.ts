@@ -73,6 +73,7 @@ export class KernelOracle {
       }
     }
     for (const name of devices) lines.push(`link set ${name} up`)
+    for (const nexthop of setup.nexthops ?? []) lines.push(`nexthop add ${nexthop}`)
     for (const route of setup.routes ?? []) lines.push(`route add ${route}`)
     execute(['ip', '-n', host.name, '-batch', '-'], `${lines.join('\n')}\n`)
     if (setup.sysctl !== undefined) this.#sysctl(setup.sysctl)

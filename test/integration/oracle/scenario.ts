@@ -6,6 +6,8 @@ export interface Setup {
   addresses: Record<string, readonly string[]>
   /** Bytes by device. */
   mtu?: Record<string, number>
+  /** As `ip nexthop add` takes them. */
+  nexthops?: readonly string[]
   /** As `ip route add` takes them, spelled out. */
   routes?: readonly string[]
   /** Names without `net.ipv4.`, in order. */

@@ -2,7 +2,7 @@
 import { formatIpv4, parseIpv4 } from '../../../lib/address/ipv4-address.ts'
 import { LinkFlag, NO_FEATURES } from '../../../lib/device/link-device.ts'
 import { SoftwareDevice } from '../../../lib/device/software-device.ts'
-import { Stack } from '../../../lib/index.ts'
+import { ip, Stack } from '../../../lib/index.ts'
 import type { Burst } from '../../../lib/packet/burst.ts'
 import { seededRandom } from '../../../lib/random/seeded.ts'
 import { Flow4 } from '../../../lib/route/flow.ts'
@@ -47,6 +47,11 @@ class MemoryLink extends SoftwareDevice {
   }
 }
 
+function configureByCommand(stack: Stack, command: string): void {
+  const { status, stderr } = ip(stack, command)
+  if (status !== 0) throw new Error(`${command}: ${stderr}`)
+}
+
 export class StackSide {
   #clock!: VirtualClock
   #stack: Stack | null = null
@@ -84,7 +89,8 @@ export class StackSide {
     }
     if (setup.mtu?.['lo'] !== undefined) stack.loopback.setMtu(setup.mtu['lo'])
     for (const name of this.#links.keys()) stack.interface(name).up()
-    for (const route of setup.routes ?? []) stack.routes.add(route)
+    for (const nexthop of setup.nexthops ?? []) configureByCommand(stack, `nexthop add ${nexthop}`)
+    for (const route of setup.routes ?? []) configureByCommand(stack, `route add ${route}`)
     set(setup.sysctl ?? {})
     this.#counters = this.#readCounters()
     this.#linkStats = this.#readLinks()

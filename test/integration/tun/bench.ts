@@ -2,7 +2,8 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import type { TunDevice } from '../../../lib/device/tun/index.ts'
+import type { TunDevice, TunOptions } from '../../../lib/device/tun/index.ts'
+import * as entry from '../../../lib/device/tun/index.ts'
 import { Burst } from '../../../lib/packet/burst.ts'
 import type { Packet } from '../../../lib/packet/packet.ts'
 import { PacketPool } from '../../../lib/packet/packet-pool.ts'
@@ -12,6 +13,18 @@ import { checksum } from '../../../lib/wire/checksum.ts'
 /** The kernel's side, and ours. */
 export const KERNEL = '10.9.0.1'
 export const STACK = '10.9.0.2'
+
+/** What the scenario is run with, in its process and its workers. */
+export const DRIVER = (process.env['TUNSTACK_TEST_DRIVER'] ?? 'addon') as 'addon' | 'koffi'
+const offload = process.env['TUNSTACK_TEST_OFFLOAD'] !== 'off'
+
+export function openTunSync(options: TunOptions = {}): TunDevice {
+  return entry.openTunSync({ driver: DRIVER, offload, ...options })
+}
+
+export async function openTun(options: TunOptions = {}): Promise<TunDevice> {
+  return openTunSync(options)
+}
 
 export function ip(...words: string[]): string {
   return execFileSync('ip', words, { encoding: 'utf8' })
@@ -138,16 +151,21 @@ export async function kernelSocket(port: number): Promise<Socket> {
   return socket
 }
 
-/** Runs the kernel's `ping` and returns how many answers came. */
+/**
+ * Runs the kernel's `ping` and returns how many answers came, `count` at most. Without a time of its own to wait
+ * (`-W`), it is left up to 20 s: by itself it leaves after two round-trip times, which on a busy machine is sooner
+ * than the last answer.
+ */
 export async function pingAddress(address: string, count: number, ...options: string[]): Promise<number> {
-  const words = ['-n', '-q', '-c', String(count), ...options, address]
+  const patience = options.includes('-W') ? [] : ['-w', '20']
+  const words = ['-n', '-q', '-c', String(count), ...patience, ...options, address]
   const child = spawn('ping', words, { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.on('data', (text) => (output += text))
   await once(child, 'close')
   const match = /(\d+) received/.exec(output)
   if (match === null) throw new Error(`ping said: ${output}`)
-  return Number(match[1])
+  return Math.min(count, Number(match[1]))
 }
 
 /** The same, to the stack's side of the usual link. */

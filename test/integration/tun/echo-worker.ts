@@ -1,7 +1,6 @@
 /** A worker with two open devices, that is terminated or ends by itself. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { openTun } from '../../../lib/device/tun/index.ts'
-import { attach, echo, KERNEL } from './bench.ts'
+import { attach, echo, KERNEL, openTun } from './bench.ts'
 
 const tun = await openTun({ address: `${KERNEL}/24` })
 attach(tun, echo(tun))

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { errors } from './scenarios/errors.ts'
 import { lifecycle } from './scenarios/lifecycle.ts'
+import { offload } from './scenarios/offload.ts'
 import { opening } from './scenarios/opening.ts'
 import { traffic } from './scenarios/traffic.ts'
 import { tuntap2 } from './scenarios/tuntap2.ts'
@@ -9,6 +10,7 @@ import { tuntap2 } from './scenarios/tuntap2.ts'
 const scenarios: Record<string, () => Promise<void>> = {
   ...opening,
   ...traffic,
+  ...offload,
   ...lifecycle,
   ...errors,
   ...tuntap2,

@@ -267,6 +267,27 @@ export const ICMP_SCENARIOS: readonly Scenario[] = [
     redirects,
   ),
   scenario('redirects, none accepted', withSysctl(host, everyConf('accept_redirects', 0)), redirects),
+  ...(
+    [
+      ['accept_redirects', 0, 1],
+      ['accept_redirects', 1, 0],
+      ['secure_redirects', 0, 1],
+      ['secure_redirects', 0, 0],
+      ['shared_media', 1, 0],
+      ['shared_media', 0, 1],
+    ] as const
+  ).flatMap(([name, all, device]) => {
+    const settings = { [`conf.all.${name}`]: all, [`conf.tun0.${name}`]: device }
+    const as = `${name} ${all} on all and ${device} on the device`
+    return [
+      scenario(`redirects, ${as}`, withSysctl(host, settings), redirects),
+      scenario(
+        `redirects to a router, ${as}`,
+        withSysctl(host, { ...settings, 'conf.tun0.forwarding': 1 }),
+        redirects,
+      ),
+    ]
+  }),
   scenario(
     'redirects, any gateway',
     withSysctl(host, { ...everyConf('shared_media', 0), ...everyConf('secure_redirects', 0) }),

@@ -183,6 +183,52 @@ const badRoute = (fields: Partial<IpFields> = {}): Record<string, Bytes> => {
   }
   return packets
 }
+/** Ways by nexthop objects: a gateway, a link, a black hole, a group whose hops lead to one device. */
+const byObjects: Setup = {
+  ...router,
+  nexthops: [
+    'id 1 via 10.8.0.1 dev tun1',
+    'id 2 dev tun1',
+    'id 3 blackhole',
+    'id 4 via 10.9.0.1 dev tun0',
+    'id 10 group 1/2',
+    'id 11 group 3',
+  ],
+  routes: [
+    '10.31.0.0/16 nhid 1',
+    '10.32.0.0/16 nhid 2 mtu 700',
+    '10.33.0.0/16 nhid 3',
+    '10.34.0.0/16 nhid 10',
+    '10.35.0.0/16 nhid 11',
+    'default nhid 4',
+  ],
+}
+const viaObjects: Record<string, Bytes> = {}
+for (let net = 31; net <= 36; net++) {
+  const dst = `10.${net}.0.1`
+  viaObjects[`${dst}`] = closed({ dst, src: `10.9.0.${net}` })
+  viaObjects[`${dst}, TTL 1`] = closed({ dst, src: `10.9.0.${net + 10}`, ttl: 1 })
+  viaObjects[`${dst}, DF and large`] = closed({ dst, src: `10.9.0.${net + 20}`, df: true }, 1000)
+  viaObjects[`from ${dst}`] = ping(dst, HOST)
+}
+
+/** Switches of one device, of all of them, or of both. */
+const switches = (name: string, values: readonly (readonly [number, number])[]): Scenario[] =>
+  values.map(([all, device]) =>
+    scenario(
+      `a router, ${name} ${all} on all and ${device} on the device`,
+      withSysctl(router, { [`conf.all.${name}`]: all, [`conf.tun0.${name}`]: device }),
+      each({
+        'back where it came from': forwarded({ dst: '203.0.113.9' }),
+        'from the other side': forwarded({ src: '10.8.0.77' }),
+        'from nowhere': forwarded({ src: '99.1.2.3' }),
+        'from the other side, to this host': ping('10.8.0.77', HOST),
+        'a directed broadcast': forwarded({ dst: '10.8.0.255' }),
+        'from this host': forwarded({ src: HOST }),
+      }),
+    ),
+  )
+
 const sources = (): Record<string, Bytes> => ({
   'echo from an unreachable net': ping('10.20.0.1', HOST),
   'echo from a blackhole': ping('10.21.0.1', HOST),
@@ -248,6 +294,31 @@ export const ROUTER_SCENARIOS: readonly Scenario[] = [
       title: '20 at once',
       packets: on('tun0', ...Array.from({ length: 20 }, () => closed({ dst: '99.1.2.3' }))),
     },
+  ]),
+  scenario('a router by nexthop objects', byObjects, each(viaObjects)),
+  scenario(
+    'a router by nexthop objects, strict rp_filter',
+    withSysctl(byObjects, everyConf('rp_filter', 1)),
+    each(viaObjects),
+  ),
+  ...switches('rp_filter', [
+    [0, 1],
+    [1, 0],
+    [2, 1],
+    [1, 2],
+    [0, 2],
+  ]),
+  ...switches('send_redirects', [
+    [0, 1],
+    [1, 0],
+  ]),
+  ...switches('bc_forwarding', [
+    [0, 1],
+    [1, 0],
+  ]),
+  ...switches('accept_local', [
+    [0, 1],
+    [1, 0],
   ]),
   scenario('redirect rate', router, [
     {

@@ -1,9 +1,9 @@
 /** Each error code as the real kernel provokes it. */
 import { execFileSync } from 'node:child_process'
 import { expect } from 'chai'
-import { openTun, openTunSync, type TunOptions } from '../../../../lib/device/tun/index.ts'
+import type { TunOptions } from '../../../../lib/device/tun/index.ts'
 import type { TunstackError } from '../../../../lib/errors.ts'
-import { ip } from '../bench.ts'
+import { ip, openTun, openTunSync } from '../bench.ts'
 
 const NOBODY = 65534
 

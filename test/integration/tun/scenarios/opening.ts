@@ -4,8 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { expect } from 'chai'
-import { openTun } from '../../../../lib/device/tun/index.ts'
-import { attach, echo, ip, KERNEL, ping, pingAddress } from '../bench.ts'
+import { attach, DRIVER, echo, ip, KERNEL, openTun, ping, pingAddress } from '../bench.ts'
 
 const exists = (name: string): boolean => ip('-br', 'link').includes(`${name} `)
 
@@ -17,7 +16,9 @@ export const opening: Record<string, () => Promise<void>> = {
     const link = ip('-d', 'link', 'show', 'vpn7')
     expect(link).to.match(/POINTOPOINT,MULTICAST,NOARP,UP,LOWER_UP/)
     expect(link).to.match(/mtu 1400 .*qlen 1234/)
-    expect(link).to.match(/tun type tun pi off vnet_hdr off/)
+    expect(link).to.match(/tun type tun pi off vnet_hdr on/)
+    expect(tun.driver).to.equal(DRIVER)
+    expect(tun.offload).to.deep.equal({ checksum: true, tso: true, tsoEcn: true, uso: true })
     expect(ip('-4', 'addr', 'show', 'vpn7')).to.contain(`inet ${KERNEL}/24 scope global vpn7`)
     expect(ip('route')).to.contain(`10.9.0.0/24 dev vpn7 proto kernel scope link src ${KERNEL}`)
     expect(tun.kernel.address).to.deep.equal({ address: 0x0a090001, length: 24 })

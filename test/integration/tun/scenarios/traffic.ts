@@ -2,7 +2,6 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect } from 'chai'
-import { openTun } from '../../../../lib/device/tun/index.ts'
 import { Burst } from '../../../../lib/packet/burst.ts'
 import { Checksum, type Packet } from '../../../../lib/packet/packet.ts'
 import { PacketPool } from '../../../../lib/packet/packet-pool.ts'
@@ -14,6 +13,7 @@ import {
   isUdp,
   KERNEL,
   kernelSocket,
+  openTun,
   ping,
   STACK,
   send,
@@ -77,8 +77,10 @@ export const traffic: Record<string, () => Promise<void>> = {
     const burst = new Burst()
     for (let round = 0; round < 50; round++) {
       while (!burst.full) burst.push(pool.from(udpPacket(PORT, numbered(round * 64 + burst.length)))!)
-      expect(tun.transmit(burst)).to.equal(64)
-      burst.clear()
+      while (burst.length > 0) {
+        burst.shift(tun.transmit(burst))
+        await turn()
+      }
       // The socket's buffer is small: let it be read before the next burst.
       await until(() => seen.length >= (round + 1) * 64, 'the burst has come through')
     }
@@ -224,9 +226,11 @@ export const traffic: Record<string, () => Promise<void>> = {
     await until(() => lengths.length === 1, 'a packet of 9000 bytes has come')
     ip('link', 'set', 'tun0', 'mtu', '60000')
     socket.send(new Uint8Array(50000), PORT, STACK)
-    await until(() => tun.stats.get('rxLengthErrors') === 1, 'a cut packet is noticed')
-    socket.send(new Uint8Array(50000), PORT, STACK)
-    await until(() => lengths.length === 2, 'the next one comes whole')
+    if (!tun.offload.checksum) {
+      await until(() => tun.stats.get('rxLengthErrors') === 1, 'a cut packet is noticed')
+      socket.send(new Uint8Array(50000), PORT, STACK)
+    }
+    await until(() => lengths.length === 2, 'it comes whole')
     tun.setMtu(65535)
     socket.send(new Uint8Array(65507), PORT, STACK)
     await until(() => lengths.length === 3, 'the largest packet has come')
@@ -245,19 +249,45 @@ export const traffic: Record<string, () => Promise<void>> = {
     })
     const socket = await kernelSocket(PORT)
     const done = once(socket, 'close')
-    let ticks = 0
-    const timer = setInterval(() => ticks++, 5)
+    let turns = 0
+    let immediate = setImmediate(function again() {
+      turns++
+      immediate = setImmediate(again)
+    })
     const end = performance.now() + 500
     while (performance.now() < end) {
       for (let n = 0; n < 64; n++) socket.send(numbered(n), PORT, STACK)
       await turn()
     }
-    clearInterval(timer)
-    expect(ticks).to.be.at.least(25)
+    clearImmediate(immediate)
+    // One burst and then the event loop goes on: whatever else is due has its turn between any two.
+    expect(bench.bursts()).to.be.at.most(turns + 1)
     expect(seen).to.be.at.least(1000)
     expect(bench.bursts()).to.be.at.least(seen / 64)
     socket.close()
     await done
+    await tun.close()
+  },
+
+  async 'busy polling leaves timers their turn, and ends'() {
+    const tun = await openTun({ address: `${KERNEL}/24`, busyPoll: '10ms' })
+    attach(tun, echo(tun))
+    let turns = 0
+    let next = setImmediate(function count() {
+      turns++
+      next = setImmediate(count)
+    })
+    const pings = 40
+    expect(await ping(pings, '-i', '0.005')).to.equal(pings)
+    clearImmediate(next)
+    const looks = tun.io.rxSystemCalls
+    expect(looks, 'it has looked often').to.be.above(10 * pings)
+    // A turn looks for 20 µs, at a tenth of a microsecond each at best: however busy the machine is, it is not more.
+    expect(turns, 'turns of the event loop').to.be.above(looks / 400)
+    await sleep(50)
+    const calls = tun.io.rxSystemCalls
+    await sleep(100)
+    expect(tun.io.rxSystemCalls - calls, 'it looks no more').to.be.below(10)
     await tun.close()
   },
 }
