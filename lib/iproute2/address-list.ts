@@ -165,7 +165,7 @@ function askByName({ stack, output }: Command, filter: LinkFilter, printer: Prin
 }
 
 export function showLinks(command: Command, words: Words): number {
-  const { stack, options, output } = command
+  const { stack, options } = command
   options.linkShown = true
   const filter = parseLinkFilter(command, words, Family.PACKET)
   if (filter === undefined) return Status.REFUSED
@@ -186,8 +186,15 @@ export function showLinks(command: Command, words: Words): number {
     printer.closeObject()
   }
   printer.end()
-  output.write(printer.take())
+  writeLinks(command, filter, printer)
   return Status.OK
+}
+
+/** Of a single link that is left out nothing is said, and nothing that was held back goes out. */
+function writeLinks({ output }: Command, { device, group }: LinkFilter, printer: Printer): void {
+  const text = printer.take()
+  if (device !== undefined && group === undefined) output.writeSome(text)
+  else output.write(text)
 }
 
 export function showAddresses(command: Command, words: Words): number {
@@ -216,7 +223,8 @@ export function showAddresses(command: Command, words: Words): number {
     printer.closeObject()
   }
   printer.end()
-  output.write(printer.take())
+  if (options.linkShown) writeLinks(command, filter, printer)
+  else output.write(printer.take())
   return Status.OK
 }
 

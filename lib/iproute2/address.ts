@@ -135,9 +135,22 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     return refuse('autojoin needs multicast address')
   }
   return talk(output, () => {
-    if (request.family !== Family.INET) throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'address')
+    const { family } = request
+    if (family !== Family.INET && family !== Family.INET6) {
+      throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'address')
+    }
     if (request.malformed || (request.label !== undefined && request.label.length > 15)) {
       throw new NetlinkError(Errno.ERANGE, 'Attribute failed policy validation', 'address')
+    }
+    // As on a machine on which IPv6 is off.
+    if (family === Family.INET6 && (local === undefined || local.absent)) {
+      throw new NetlinkError(Errno.EINVAL, undefined, 'address')
+    }
+    if (family === Family.INET6 && verb === 'delete') {
+      throw new NetlinkError(Errno.EADDRNOTAVAIL, 'ipv6: address not found', 'address')
+    }
+    if (family === Family.INET6) {
+      throw new NetlinkError(Errno.EACCES, 'ipv6: IPv6 is disabled on this device', 'address')
     }
     const { addresses, groups } = stack.routing
     if (verb === 'delete') {

@@ -1,7 +1,7 @@
 /**
  * Numbers and addresses as iproute2 reads them, which is how C reads them: hexadecimal and octal, addresses of
  * fewer than four parts filled with zeros on the right (`10.1/16` is 10.1.0.0/16), masks as lengths or in
- * dotted decimal.
+ * dotted decimal. Of an address of another family than IPv4 only is known that it is one.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { Exit } from './outcome.ts'
@@ -23,7 +23,7 @@ export interface InetPrefix {
   /** The family asked for where the word was `default`, `all` or `any`. */
   family: number
   address: Ipv4Address
-  /** 0…32; 0…128 for IPv6. */
+  /** 0…32; 0…128 for IPv6, 0…20 for a label of MPLS. */
   length: number
   /** A length was given, or the word was `default`. */
   lengthGiven: boolean
@@ -133,7 +133,41 @@ function isIpv6(text: string): boolean {
   return halves.length === 2 ? groups.length < 8 : groups.length === 8
 }
 
+/** The bytes, at most `most` of them; or what cannot be read, for a complaint. */
+export function parseLinkAddress(word: string, most: number): number[] | string {
+  if (word.includes('.')) {
+    const address = parseParts(word)
+    return address === undefined ? word : [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff)
+  }
+  const bytes: number[] = []
+  for (const part of word.split(':').slice(0, most)) {
+    // As `scanf` does, which doesn't mind what follows.
+    const match = /^\s*([+-]?)(?:0[xX])?([0-9a-fA-F]+)/.exec(part)
+    const value = match === null ? -1 : Number.parseInt(match[2]!, 16)
+    if (value < 0 || value > 255 || (match![1] === '-' && value !== 0)) return part
+    bytes.push(value)
+  }
+  return bytes
+}
+
+export function invalidLinkAddress(part: string): string {
+  return `"${part}" is invalid lladdr.`
+}
+
+/** Bytes of the longest address. */
+const LONGEST = 256
+/** Labels of MPLS are of 20 bits (RFC 3032 §2.1). */
+const LABEL_BITS = 20
+
+function isLabelStack(text: string): boolean {
+  return text.split('/').every((label) => parseUnsigned(label, 2 ** LABEL_BITS - 1) !== undefined)
+}
+
 function parseAddress(text: string, family: number): { family: number; address: Ipv4Address } | undefined {
+  if (family === Family.PACKET) {
+    return typeof parseLinkAddress(text, LONGEST) === 'string' ? undefined : { family, address: 0 }
+  }
+  if (family === Family.MPLS) return isLabelStack(text) ? { family, address: 0 } : undefined
   if (text.includes(':')) {
     const six = (family === Family.UNSPEC || family === Family.INET6) && isIpv6(text)
     return six ? { family: Family.INET6, address: 0 } : undefined
@@ -154,14 +188,21 @@ function parseMask(text: string): number | undefined {
   return 32 - Math.log2(host + 1)
 }
 
+/** Words for no address, which is none of MPLS. */
+function isNoAddress(text: string, family: number): boolean {
+  return family !== Family.MPLS && (text === 'default' || text === 'all' || text === 'any')
+}
+
+const BITS: Readonly<Record<number, number>> = { [Family.INET6]: 128, [Family.MPLS]: LABEL_BITS }
+
 function tryPrefix(text: string, family: number): InetPrefix | undefined {
-  if (text === 'default' || text === 'all' || text === 'any') {
+  if (isNoAddress(text, family)) {
     return { family, address: 0, length: 0, lengthGiven: true, absent: true }
   }
   const slash = text.indexOf('/')
   const found = parseAddress(slash < 0 ? text : text.slice(0, slash), family)
   if (found === undefined) return undefined
-  const bits = found.family === Family.INET6 ? 128 : 32
+  const bits = BITS[found.family] ?? 32
   const length = slash < 0 ? bits : parseMask(text.slice(slash + 1))
   if (length === undefined || length > bits) return undefined
   return { ...found, length, lengthGiven: slash >= 0, absent: false }
@@ -176,13 +217,11 @@ const FAMILY_NAMES: Readonly<Record<number, string>> = {
   28: 'mpls',
 }
 
-function misplaced(what: string, text: string): Exit {
-  return new Exit(1, `Error: "${text}" may be inet ${what}, but it is not allowed in this context.`)
-}
-
 /** @throws Exit with status 1 */
 export function parsePrefix(text: string, family: number): InetPrefix {
-  if (family === Family.PACKET) throw misplaced('prefix', text)
+  if (family === Family.PACKET) {
+    throw new Exit(1, `Error: "${text}" may be inet prefix, but it is not allowed in this context.`)
+  }
   const prefix = tryPrefix(text, family)
   if (prefix !== undefined) return prefix
   throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} prefix is expected rather than "${text}".`)
@@ -190,12 +229,14 @@ export function parsePrefix(text: string, family: number): InetPrefix {
 
 /** An address without a length; `default` is the address of zeros. @throws Exit with status 1 */
 export function parseHost(text: string, family: number): InetPrefix {
-  if (family === Family.PACKET) throw misplaced('address', text)
-  const named = text === 'default' || text === 'all' || text === 'any'
+  const named = isNoAddress(text, family)
   const found = named ? { family, address: 0 } : parseAddress(text, family)
   if (found !== undefined)
     return { ...found, length: 32, lengthGiven: false, absent: text === 'all' || text === 'any' }
-  throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} address is expected rather than "${text}".`)
+  const part = family === Family.PACKET ? parseLinkAddress(text, LONGEST) : ''
+  const reason = typeof part === 'string' && part !== '' ? `${invalidLinkAddress(part)}\n` : ''
+  const expected = FAMILY_NAMES[family] ?? '???'
+  throw new Exit(1, `${reason}Error: ${expected} address is expected rather than "${text}".`)
 }
 
 /** `fnmatch` without flags: `*`, `?` and bracket expressions. */

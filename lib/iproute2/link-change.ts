@@ -83,6 +83,7 @@ function change(stack: Stack, device: NetDevice, request: LinkRequest, told: { c
     device.linkMode = request.mode
     tell()
   }
+  if (refused.has('vfNumber')) throw refuse(Errno.EINVAL)
   if (refused.has('vf')) throw refuse(Errno.EOPNOTSUPP)
   if (request.addrGenMode !== undefined) {
     device.addrGenMode = request.addrGenMode

@@ -3,15 +3,21 @@ import { LinkFlag } from '../device/link-device.ts'
 import { OPER_STATES, type OperState } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { type Command, deviceNamed } from './command.ts'
-import { isAltName, isDeviceName, parseSigned, parseUnsigned } from './grammar.ts'
-import { invalidLinkAddress, parseLinkAddress } from './lladdr.ts'
+import {
+  invalidLinkAddress,
+  isAltName,
+  isDeviceName,
+  parseLinkAddress,
+  parseSigned,
+  parseUnsigned,
+} from './grammar.ts'
 import { groups } from './names.ts'
 import { Exit, Status } from './outcome.ts'
 import { usage } from './usage.ts'
-import { abbreviates, duplicate, garbage, type Words, wrong } from './words.ts'
+import { abbreviates, abbreviatesAny, duplicate, garbage, incomplete, type Words, wrong } from './words.ts'
 
 /** What no device here does; the kernel's answer to it. */
-export type Refused = 'protodown' | 'netns' | 'linkNetns' | 'master' | 'vf'
+export type Refused = 'protodown' | 'netns' | 'linkNetns' | 'master' | 'vf' | 'vfNumber'
 
 export interface LinkRequest {
   device: string | undefined
@@ -54,21 +60,9 @@ const SWITCHES: Readonly<Record<string, { flag: number; inverted: boolean }>> = 
 const ADDR_GEN_MODES = ['eui64', 'none', 'stable_secret', 'random']
 const MODES = ['DEFAULT', 'DORMANT'] as const
 const SIZES = { gso_max_size: 'gsoMaxSize', gso_max_segs: 'gsoMaxSegs', gro_max_size: 'groMaxSize' } as const
-/** Names of the settings of a virtual function, each with a value of one word. */
-const VF_WORDS = [
-  'mac',
-  'vlan',
-  'rate',
-  'max_tx_rate',
-  'min_tx_rate',
-  'spoofchk',
-  'query_rss',
-  'trust',
-  'state',
-  'node_guid',
-  'port_guid',
-]
 const LLADDR_MAX = 32
+/** Bytes of an address of loopback; other devices have none. */
+const LOOPBACK_LENGTH = 6
 
 /** Or an exit status, after a complaint. @throws Exit */
 export function parseLinkRequest(command: Command, words: Words): LinkRequest | number {
@@ -142,7 +136,7 @@ function parseWord(command: Command, request: LinkRequest, words: Words): number
   else if (word === 'carrier') {
     request.carrier = offOrOn(words.next())
     if (request.carrier === undefined) return refuseSwitch(command, word, words.word)
-  } else if (word === 'vf') parseFunction(request, words)
+  } else if (word === 'vf') return parseFunction(command, request, words)
   else return parseRest(command, request, words)
   return Status.OK
 }
@@ -231,25 +225,95 @@ function parseBytes(
 function parseProgram(words: Words): void {
   const mode = words.next()
   if (words.left === 1 && (mode === 'off' || mode === 'none')) return
-  if (mode === 'object' || mode === 'obj') throw new Exit(Status.USAGE, 'Cannot initialize ELF context!')
-  if (mode === 'pinned') {
+  if (mode === 'obj' || abbreviates(mode, 'object-file')) {
+    words.next()
+    throw new Exit(Status.USAGE, 'Cannot initialize ELF context!')
+  }
+  if (abbreviatesAny(mode, 'object-pinned', 'pinned', 'fd')) {
     const text = `Couldn't retrieve pinned program '${words.next()}': No such file or directory`
     throw new Exit(Status.USAGE, text)
   }
   throw new Exit(Status.USAGE, `What mode is "${mode}"?`)
 }
 
-/** A virtual function, which no device here has: its settings are taken, for the kernel to refuse. */
-function parseFunction(request: LinkRequest, words: Words): void {
-  if (parseSigned(words.next()) === undefined) throw wrong(words.word, 'Invalid "vf" value')
+/**
+ * A virtual function, which no device here has: its settings are read, for the kernel to refuse. An exit status.
+ * @throws Exit
+ */
+function parseFunction(command: Command, request: LinkRequest, words: Words): number {
+  const number = parseSigned(words.next())
+  if (number === undefined) throw wrong(words.word, 'Invalid "vf" value')
   if (request.device === undefined) throw new Exit(Status.USAGE, 'Error: argument "dev" is required')
-  words.next()
-  words.next()
-  while (words.left > 2 && VF_WORDS.includes(words.following)) {
-    words.next()
-    words.next()
+  request.refused.add(number < 0 || number === INT_MAX ? 'vfNumber' : 'vf')
+  const before = words.left
+  while (words.left > 1) {
+    const status = parseFunctionWord(command, request, words)
+    if (status === undefined) break
+    if (status !== Status.OK) return status
   }
-  request.refused.add('vf')
+  if (words.left === before) throw incomplete()
+  return Status.OK
+}
+
+const INT_MAX = 2 ** 31 - 1
+/** Settings that are numbers, by what they are called if they are none. */
+const FUNCTION_NUMBERS = [
+  ['rate', 'rate'],
+  ['max_tx_rate', 'max tx rate'],
+  ['min_tx_rate', 'min tx rate'],
+] as const
+const FUNCTION_SWITCHES = ['spoofchk', 'query_rss', 'trust']
+const GUID = /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){7}$/i
+
+/** One setting; `undefined` if the word after the present one begins none. @throws Exit */
+function parseFunctionWord(command: Command, { device }: LinkRequest, words: Words): number | undefined {
+  const word = words.following
+  const number = FUNCTION_NUMBERS.find(([name]) => abbreviates(word, name))
+  const toggle = FUNCTION_SWITCHES.find((name) => abbreviates(word, name))
+  if (abbreviates(word, 'mac')) {
+    words.next()
+    const bytes = parseLinkAddress(words.next(), LLADDR_MAX)
+    if (typeof bytes === 'string') {
+      command.output.complain(invalidLinkAddress(bytes))
+      return Status.REFUSED
+    }
+    if (deviceNamed(command, device!)?.isLoopback && bytes.length !== LOOPBACK_LENGTH) {
+      command.output.complain(`Invalid address length ${bytes.length} - must be ${LOOPBACK_LENGTH} bytes`)
+      return Status.REFUSED
+    }
+  } else if (abbreviates(word, 'vlan')) parseFunctionVlan(words)
+  else if (number !== undefined) {
+    words.next()
+    if (parseUnsigned(words.next()) === undefined) throw wrong(words.word, `Invalid "${number[1]}" value`)
+  } else if (toggle !== undefined) {
+    words.next()
+    if (offOrOn(words.next()) === undefined) {
+      refuseSwitch(command, toggle, words.word)
+      return Status.REFUSED
+    }
+  } else if (abbreviates(word, 'state')) {
+    words.next()
+    if (!abbreviatesAny(words.next(), 'auto', 'enable', 'disable')) {
+      throw wrong(words.word, 'Invalid "state" value')
+    }
+  } else if (abbreviatesAny(word, 'node_guid', 'port_guid')) {
+    words.next()
+    if (!GUID.test(words.next())) throw wrong(words.word, 'Invalid GUID format')
+  } else return undefined
+  return Status.OK
+}
+
+/** `vlan N [qos N] [proto 802.1Q]` @throws Exit */
+function parseFunctionVlan(words: Words): void {
+  words.next()
+  if (parseUnsigned(words.next()) === undefined) throw wrong(words.word, 'Invalid "vlan" value')
+  if (words.left > 1 && abbreviates(words.following, 'qos')) {
+    words.next()
+    if (parseUnsigned(words.next()) === undefined) throw wrong(words.word, 'Invalid "qos" value')
+  }
+  if (words.following !== 'proto') return
+  words.next()
+  if (!/^802\.1(q|ad)$/i.test(words.next())) throw wrong(words.word, 'protocol is invalid')
 }
 
 function parseQueues({ queues }: LinkRequest, words: Words, which: 'tx' | 'rx'): void {

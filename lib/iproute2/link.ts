@@ -6,7 +6,8 @@ import { showLinks } from './address-list.ts'
 import { type Command, findDevice } from './command.ts'
 import { isAltName } from './grammar.ts'
 import { applyLink, checkPolicy } from './link-change.ts'
-import { type LinkRequest, parseLinkRequest } from './link-words.ts'
+import { checkKindWords, helpWithKind } from './link-kinds.ts'
+import { parseLinkRequest } from './link-words.ts'
 import { Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { usage } from './usage.ts'
@@ -24,7 +25,10 @@ export function link(command: Command, words: Words): number {
   if (abbreviates(word, 'xstats')) return extendedStatistics(command, words)
   if (abbreviates(word, 'afstats')) return familyStatistics(command, words)
   if (abbreviates(word, 'property')) return modifyProperty(command, words)
-  if (abbreviates(word, 'help')) throw usage('link')
+  if (abbreviates(word, 'help')) {
+    if (words.done) throw usage('link')
+    return helpWithKind(command, words.word)
+  }
   throw unknownCommand(word, 'link help')
 }
 
@@ -34,7 +38,7 @@ function setLink(command: Command, words: Words): number {
   if (request.device === undefined && request.group === undefined) throw deviceMissing()
   const { stack, output } = command
   if (request.device === undefined) {
-    const typed = checkTypeWords(command, request, words)
+    const typed = checkKindWords(command, request, words, 'set')
     if (typed !== Status.OK) return typed
     const { group } = request
     const members = [...stack.devices].filter((device) => device.group === group)
@@ -46,73 +50,13 @@ function setLink(command: Command, words: Words): number {
   const device = findDevice(command, request.device)
   if (device === undefined) return Status.REFUSED
   if (request.index) throw indexMisplaced()
-  const typed = checkTypeWords(command, request, words)
+  const typed = checkKindWords(command, request, words, 'set')
   if (typed !== Status.OK) return typed
   if (device.isLoopback && request.address !== undefined && request.address.length !== 6) {
     output.complain(`Invalid address length ${request.address.length} - must be 6 bytes`)
     return Status.REFUSED
   }
   return talk(output, () => applyLink(stack, device, request))
-}
-
-/** Kinds of devices whose words iproute2 knows. */
-const KINDS = [
-  'bareudp',
-  'bond',
-  'bond_slave',
-  'bridge',
-  'bridge_slave',
-  'can',
-  'dsa',
-  'dummy',
-  'erspan',
-  'geneve',
-  'gre',
-  'gretap',
-  'gtp',
-  'hsr',
-  'ifb',
-  'ip6gre',
-  'ip6gretap',
-  'ip6tnl',
-  'ipip',
-  'ipoib',
-  'ipvlan',
-  'ipvtap',
-  'macsec',
-  'macvlan',
-  'macvtap',
-  'netdevsim',
-  'nlmon',
-  'rmnet',
-  'sit',
-  'team',
-  'team_slave',
-  'vcan',
-  'veth',
-  'virt_wifi',
-  'vlan',
-  'vrf',
-  'vrf_slave',
-  'vti',
-  'vti6',
-  'vxcan',
-  'vxlan',
-  'wwan',
-  'xfrm',
-]
-
-/** What follows the type of a device: of a kind that iproute2 does not know, nothing may. */
-function checkTypeWords({ output }: Command, { type }: LinkRequest, words: Words): number {
-  if (type === undefined || type === 'tun' || words.done) return Status.OK
-  if (abbreviates(words.word, 'help')) throw usage('link')
-  if (KINDS.includes(type)) {
-    return talk(output, () => {
-      throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'link')
-    })
-  }
-  output.complain(`Garbage instead of arguments "${words.word} ...". Try "ip link help".`)
-  return Status.REFUSED
 }
 
 function deleteLink(command: Command, words: Words): number {
@@ -154,7 +98,7 @@ function addLink(command: Command, words: Words, replacing: boolean): number {
     output.complain('Not enough information: "type" argument is required')
     return Status.REFUSED
   }
-  const typed = checkTypeWords(command, request, words)
+  const typed = checkKindWords(command, request, words, 'add')
   if (typed !== Status.OK) return typed
   const there = device === undefined ? undefined : stack.devices.byName(device)
   return talk(output, () => {

@@ -5,8 +5,14 @@
 import { Errno } from '../errors.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
 import { type Command, deviceNamed, findDevice } from './command.ts'
-import { Family, parseHost, parsePrefix, parseUnsigned } from './grammar.ts'
-import { invalidLinkAddress, parseLinkAddress } from './lladdr.ts'
+import {
+  Family,
+  invalidLinkAddress,
+  parseHost,
+  parseLinkAddress,
+  parsePrefix,
+  parseUnsigned,
+} from './grammar.ts'
 import { protocols } from './names.ts'
 import { answerText, Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
@@ -22,6 +28,8 @@ import {
 } from './words.ts'
 
 const LLADDR_MAX = 20
+/** Bytes of an address of loopback; other devices have none. */
+const LOOPBACK_LENGTH = 6
 
 const STATES = ['permanent', 'reachable', 'noarp', 'none', 'stale', 'incomplete', 'delay', 'probe', 'failed']
 
@@ -29,10 +37,10 @@ export function neigh(command: Command, words: Words): number {
   if (words.done) return showNeighbours(command, words)
   const { word } = words
   words.skip()
-  if (abbreviates(word, 'add')) return modifyNeighbour(command, words, Errno.EOPNOTSUPP)
-  if (abbreviates(word, 'change') || word === 'chg') return modifyNeighbour(command, words, Errno.ENOENT)
-  if (abbreviates(word, 'replace')) return modifyNeighbour(command, words, Errno.EOPNOTSUPP)
-  if (abbreviates(word, 'delete')) return modifyNeighbour(command, words, Errno.ENOENT)
+  if (abbreviates(word, 'add')) return modifyNeighbour(command, words, 'add')
+  if (abbreviates(word, 'change') || word === 'chg') return modifyNeighbour(command, words, 'change')
+  if (abbreviates(word, 'replace')) return modifyNeighbour(command, words, 'add')
+  if (abbreviates(word, 'delete')) return modifyNeighbour(command, words, 'delete')
   if (abbreviates(word, 'get')) return getNeighbour(command, words)
   if (abbreviatesAny(word, 'show', 'lst', 'list')) return showNeighbours(command, words)
   if (abbreviates(word, 'flush')) return flushNeighbours(command, words)
@@ -96,18 +104,29 @@ interface Target {
   named: boolean
   /** An address that others are answered for. */
   proxy: boolean
+  family: number
+  /** Bytes of the address of the link layer, if one was given. */
+  linkLength: number | undefined
   device: string | undefined
 }
 
 /** @throws Exit */
 function parseTarget(command: Command, words: Words, question = false): Target {
-  const target: Target = { address: false, named: false, proxy: false, device: undefined }
+  const target: Target = {
+    address: false,
+    named: false,
+    proxy: false,
+    family: command.options.family,
+    linkLength: undefined,
+    device: undefined,
+  }
   for (; !words.done; words.skip()) {
     const { word } = words
     if (question && word !== 'dev') parseAddress(command, target, words)
     else if (word === 'lladdr') {
       const bytes = parseLinkAddress(words.next(), LLADDR_MAX)
       if (typeof bytes === 'string') throw new Exit(1, invalidLinkAddress(bytes))
+      target.linkLength = bytes.length
     } else if (abbreviates(word, 'protocol')) {
       if (protocols.parse(words.next()) === undefined) {
         throw wrong(words.word, '"protocol" value is invalid')
@@ -129,29 +148,46 @@ function parseAddress(command: Command, target: Target, words: Words): void {
   if (abbreviates(words.word, 'help')) throw usage('neigh')
   if (target.address) throw garbage('to', words.word)
   const named = command.options.family === Family.UNSPEC && ['default', 'all', 'any'].includes(words.word)
-  parseHost(words.word, command.options.family)
+  target.family = parseHost(words.word, command.options.family).family
   target.address = true
   target.named = named
 }
 
-function modifyNeighbour(command: Command, words: Words, errno: number): number {
-  const { address, named, device, proxy } = parseTarget(command, words)
-  if (!address || named || (device === undefined && !proxy)) {
+function modifyNeighbour(command: Command, words: Words, verb: 'add' | 'change' | 'delete'): number {
+  const { address, named, device: name, proxy, family, linkLength } = parseTarget(command, words)
+  if (!address || named || (name === undefined && !proxy)) {
     throw new Exit(Status.USAGE, 'Device and destination are required arguments.')
   }
-  if (device !== undefined && findDevice(command, device) === undefined) return Status.REFUSED
+  const device = name === undefined ? undefined : findDevice(command, name)
+  if (name !== undefined && device === undefined) return Status.REFUSED
+  const refuse = (code: number, extack?: string): NetlinkError => new NetlinkError(code, extack, 'neighbour')
+  const short = linkLength !== undefined && device?.isLoopback === true && linkLength < LOOPBACK_LENGTH
+  let answer = refuse(verb === 'add' ? Errno.EOPNOTSUPP : Errno.ENOENT)
+  if (family === Family.BRIDGE) answer = refuse(Errno.EINVAL, 'invalid address')
+  else if (short && verb !== 'delete') answer = refuse(Errno.EINVAL, 'Invalid link address')
+  else if (family !== Family.INET && family !== Family.INET6) answer = refuse(Errno.EAFNOSUPPORT)
+  else if (family === Family.INET6 && verb !== 'delete' && !proxy) {
+    answer = refuse(Errno.EINVAL, 'IPv6 is disabled on this device')
+  }
   // The program ends over it, whatever is left of a batch.
-  throw new Exit(Status.KERNEL, answerText(new NetlinkError(errno, undefined, 'neighbour')))
+  throw new Exit(Status.KERNEL, answerText(answer))
 }
 
 function getNeighbour(command: Command, words: Words): number {
-  const { address, named, device, proxy } = parseTarget(command, words, true)
+  const { address, named, device, proxy, family } = parseTarget(command, words, true)
   if (!address || named || (device === undefined && !proxy)) {
     command.output.complain('Device and address are required arguments.')
     return Status.REFUSED
   }
   if (device !== undefined && findDevice(command, device) === undefined) return Status.REFUSED
   return talk(command.output, () => {
+    if (family === Family.BRIDGE) {
+      throw new NetlinkError(Errno.EINVAL, 'Unsupported attribute in fdb get request', 'neighbour')
+    }
+    if (family !== Family.INET && family !== Family.INET6) {
+      const extack = 'Unsupported family in header for neighbor get request'
+      throw new NetlinkError(Errno.EINVAL, extack, 'neighbour')
+    }
     const what = proxy ? 'Proxy neighbour' : 'Neighbour'
     throw new NetlinkError(Errno.ENOENT, `${what} entry not found`, 'neighbour')
   })

@@ -39,7 +39,7 @@ interface Request {
   locks: number
   nexthops: NexthopConfig[] | undefined
   /** A gateway of another family; there is no IPv6 on any device. */
-  foreignGateway: 'linkLocal' | 'global' | 'other' | undefined
+  foreignGateway: 'linkLocal' | 'global' | 'zeros' | 'absent' | 'other' | undefined
   /** An address of no length was sent: the kernel takes none such. */
   malformed: boolean
   /** The same, as a gateway of a group. */
@@ -120,16 +120,16 @@ function host(request: Request, word: string, family = request.family, flaw: Fla
 function gateway(request: Request, words: Words, flaw: Flaw = 'malformed'): number {
   const family = ADDRESS_FAMILIES.get(words.word)
   if (family === undefined) return host(request, words.word, request.family, flaw)
-  const { word } = words
   words.next()
   if (family === Family.INET || family === Family.INET6) {
-    const { address } = parseHost(words.word, family)
-    if (family === Family.INET6) {
-      request.foreignGateway = /^fe[89ab]/i.test(words.word) ? 'linkLocal' : 'global'
-    }
-    return address
+    if (family === Family.INET) return host(request, words.word, family, flaw)
+    const { absent } = parseHost(words.word, family)
+    const zeros = /^[0:]+$/.test(words.word) || words.word === 'default'
+    const kind = /^fe[89ab]/i.test(words.word) ? 'linkLocal' : zeros ? 'zeros' : 'global'
+    request.foreignGateway = absent ? 'absent' : kind
+    return 0
   }
-  if (word === 'bridge') parseHost(words.word, family)
+  parseHost(words.word, family)
   request.foreignGateway = 'other'
   return 0
 }
@@ -286,7 +286,12 @@ function parseNexthop(command: Command, words: Words, request: Request): Nexthop
     const { word } = words
     if (word === 'via') {
       words.next()
+      const { malformedHop } = request
+      request.malformedHop = false
       hop.gateway = gateway(request, words, 'malformedHop')
+      if (request.malformedHop) hop.strangeGateway = 'malformed'
+      else if (hop.gateway === 0) hop.strangeGateway = 'unlike'
+      request.malformedHop ||= malformedHop
     } else if (word === 'dev') {
       const device = findDevice(command, words.next())
       if (device === undefined) throw new Exit(Status.USAGE, 'Error: cannot parse nexthop')
@@ -348,7 +353,8 @@ function defaultScope(request: Request, type: number, deletion: boolean): number
 }
 
 /** Why no route goes by a gateway of IPv6: the device has none, or there is no way to the gateway. */
-function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global'): NetlinkError {
+function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global' | 'zeros'): NetlinkError {
+  if (gateway === 'zeros') return new NetlinkError(Errno.EINVAL, 'Invalid gateway address', 'route')
   const hops = [config, ...(config.nexthops ?? [])]
   const named = hops.some(({ device }) => device !== undefined)
   if (gateway === 'global' && !(named && hops.some(({ onlink }) => onlink))) {
@@ -362,13 +368,21 @@ function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global
 function apply({ stack }: Command, request: Request, config: RouteConfig, verb: RouteVerb): void {
   const { fib } = stack.routing
   const refuse = (extack: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'route')
-  if (request.family === Family.INET6 || request.family === Family.PACKET) {
+  if (request.family !== Family.UNSPEC && request.family !== Family.INET) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
   }
   if (request.malformed) throw refuse('Attribute failed policy validation')
   if (request.foreignGateway === 'other') throw refuse('Unsupported address family in RTA_VIA')
-  if (request.foreignGateway !== undefined) throw foreignGatewayError(config, request.foreignGateway)
-  if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
+  if (request.foreignGateway !== undefined && request.nexthopId !== 0) {
+    throw refuse('Nexthop specification and nexthop id are mutually exclusive')
+  }
+  if (request.foreignGateway === 'absent') throw refuse('Invalid IPv6 address in RTA_VIA')
+  if (verb !== 'delete') {
+    if (request.foreignGateway !== undefined) throw foreignGatewayError(config, request.foreignGateway)
+    if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
+  } else if (request.foreignGateway !== undefined && request.nexthops === undefined) {
+    config.strangeGateway = 'unlike'
+  }
   config.nexthopId = request.nexthopId
   if (verb === 'delete') fib.deleteRoute(config)
   else fib.addRoute(config, verb)

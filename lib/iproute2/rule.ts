@@ -38,8 +38,13 @@ export function rule(command: Command, words: Words): number {
 }
 
 /** Only families of the Internet have rules. */
+function hasRules(family: number): boolean {
+  return family === Family.UNSPEC || family === Family.INET
+}
+
+/** True after a complaint. */
 function noRules({ options, output }: Command): boolean {
-  if (options.family === Family.UNSPEC || options.family === Family.INET) return false
+  if (hasRules(options.family)) return false
   output.complain('RTNETLINK answers: Address family not supported by protocol')
   output.complain('Dump terminated')
   return true
@@ -61,6 +66,7 @@ function showRules(command: Command, words: Words): number {
 function saveRules(command: Command, words: Words): number {
   const filter = parseRuleFilter(command, words)
   if (!beginDump(command, 'rule')) return Status.REFUSED
+  if (noRules(command)) return Status.USAGE
   for (const each of command.stack.routing.fib.rules) {
     if (rulePasses(filter, each)) command.dumps.write(encodeRule(each))
   }
@@ -71,6 +77,7 @@ function saveRules(command: Command, words: Words): number {
 function flushRules(command: Command, words: Words): number {
   const { fib } = command.stack.routing
   const filter = parseRuleFilter(command, words)
+  if (noRules(command)) return Status.USAGE
   const doomed = [...fib.rules].filter(
     (each) =>
       each.priority !== 0 &&
@@ -123,6 +130,9 @@ function modifyRule(command: Command, words: Words, verb: 'add' | 'del'): number
   // Where the action is that of a lookup, by whatever word, the table is main only if nothing was said of it.
   if (verb === 'add') config.table ??= request.tableGiven ? RouteTable.UNSPEC : RouteTable.MAIN
   return talk(output, () => {
+    if (!hasRules(options.family)) {
+      throw new NetlinkError(Errno.EAFNOSUPPORT, 'Rule family not supported', 'rule')
+    }
     if (request.six !== undefined) {
       const extack = request.six === 'from' ? 'Invalid source address' : 'Invalid dst address'
       throw new NetlinkError(Errno.EINVAL, extack, 'rule')
