@@ -233,10 +233,12 @@ export function parseHost(text: string, family: number): InetPrefix {
   const found = named ? { family, address: 0 } : parseAddress(text, family)
   if (found !== undefined)
     return { ...found, length: 32, lengthGiven: false, absent: text === 'all' || text === 'any' }
-  const part = family === Family.PACKET ? parseLinkAddress(text, LONGEST) : ''
-  const reason = typeof part === 'string' && part !== '' ? `${invalidLinkAddress(part)}\n` : ''
+  const part = family === Family.PACKET ? parseLinkAddress(text, LONGEST) : []
+  const reason = typeof part === 'string' ? `${invalidLinkAddress(part)}\n` : ''
+  // By then it has cut the word into its bytes.
+  const rest = reason === '' ? text : text.split(':')[0]
   const expected = FAMILY_NAMES[family] ?? '???'
-  throw new Exit(1, `${reason}Error: ${expected} address is expected rather than "${text}".`)
+  throw new Exit(1, `${reason}Error: ${expected} address is expected rather than "${rest}".`)
 }
 
 /** `fnmatch` without flags: `*`, `?` and bracket expressions. */

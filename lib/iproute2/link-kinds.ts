@@ -47,8 +47,12 @@ const SILENT = ['dummy', 'ifb', 'netdevsim', 'nlmon', 'team', 'team_slave', 'vca
 export function helpWithKind({ output }: Command, kind: string): number {
   const known = [...KINDS, ...PAIRS, ...TUNNELS, ...SILENT]
   if (!known.includes(kind) || kind === 'vrf_slave') throw usage('link')
-  output.write(usageOf('link'))
+  output.hold(usageOf('link'))
   return Status.OK
+}
+
+export function misplacedWords({ word }: Words): string {
+  return `Garbage instead of arguments "${word} ...". Try "ip link help".`
 }
 
 /** The exit status if the words end it. @throws Exit */
@@ -71,7 +75,7 @@ export function checkKindWords(
   }
   const pair = PAIRS.includes(type)
   if (pair || KINDS.includes(type) || TUNNELS.includes(type)) {
-    if (pair) output.write(usageOf('link'))
+    if (pair) output.hold(usageOf('link'))
     else if (abbreviates(word, 'help')) output.complain(usageOf('link').slice(0, -1))
     else return refuse()
     return Status.REFUSED
@@ -79,6 +83,6 @@ export function checkKindWords(
   // Words for a TUN the kernel looks at.
   if (type === 'tun') return Status.OK
   if (abbreviates(word, 'help')) throw usage('link')
-  output.complain(`Garbage instead of arguments "${word} ...". Try "ip link help".`)
+  output.complain(misplacedWords(words))
   return Status.REFUSED
 }

@@ -6,7 +6,7 @@ import { showLinks } from './address-list.ts'
 import { type Command, findDevice } from './command.ts'
 import { isAltName } from './grammar.ts'
 import { applyLink, checkPolicy } from './link-change.ts'
-import { checkKindWords, helpWithKind } from './link-kinds.ts'
+import { checkKindWords, helpWithKind, misplacedWords } from './link-kinds.ts'
 import { parseLinkRequest } from './link-words.ts'
 import { Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
@@ -38,13 +38,13 @@ function setLink(command: Command, words: Words): number {
   if (request.device === undefined && request.group === undefined) throw deviceMissing()
   const { stack, output } = command
   if (request.device === undefined) {
-    const typed = checkKindWords(command, request, words, 'set')
-    if (typed !== Status.OK) return typed
+    if (!words.done) throw new Exit(Status.USAGE, misplacedWords(words))
     const { group } = request
     const members = [...stack.devices].filter((device) => device.group === group)
     return talk(output, () => {
       checkPolicy(request)
-      for (const device of members) applyLink(stack, device, { ...request, group: undefined })
+      for (const device of members)
+        applyLink(stack, device, { ...request, group: undefined, type: undefined })
     })
   }
   const device = findDevice(command, request.device)

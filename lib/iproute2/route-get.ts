@@ -45,8 +45,12 @@ const UDP = 17
 const ICMPV6 = 58
 /** How long an address is of whom it can be asked where packets go. */
 const WHOLE: Readonly<Record<number, number>> = { [Family.INET]: 32, [Family.INET6]: 128 }
+/** `RTM_F_NOTIFY` */
+const NOTIFY = 0x100
 /** Decisions that were told of before. */
 const known = new WeakSet<Route>()
+/** Decisions of whose change somebody wished to hear: they stay marked. */
+const notified = new WeakSet<Route>()
 /** The bits of the TOS octet that routing looks at. */
 const TOS_BITS = 0xfc
 
@@ -231,7 +235,6 @@ function ask(
   const asked = flow.saddr !== 0 && flow.saddr === (source?.address ?? 0)
   if (incoming === null && !asked) message.prefsrc = flow.saddr
   if (incoming !== null && routing.doRedirect) message.flags |= RouteFlag.DOREDIRECT
-  if (question.notify) message.flags |= NOTIFY_CACHED | 0x100
   const expires = route.expires === 0 ? 0 : Math.max(0, Math.floor((route.expires - routing.now) / 1e9))
   // Linux keeps no decision that an address of another device than loopback is local.
   const elsewhere = !route.isInput && route.type === RouteType.LOCAL && !route.nexthop?.device?.isLoopback
@@ -239,6 +242,8 @@ function ask(
     route.nexthop !== null &&
     !elsewhere &&
     (route.nexthop.outputRoute === route || route.nexthop.inputRoute === route)
+  if (question.notify) message.flags |= NOTIFY_CACHED | NOTIFY
+  if (question.notify && kept) notified.add(route)
   // Of a decision about input that was kept before, the answer is no holder of its own.
   const users = kept && !(route.isInput && (before || routing.itag !== 0)) ? 2 : 1
   message.cached = {
@@ -295,7 +300,7 @@ function decisionMessage(
     scope: 0,
     prefsrc: 0,
     metric: 0,
-    flags: route.flags & ~0xffff & ~NexthopFlag.DEAD,
+    flags: (route.flags & ~0xffff & ~NexthopFlag.DEAD) | (notified.has(route) ? NOTIFY_CACHED | NOTIFY : 0),
     realms: withHop ? route.tclassid : itag,
     metrics,
     nexthops: null,

@@ -364,10 +364,42 @@ function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global
   return new NetlinkError(Errno.EACCES, 'IPv6 is disabled on nexthop device', 'route')
 }
 
+const REJECTING: readonly number[] = [
+  RouteType.BLACKHOLE,
+  RouteType.UNREACHABLE,
+  RouteType.PROHIBIT,
+  RouteType.THROW,
+]
+
+/** What a machine answers on which IPv6 is off; routes that need no device it takes, as no stack here does. */
+function routeOfSix(request: Request, config: RouteConfig, verb: RouteVerb): NetlinkError {
+  const { type, table, device, protocol } = config
+  const refuse = (errno: number, extack?: string): NetlinkError => new NetlinkError(errno, extack, 'route')
+  if (request.tos !== 0) return refuse(Errno.EINVAL, 'Invalid dsfield (tos): option not available for IPv6')
+  if (request.nexthopId !== 0) return refuse(Errno.EINVAL, 'Nexthop id does not exist')
+  const plain = !request.gatewayGiven && request.nexthops === undefined
+  if (verb === 'delete') {
+    const there = table === RouteTable.MAIN || table === RouteTable.LOCAL
+    if (!there) return refuse(Errno.ESRCH, 'FIB table does not exist')
+    // At the root of each table is an entry for no route, over loopback, which is found and not there.
+    const root = request.prefixLength === 0 && plain && device?.isLoopback !== false
+    const any = request.priority === 0 && protocol === RouteProtocol.UNSPEC
+    return refuse(root && any ? Errno.ENOENT : Errno.ESRCH)
+  }
+  if (!plain || REJECTING.includes(type!)) return refuse(Errno.EOPNOTSUPP)
+  if (device === undefined && request.onlink)
+    return refuse(Errno.ENODEV, 'Nexthop device required for onlink')
+  if (device === undefined) return refuse(Errno.ENODEV)
+  if (request.onlink && !device.up) return refuse(Errno.ENETDOWN, 'Nexthop device is not up')
+  return refuse(Errno.EACCES, 'IPv6 is disabled on nexthop device')
+}
+
 /** @throws NetlinkError */
 function apply({ stack }: Command, request: Request, config: RouteConfig, verb: RouteVerb): void {
   const { fib } = stack.routing
   const refuse = (extack: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'route')
+  if (request.malformed && request.family === Family.INET6) throw refuse('Attribute failed policy validation')
+  if (request.family === Family.INET6) throw routeOfSix(request, config, verb)
   if (request.family !== Family.UNSPEC && request.family !== Family.INET) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
   }

@@ -49,6 +49,11 @@ const linkWord = oneOf(
   'mtu 1000',
   'mtu 60',
   'mtu 0x5dc',
+  'vf 1 mac 1:2:3:4:5:6',
+  'vf 0 vlan 5 qos 3 rate 7',
+  'vf -1 state auto',
+  'protodown on',
+  'protodown 1',
 )
 
 const link = either(
@@ -61,7 +66,14 @@ const link = either(
   ],
   [
     1,
-    oneOf('link del group default', 'link del group 9', 'link xstats', 'link afstats', 'link show label x'),
+    oneOf(
+      'link del group default',
+      'link del group 9',
+      'link xstats',
+      'link afstats',
+      'link show label x',
+      'link show lo up',
+    ),
   ],
   [
     2,
@@ -97,6 +109,8 @@ const route = either(
     ),
   ],
   [2, phrase('route', oneOf('show', 'get 10.0.0.2', 'flush'), oneOf('dev', 'oif'), device)],
+  [1, phrase('route get', oneOf('::', 'fe80::1 oif tun0', '::1/64', 'any from ::1', '::1 ipproto icmp'))],
+  [1, phrase('route del 10/8', oneOf('nhid 5', 'via inet6 fe80::1', 'nexthop via any', 'via inet6 ::'))],
   [1, oneOf('route add 30/8 nexthop via any dev lo', 'route add 31/8 nexthop dev lo nexthop dev if3')],
 )
 
@@ -106,6 +120,7 @@ const rest = oneOf(
   'netconf',
   'netconf show dev lo',
   'netconf show dev if3',
+  'neigh get ::1 dev lo',
   'neigh get proxy 10.0.0.1',
   'neigh del default dev lo',
   'address add 10.2.0.9/24 peer 0.0.0.0 dev tun0',
@@ -143,6 +158,9 @@ const ODD = [
   '10.0.0.256',
   'if2',
   'inet6',
+  '::1',
+  '::/0',
+  'fe80::1',
   'dev',
   'table',
   'x/y',
@@ -167,12 +185,11 @@ const bent: Words = fc
     return words.filter((each) => each !== '').join(' ')
   })
 
-const option = oneOf('-j', '-d', '-o', '-br', '-N', '-4', '-color=never', '-t')
+const option = oneOf('-j', '-d', '-o', '-br', '-N', '-4', '-color=never', '-t', '-0', '-M', '-B')
 
 /** A program of its own, without quotes or comments. */
 export const program: fc.Arbitrary<string> = phrase(maybe(20, option), maybe(10, option), bent).filter(
-  // A gateway of no length is looked at only where the group is compared with another.
-  (text) => !/['"#\\]| d.*nexthop.* via a/.test(text),
+  (text) => !/['"#\\]/.test(text),
 )
 
 /** A setting and its value, to be written before anything else. */
