@@ -147,10 +147,11 @@ export class BatchWriter {
     if (rule.suppressGroup !== -1) words.push('suppress_ifgroup', `${rule.suppressGroup}`)
     if (rule.realms !== 0) words.push('realms', formatRealms(rule.realms, true))
     if (rule.protocol !== 0) words.push('protocol', this.#protocols.format(rule.protocol))
-    if (rule.action === RuleAction.TO_TBL) words.push('table', tableText(rule.table))
-    else if (rule.action === RuleAction.GOTO) words.push('goto', `${rule.target}`)
+    const lookup = rule.action === RuleAction.TO_TBL
+    if (lookup || rule.table !== 0) words.push('table', tableText(rule.table))
+    if (rule.action === RuleAction.GOTO) words.push('goto', `${rule.target}`)
     else if (rule.action === RuleAction.NOP) words.push('nop')
-    else words.push('type', formatRouteType(rule.action))
+    else if (!lookup) words.push('type', formatRouteType(rule.action))
     this.#line(words)
   }
 

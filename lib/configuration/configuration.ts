@@ -112,6 +112,8 @@ export interface RouteEntry {
   locked?: string[]
   /** A group; then there is neither `via` nor `dev`. */
   nexthops?: NexthopEntry[]
+  /** A group of which a hop is dead counts as one without carrier. */
+  linkdown?: boolean
   /** A nexthop object's number; then there is no other way. */
   nhid?: number
 }

@@ -273,6 +273,7 @@ export function decodeRoute(reader: Reader): RouteModel {
     locks: fields.or('locked', decodeLocks, 0),
     nexthopId,
     hops: nexthopId === 0 ? hops : [],
+    linkdown: fields.or('linkdown', (value) => value.boolean(), false),
   }
   fields.finish()
   return route
@@ -300,9 +301,7 @@ export function decodeRule(reader: Reader): RuleModel {
   const action = fields.find('action')
   const target = fields.find('goto')
   const table = fields.find('table')
-  if ([action, target, table].filter((each) => each !== undefined).length > 1) {
-    ;(action ?? target ?? table)!.fail('only one of table, goto and action')
-  }
+  if (action !== undefined && target !== undefined) action.fail('only one of goto and action')
   const rule: RuleModel = {
     ...PLAIN_RULE,
     priority: fields.get('priority').integer(0, UINT32),
@@ -338,15 +337,16 @@ function readAction(
   target: Reader | undefined,
   table: Reader | undefined,
 ): Pick<RuleModel, 'action' | 'target' | 'table'> {
+  // Only a lookup asks the table; other actions keep its number.
+  const looked = table?.named(tables, UINT32) ?? 0
   if (target !== undefined) {
-    return { action: RuleAction.GOTO, target: target.integer(1, UINT32), table: 0 }
+    return { action: RuleAction.GOTO, target: target.integer(1, UINT32), table: looked }
   }
   if (action !== undefined) {
     const number = action.value === 'nop' ? RuleAction.NOP : readType(action)
     if (number < RuleAction.NOP) action.fail('nop, blackhole, unreachable or prohibit')
-    return { action: number, target: 0, table: 0 }
+    return { action: number, target: 0, table: looked }
   }
-  const looked = table?.named(tables, UINT32) ?? RouteTable.MAIN
   return { action: RuleAction.TO_TBL, target: 0, table: looked === 0 ? RouteTable.MAIN : looked }
 }
 

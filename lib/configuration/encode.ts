@@ -140,6 +140,7 @@ function routeEntry(route: RouteModel): RouteEntry {
     }
   }
   if (group) entry.nexthops = route.hops.map(hopEntry)
+  if (route.linkdown) entry.linkdown = true
   return entry
 }
 
@@ -170,9 +171,10 @@ function ruleEntry(rule: RuleModel): RuleEntry {
   if (rule.protocolNumber !== 0) entry.ipProtocol = rule.protocolNumber
   if (rule.sport !== null) entry.sport = [rule.sport.first, rule.sport.last]
   if (rule.dport !== null) entry.dport = [rule.dport.first, rule.dport.last]
-  if (rule.action === RuleAction.TO_TBL) entry.table = named(tables, rule.table)
-  else if (rule.action === RuleAction.GOTO) entry.goto = rule.target
-  else entry.action = rule.action === RuleAction.NOP ? 'nop' : formatRouteType(rule.action)
+  const lookup = rule.action === RuleAction.TO_TBL
+  if (lookup || rule.table !== 0) entry.table = named(tables, rule.table)
+  if (rule.action === RuleAction.GOTO) entry.goto = rule.target
+  else if (!lookup) entry.action = rule.action === RuleAction.NOP ? 'nop' : formatRouteType(rule.action)
   if (rule.suppressPrefixLength !== -1) entry.suppressPrefixLength = rule.suppressPrefixLength
   if (rule.suppressGroup !== -1) entry.suppressGroup = rule.suppressGroup
   if (rule.realms !== 0) entry.realms = formatRealms(rule.realms, true)

@@ -106,6 +106,7 @@ class RouteReader {
       nexthopId: object?.id ?? 0,
       // An object that is a blackhole has loopback as its device.
       hops: leads ? hops : hops.map((hop) => ({ ...hop, device: null })),
+      linkdown: hops.some(({ dead }) => dead) && row.strings('flags').includes('linkdown'),
     }
   }
 

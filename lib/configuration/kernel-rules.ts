@@ -77,10 +77,11 @@ function ports(row: Row, name: string): RangeModel | null {
 function readAction(row: Row, names: NameLookup): Pick<RuleModel, 'action' | 'table' | 'target'> {
   const table = row.named('table', (value) => names.number('tables', value), 0)
   const target = row.number('goto', 0)
-  if (target !== 0) return { action: RuleAction.GOTO, table: 0, target }
-  if (row.has('nop')) return { action: RuleAction.NOP, table: 0, target: 0 }
-  if (table !== 0) return { action: RuleAction.TO_TBL, table, target: 0 }
+  // Only a lookup asks the table; other actions keep its number.
+  if (target !== 0) return { action: RuleAction.GOTO, table, target }
+  if (row.has('nop')) return { action: RuleAction.NOP, table, target: 0 }
   const action = row.named('action', (value) => names.routeType(value), -1)
-  if (action === -1) throw new Untaken('its action is not known')
-  return { action, table: 0, target: 0 }
+  if (action !== -1) return { action, table, target: 0 }
+  if (table === 0) throw new Untaken('its action is not known')
+  return { action: RuleAction.TO_TBL, table, target: 0 }
 }

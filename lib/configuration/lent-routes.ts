@@ -24,6 +24,7 @@ export function hostRoute(
     locks: 0,
     nexthopId: 0,
     hops: [{ device, gateway: INADDR_ANY, weight: 1, onlink: false, realms: 0, dead: false }],
+    linkdown: false,
   }
 }
 

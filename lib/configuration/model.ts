@@ -85,6 +85,8 @@ export interface RouteModel {
   readonly nexthopId: number
   /** One, or the group's; none with a nexthop object. */
   readonly hops: readonly HopModel[]
+  /** A group with a dead hop that counts as one without carrier: a device of it has changed somehow since. */
+  readonly linkdown: boolean
 }
 
 export interface PrefixModel {

@@ -28,6 +28,7 @@ import {
   PLAIN_RULE,
   type RouteModel,
   type RuleModel,
+  routeIdentity,
   routeKey,
   ruleIdentity,
 } from './model.ts'
@@ -115,6 +116,7 @@ export class Restoration {
     }
     this.#restoreNexthops()
     for (const link of links) this.#letHopsDie(link, groups.devices)
+    for (const link of links) this.#letGroupsFade(link, groups.routes)
     this.#syncRoutes(groups.keys)
     this.#touchLocalRoutes()
     this.#syncRules(this.#model.rules)
@@ -290,6 +292,27 @@ export class Restoration {
     const momentary = { ...MOMENTARY, device: link.name, label: link.name }
     this.#stack.routing.addresses.remove(this.#addAddress(momentary))
     this.#writer?.address('del', momentary)
+  }
+
+  /** Groups with dead hops look at the carrier of the others again when such a device changes somehow. */
+  #letGroupsFade(link: LinkModel, groups: ReadonlyMap<string, readonly RouteModel[]>): void {
+    const device = this.#device(link.name)
+    if (!device.up || device.carrier) return
+    const missing = [...this.#routesByKey()].some(([key, there]) => {
+      const faded = groups
+        .get(key)
+        ?.filter(({ linkdown }) => linkdown)
+        .map(routeIdentity)
+      return there.some(
+        (route) =>
+          !route.linkdown &&
+          faded?.includes(routeIdentity(route)) &&
+          route.hops.some((hop) => hop.device === link.name && !hop.dead),
+      )
+    })
+    if (!missing) return
+    this.#stack.routing.addresses.deviceCarrier(device)
+    this.#writer?.link(link.name, `group ${link.group}`)
   }
 
   /** Makes the routes of all tables those of the model, key by key, save those done already. */

@@ -93,6 +93,7 @@ export function routeModel(alias: FibAlias): RouteModel {
   info.metrics?.forEach((value, metric) => {
     if (value !== 0 && metric !== Metric.LOCK) metrics.push([metric, value >>> 0])
   })
+  const hops = info.nexthop === null ? info.nexthops.map(hopModel) : []
   return {
     table: alias.tableId,
     type: info.type,
@@ -106,7 +107,8 @@ export function routeModel(alias: FibAlias): RouteModel {
     metrics,
     locks: info.metrics?.[Metric.LOCK] ?? 0,
     nexthopId: info.nexthop?.id ?? 0,
-    hops: info.nexthop === null ? info.nexthops.map(hopModel) : [],
+    hops,
+    linkdown: hops.some(({ dead }) => dead) && (info.flags & NexthopFlag.LINKDOWN) !== 0,
   }
 }
 

@@ -11,8 +11,17 @@ import { type LinkDevice, LinkFlag } from './link-device.ts'
 import { LinkStat } from './link-stats.ts'
 import { SoftwareOffload } from './software-offload.ts'
 
-/** `IF_OPER_*` of RFC 2863 as `ip link` prints it. */
-export type OperState = 'UNKNOWN' | 'DOWN' | 'UP' | 'LOWERLAYERDOWN' | 'NOTPRESENT'
+/** `IF_OPER_*` of RFC 2863, in the order of their numbers, as `ip link` prints them. */
+export const OPER_STATES = [
+  'UNKNOWN',
+  'NOTPRESENT',
+  'DOWN',
+  'LOWERLAYERDOWN',
+  'TESTING',
+  'DORMANT',
+  'UP',
+] as const
+export type OperState = (typeof OPER_STATES)[number]
 
 /** Sees every packet on a device, before the stack acts on it or after it left; must not keep it. */
 export type PacketTap = (packet: Packet, device: NetDevice, outgoing: boolean) => void
@@ -24,6 +33,8 @@ export interface NetDeviceOwner {
   /** Counts a packet that dies, and frees it. */
   drop(packet: Packet, reason: number, device: NetDevice | null): void
 }
+
+const IPV6_MIN_MTU = 1280
 
 /** Queues of this many packets are more than the kernel can hold in one piece. */
 export const QUEUE_TOO_LONG: number = 1 << 28
@@ -66,7 +77,18 @@ export class NetDevice implements PacketDevice {
   gro: boolean
   /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
   carrierChanges = 0
+  /** `mode`: a dormant device does not count as up when its carrier comes, until somebody says so. */
+  linkMode: 'DEFAULT' | 'DORMANT' = 'DEFAULT'
+  /** Other names, of up to 127 bytes. The table of devices looks after them. */
+  readonly altNames: string[] = []
+  /** What `ip link set` was told, and only `ip link` tells again: here super-segments are the driver's. */
+  gsoMaxSize: number
+  gsoMaxSegs = 65535
+  groMaxSize = 65536
+  /** How addresses of IPv6 would be made, if it were on. */
+  addrGenMode = 'eui64'
   #hadCarrier: boolean
+  #operState: OperState = 'UNKNOWN'
   #txQueueLength: number
   /** Who waits for room in the queue. */
   #waiting: (() => void)[] = []
@@ -78,6 +100,10 @@ export class NetDevice implements PacketDevice {
     this.#owner = owner
     this.#hadCarrier = link.carrier
     this.flags = link.flags
+    // It began with one, and lost it before anybody looked.
+    if (!link.carrier) this.carrierChanges = 1
+    const { gsoMaxSize } = link.features
+    this.gsoMaxSize = gsoMaxSize === 65535 ? 65536 : gsoMaxSize
     this.gro = (link.flags & LinkFlag.LOOPBACK) === 0
     this.#txQueueLength = link.txQueueLength
     this.txQueue = new PacketQueue(link.txQueueLength)
@@ -122,6 +148,11 @@ export class NetDevice implements PacketDevice {
     return this.link.carrier
   }
 
+  /** The device could carry IPv6, and has settings of it, though it is off (RFC 8200 §5). */
+  get carriesInet6(): boolean {
+    return this.isLoopback || this.mtu >= IPV6_MIN_MTU
+  }
+
   /** Up and with carrier: what routing calls alive. */
   get running(): boolean {
     return this.up && this.link.carrier
@@ -129,15 +160,26 @@ export class NetDevice implements PacketDevice {
 
   /** Linux calls a device up only after it has seen its carrier change: before, nobody knows (loopback never does). */
   get operState(): OperState {
-    if (!this.up || !this.link.carrier) return 'DOWN'
-    return this.carrierChanges === 0 ? 'UNKNOWN' : 'UP'
+    return this.up && this.link.carrier ? this.#operState : 'DOWN'
   }
 
-  /** The driver reports a change of some kind: if it was one of carrier, it is counted. */
-  noteCarrier(): void {
-    if (this.link.carrier === this.#hadCarrier) return
-    this.#hadCarrier = this.link.carrier
+  /** `state` of `ip link set`: only some states follow one another (`set_operstate`). */
+  set operState(wanted: OperState) {
+    if (!this.link.carrier) return
+    const now = this.#operState
+    if (wanted === 'UP' && now !== 'DOWN') this.#operState = 'UP'
+    const active = now === 'UP' || now === 'UNKNOWN'
+    if ((wanted === 'DORMANT' || wanted === 'TESTING') && active) this.#operState = wanted
+  }
+
+  /** The driver reports a change of some kind: true if it was one of carrier, which is counted. */
+  noteChange(): boolean {
+    const { carrier } = this.link
+    if (carrier === this.#hadCarrier) return false
+    this.#hadCarrier = carrier
     this.carrierChanges++
+    if (carrier) this.#operState = this.linkMode === 'DORMANT' ? 'DORMANT' : 'UP'
+    return true
   }
 
   /** At its first rise: a queue of no length, or of one beyond all memory, is none. */
@@ -264,6 +306,7 @@ export class NetDevice implements PacketDevice {
 /** The devices of one stack, by index and by name. */
 export class DeviceTable {
   readonly #byIndex = new Map<number, NetDevice>()
+  /** Other names too. */
   readonly #byName = new Map<string, NetDevice>()
   #nextIndex = 1
 
@@ -297,13 +340,31 @@ export class DeviceTable {
 
   remove(device: NetDevice): void {
     this.#byIndex.delete(device.ifindex)
-    this.#byName.delete(device.name)
+    for (const name of [device.name, ...device.altNames]) this.#byName.delete(name)
+  }
+
+  /** Gives a device one name more. False if it is taken. */
+  addAltName(device: NetDevice, name: string): boolean {
+    if (this.#byName.has(name)) return false
+    this.#byName.set(name, device)
+    device.altNames.push(name)
+    return true
+  }
+
+  /** Takes one of its other names from a device. False if it has none such. */
+  removeAltName(device: NetDevice, name: string): boolean {
+    const at = device.altNames.indexOf(name)
+    if (at < 0) return false
+    device.altNames.splice(at, 1)
+    this.#byName.delete(name)
+    return true
   }
 
   byIndex(ifindex: number): NetDevice | undefined {
     return this.#byIndex.get(ifindex)
   }
 
+  /** By its name, or another that it has. */
   byName(name: string): NetDevice | undefined {
     return this.#byName.get(name)
   }

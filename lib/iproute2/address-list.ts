@@ -3,11 +3,11 @@ import { ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { AddressFlag, type InetAddress } from '../route/inet-address.ts'
 import { printAddress, printAddressBrief } from './address-printer.ts'
-import type { Command } from './command.ts'
+import { type Command, deviceNamed } from './command.ts'
 import { Family, type InetPrefix, matchesGlob, parsePrefix } from './grammar.ts'
 import { printLink, printLinkBrief, printLinkBriefFlags, printLinkStatistics } from './link-printer.ts'
 import { groups, scopes } from './names.ts'
-import { Status } from './outcome.ts'
+import { Exit, Status } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { flushReport } from './route-list.ts'
 import { usage } from './usage.ts'
@@ -17,6 +17,8 @@ import { abbreviates, garbage, type Words, wrong } from './words.ts'
 export interface LinkFilter {
   family: number
   device: NetDevice | undefined
+  /** As it was written. */
+  deviceName: string
   up: boolean
   group: number | undefined
   /** `type`: the kind of device, as a driver names it. */
@@ -51,6 +53,7 @@ export function parseLinkFilter(command: Command, words: Words, family: number):
   const filter: LinkFilter = {
     family,
     device: undefined,
+    deviceName: '',
     up: false,
     group: undefined,
     kind: undefined,
@@ -78,7 +81,7 @@ export function parseLinkFilter(command: Command, words: Words, family: number):
       filter.group = groups.parse(words.next())
       if (filter.group === undefined) throw wrong(words.word, 'Invalid "group" value')
     } else if (word === 'master') {
-      if (command.stack.devices.byName(words.next()) === undefined) {
+      if (deviceNamed(command, words.next()) === undefined) {
         throw wrong(words.word, 'Device does not exist')
       }
       filter.enslaved = true
@@ -93,7 +96,8 @@ export function parseLinkFilter(command: Command, words: Words, family: number):
     }
   }
   if (device !== undefined) {
-    filter.device = command.stack.devices.byName(device)
+    filter.device = deviceNamed(command, device)
+    filter.deviceName = device
     if (filter.device === undefined) {
       command.output.complain(`Device "${device}" does not exist.`)
       return undefined
@@ -126,14 +130,15 @@ function hasKind({ link }: NetDevice, kind: string): boolean {
 
 /** The device is among those that the kernel tells of. */
 function isMeant({ enslaved, device: only, kind, family }: LinkFilter, device: NetDevice): boolean {
-  if (enslaved) return false
   if (only !== undefined) return only === device
+  if (enslaved && family !== Family.INET) return false
   if (kind === undefined || !KNOWN_KINDS.includes(kind) || family === Family.INET) return true
   return hasKind(device, kind)
 }
 
 /** Of those, iproute2 leaves others out: in JSON an empty object remains of them. */
-function isShown({ up, group, kind }: LinkFilter, device: NetDevice): boolean {
+function isShown({ up, group, kind, enslaved }: LinkFilter, device: NetDevice): boolean {
+  if (enslaved) return false
   if (up && !device.up) return false
   if (group !== undefined && group !== device.group) return false
   return kind === undefined || hasKind(device, kind)
@@ -148,17 +153,30 @@ function addressPasses(filter: LinkFilter, address: InetAddress): boolean {
   return prefix === undefined || ((address.local ^ prefix.address) & ipv4Mask(prefix.length)) === 0
 }
 
+/** For a link the kernel is asked by name, and knows only whole ones. @throws Exit */
+function askByName({ stack, output }: Command, filter: LinkFilter, printer: Printer): void {
+  const { device, deviceName, group } = filter
+  if (device === undefined || group !== undefined || stack.devices.byName(deviceName) !== undefined) return
+  output.complain('RTNETLINK answers: No such device')
+  output.complain('Cannot send link get request: No such device')
+  printer.end()
+  output.write(printer.take())
+  throw new Exit(1, '')
+}
+
 export function showLinks(command: Command, words: Words): number {
-  const { stack, options, output } = command
+  const { stack, options } = command
   options.linkShown = true
   const filter = parseLinkFilter(command, words, Family.PACKET)
   if (filter === undefined) return Status.REFUSED
   const printer = new Printer(options)
   printer.begin()
+  askByName(command, filter, printer)
   for (const device of stack.devices) {
     if (!isMeant(filter, device)) continue
     printer.openObject()
-    if (isShown(filter, device)) {
+    // A label is one of an address, which no link has.
+    if (isShown(filter, device) && filter.label === undefined) {
       if (options.brief) printLinkBriefFlags(printer, device)
       else {
         printLink(printer, command, device, { mode: true, link: true })
@@ -168,9 +186,15 @@ export function showLinks(command: Command, words: Words): number {
     printer.closeObject()
   }
   printer.end()
-  output.write(printer.take())
-  output.flush()
+  writeLinks(command, filter, printer)
   return Status.OK
+}
+
+/** Of a single link that is left out nothing is said, and nothing that was held back goes out. */
+function writeLinks({ output }: Command, { device, group }: LinkFilter, printer: Printer): void {
+  const text = printer.take()
+  if (device !== undefined && group === undefined) output.writeSome(text)
+  else output.write(text)
 }
 
 export function showAddresses(command: Command, words: Words): number {
@@ -180,6 +204,7 @@ export function showAddresses(command: Command, words: Words): number {
   const { addresses } = stack.routing
   const printer = new Printer(options)
   printer.begin()
+  if (options.linkShown) askByName(command, filter, printer)
   for (const device of stack.devices) {
     if (!isMeant(filter, device)) continue
     const all = addresses.of(device)
@@ -198,8 +223,8 @@ export function showAddresses(command: Command, words: Words): number {
     printer.closeObject()
   }
   printer.end()
-  output.write(printer.take())
-  output.flush()
+  if (options.linkShown) writeLinks(command, filter, printer)
+  else output.write(printer.take())
   return Status.OK
 }
 
@@ -262,11 +287,19 @@ export function flushAddresses(command: Command, words: Words): number {
     (address) =>
       (filter.device === undefined || filter.device === address.device) && addressPasses(filter, address),
   )
+  const printer = new Printer({ ...options, json: false })
+  const now = stack.clock.now()
+  for (const address of doomed) {
+    if (options.statistics < 2) break
+    if (options.brief) printAddressBrief(printer, address)
+    else printAddress(printer, command, address, now, true)
+  }
   for (const address of doomed) {
     addresses.remove(address)
     stack.routing.groups.autoleave(address.device, address.local)
   }
   stack.addressesChanged()
-  if (options.statistics > 0) output.write(flushReport(doomed.length, 'addresses'))
+  if (options.statistics > 0) printer.text(flushReport(doomed.length, 'addresses'))
+  output.write(printer.take())
   return Status.OK
 }

@@ -14,21 +14,26 @@ export type PrintableAddress = Pick<
 function printPrefix(printer: Printer, address: PrintableAddress): void {
   const { local, address: peer, prefixLength, metric } = address
   printer.field('local', formatIpv4(local), formatIpv4(local))
-  if (peer !== local) printer.field('address', formatIpv4(peer), ` peer ${formatIpv4(peer)}`)
+  // A peer of zeros is not told of.
+  if (peer !== local && peer !== 0) printer.field('address', formatIpv4(peer), ` peer ${formatIpv4(peer)}`)
   printer.field('prefixlen', prefixLength, `/${prefixLength} `)
   if (metric !== 0) printer.field('metric', metric >>> 0, `metric ${metric >>> 0} `)
 }
 
-/** @param now nanoseconds, from which lifetimes are counted */
+/**
+ * @param now nanoseconds, from which lifetimes are counted
+ * @param named whether the device is named in the same line
+ */
 export function printAddress(
   printer: Printer,
   command: Command,
   address: PrintableAddress,
   now: number,
+  named = command.options.oneline,
 ): void {
   const { name, ifindex } = address.device
   printer.openObject()
-  if (command.options.oneline) {
+  if (named) {
     printer.field('index', ifindex, `${ifindex}: `)
     printer.field('dev', name, name)
   }

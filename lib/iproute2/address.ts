@@ -77,6 +77,8 @@ interface Request {
   preferred: number | undefined
   noprefixroute: boolean
   autojoin: boolean
+  /** An address of no length was sent: the kernel takes none such. */
+  malformed: boolean
 }
 
 function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'delete'): number {
@@ -95,6 +97,7 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     preferred: undefined,
     noprefixroute: false,
     autojoin: false,
+    malformed: false,
   }
   for (; !words.done; words.skip()) parseWord(command, request, words)
 
@@ -132,9 +135,22 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     return refuse('autojoin needs multicast address')
   }
   return talk(output, () => {
-    if (request.family !== Family.INET) throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'address')
-    if (request.label !== undefined && request.label.length > 15) {
+    const { family } = request
+    if (family !== Family.INET && family !== Family.INET6) {
+      throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'address')
+    }
+    if (request.malformed || (request.label !== undefined && request.label.length > 15)) {
       throw new NetlinkError(Errno.ERANGE, 'Attribute failed policy validation', 'address')
+    }
+    // As on a machine on which IPv6 is off.
+    if (family === Family.INET6 && (local === undefined || local.absent)) {
+      throw new NetlinkError(Errno.EINVAL, undefined, 'address')
+    }
+    if (family === Family.INET6 && verb === 'delete') {
+      throw new NetlinkError(Errno.EADDRNOTAVAIL, 'ipv6: address not found', 'address')
+    }
+    if (family === Family.INET6) {
+      throw new NetlinkError(Errno.EACCES, 'ipv6: IPv6 is disabled on this device', 'address')
     }
     const { addresses, groups } = stack.routing
     if (verb === 'delete') {
@@ -159,15 +175,18 @@ function parseWord({ output }: Command, request: Request, words: Words): void {
   if (word === 'peer' || word === 'remote') {
     words.next()
     if (request.peer !== undefined && !request.peer.absent) throw duplicate('peer', words.word)
-    request.peer = parsePrefix(words.word, request.family)
+    request.peer = prefix(request, words.word)
     request.family ||= request.peer.family
   } else if (abbreviates(word, 'broadcast') || word === 'brd') {
     words.next()
     if (request.broadcast !== undefined) throw duplicate('broadcast', words.word)
     if (words.word === '+' || words.word === '-') request.broadcast = words.word
     else request.broadcast = host(request, words.word)
-  } else if (word === 'anycast') host(request, words.next())
-  else if (word === 'scope') {
+  } else if (word === 'anycast') {
+    // Taken, and forgotten.
+    const { family } = parseHost(words.next(), request.family)
+    request.family ||= family
+  } else if (word === 'scope') {
     const scope = scopes.parse(words.next())
     if (scope === undefined) throw wrong(words.word, 'invalid scope value.', false)
     request.scope = scope
@@ -195,13 +214,22 @@ function parseWord({ output }: Command, request: Request, words: Words): void {
     if (abbreviates(words.word, 'help')) throw usage('address')
     if (request.local !== undefined && !request.local.absent) throw garbage('local', words.word)
     request.localWord = words.word
-    request.local = parsePrefix(words.word, request.family)
+    request.local = prefix(request, words.word)
     request.family ||= request.local.family
   }
 }
 
+/** `any` and `all` have no length, and `default` has one only where the family is known. */
+function prefix(request: Request, word: string): InetPrefix {
+  const found = parsePrefix(word, request.family)
+  const known = word === 'default' && request.family !== Family.UNSPEC
+  if (found.absent && !known) request.malformed = true
+  return known ? { ...found, absent: false } : found
+}
+
 function host(request: Request, word: string): number {
   const found = parseHost(word, request.family)
+  if (found.absent) request.malformed = true
   request.family ||= found.family
   return found.address
 }

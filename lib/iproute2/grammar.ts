@@ -1,7 +1,7 @@
 /**
  * Numbers and addresses as iproute2 reads them, which is how C reads them: hexadecimal and octal, addresses of
  * fewer than four parts filled with zeros on the right (`10.1/16` is 10.1.0.0/16), masks as lengths or in
- * dotted decimal.
+ * dotted decimal. Of an address of another family than IPv4 only is known that it is one.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { Exit } from './outcome.ts'
@@ -9,12 +9,21 @@ import { Exit } from './outcome.ts'
 /** Address families, by their numbers. */
 export const Family = { UNSPEC: 0, INET: 2, BRIDGE: 7, INET6: 10, PACKET: 17, MPLS: 28 } as const
 
+/** The families that an address may be said to be of, by their names. */
+export const ADDRESS_FAMILIES: ReadonlyMap<string, number> = new Map([
+  ['inet', Family.INET],
+  ['inet6', Family.INET6],
+  ['link', Family.PACKET],
+  ['mpls', Family.MPLS],
+  ['bridge', Family.BRIDGE],
+])
+
 /** What an address argument says. */
 export interface InetPrefix {
   /** The family asked for where the word was `default`, `all` or `any`. */
   family: number
   address: Ipv4Address
-  /** 0…32; 0…128 for IPv6. */
+  /** 0…32; 0…128 for IPv6, 0…20 for a label of MPLS. */
   length: number
   /** A length was given, or the word was `default`. */
   lengthGiven: boolean
@@ -46,10 +55,15 @@ const WORD_64 = 1n << 64n
 
 /** An unsigned number of at most `max`; `undefined` if the text is none. */
 export function parseUnsigned(text: string, max = 0xffffffff, base: 0 | 10 | 16 = 0): number | undefined {
+  const value = parseUnsigned64(text, base)
+  return value !== undefined && value <= BigInt(max) ? Number(value) : undefined
+}
+
+/** An unsigned number of 64 bits; `undefined` if the text is none. */
+export function parseUnsigned64(text: string, base: 0 | 10 | 16 = 0): bigint | undefined {
   const scanned = scanUnsigned(text, base)
   if (scanned === null || scanned.rest !== '' || scanned.value >= WORD_64) return undefined
-  const value = scanned.sign === '-' ? (WORD_64 - scanned.value) % WORD_64 : scanned.value
-  return value <= BigInt(max) ? Number(value) : undefined
+  return scanned.sign === '-' ? (WORD_64 - scanned.value) % WORD_64 : scanned.value
 }
 
 /** A signed 32-bit number; `undefined` if the text is none. */
@@ -75,10 +89,9 @@ export function parseRange(
 export function parseTime(text: string): { value: number; raw: boolean } | undefined {
   const match = text.includes('.')
     ? /^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(.*)$/s.exec(text)
-    : /^\s*(\+?(?:0[xX][0-9a-fA-F]+|\d+))(.*)$/s.exec(text)
+    : /^\s*([+-]?(?:0[xX][0-9a-fA-F]+|\d+))(.*)$/s.exec(text)
   if (match === null) return undefined
-  const integer = text.includes('.') ? undefined : parseUnsigned(match[1]!)
-  const number = integer ?? Number(match[1])
+  const number = text.includes('.') ? Number(match[1]) : Number(parseUnsigned64(match[1]!) ?? Number.NaN)
   const unit = match[2]!.toLowerCase()
   const scale =
     unit === ''
@@ -89,8 +102,10 @@ export function parseTime(text: string): { value: number; raw: boolean } | undef
           ? 1
           : 0
   if (scale === 0 || !(number >= 0)) return undefined
-  const value = Math.ceil(number * scale)
-  return value <= 0xffffffff ? { value, raw: unit === '' } : undefined
+  // The low half of the number, and one more where something was lost, as a 64-bit processor has it.
+  const time = number * scale
+  const low = time < 2 ** 63 ? Number(BigInt.asUintN(32, BigInt(Math.trunc(time)))) : 0
+  return { value: (low < time ? low + 1 : low) >>> 0, raw: unit === '' }
 }
 
 /** An IPv4 address of one to four parts; `undefined` if the text is none. */
@@ -109,11 +124,52 @@ export function parseParts(text: string): Ipv4Address | undefined {
   return undefined
 }
 
-const SIX = /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$/
+/** An address of IPv6 (RFC 4291 §2.2): eight groups, of which `::` stands for some; the last two may be dotted. */
+function isIpv6(text: string): boolean {
+  const whole = text.replace(/:(?:\d{1,3}\.){3}\d{1,3}$/, ':0:0')
+  const halves = whole.split('::')
+  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')))
+  if (halves.length > 2 || !groups.every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return false
+  return halves.length === 2 ? groups.length < 8 : groups.length === 8
+}
+
+/** The bytes, at most `most` of them; or what cannot be read, for a complaint. */
+export function parseLinkAddress(word: string, most: number): number[] | string {
+  if (word.includes('.')) {
+    const address = parseParts(word)
+    return address === undefined ? word : [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff)
+  }
+  const bytes: number[] = []
+  for (const part of word.split(':').slice(0, most)) {
+    // As `scanf` does, which doesn't mind what follows.
+    const match = /^\s*([+-]?)(?:0[xX])?([0-9a-fA-F]+)/.exec(part)
+    const value = match === null ? -1 : Number.parseInt(match[2]!, 16)
+    if (value < 0 || value > 255 || (match![1] === '-' && value !== 0)) return part
+    bytes.push(value)
+  }
+  return bytes
+}
+
+export function invalidLinkAddress(part: string): string {
+  return `"${part}" is invalid lladdr.`
+}
+
+/** Bytes of the longest address. */
+const LONGEST = 256
+/** Labels of MPLS are of 20 bits (RFC 3032 §2.1). */
+const LABEL_BITS = 20
+
+function isLabelStack(text: string): boolean {
+  return text.split('/').every((label) => parseUnsigned(label, 2 ** LABEL_BITS - 1) !== undefined)
+}
 
 function parseAddress(text: string, family: number): { family: number; address: Ipv4Address } | undefined {
+  if (family === Family.PACKET) {
+    return typeof parseLinkAddress(text, LONGEST) === 'string' ? undefined : { family, address: 0 }
+  }
+  if (family === Family.MPLS) return isLabelStack(text) ? { family, address: 0 } : undefined
   if (text.includes(':')) {
-    const six = (family === Family.UNSPEC || family === Family.INET6) && SIX.test(text)
+    const six = (family === Family.UNSPEC || family === Family.INET6) && isIpv6(text)
     return six ? { family: Family.INET6, address: 0 } : undefined
   }
   if (family !== Family.UNSPEC && family !== Family.INET) return undefined
@@ -132,23 +188,40 @@ function parseMask(text: string): number | undefined {
   return 32 - Math.log2(host + 1)
 }
 
+/** Words for no address, which is none of MPLS. */
+function isNoAddress(text: string, family: number): boolean {
+  return family !== Family.MPLS && (text === 'default' || text === 'all' || text === 'any')
+}
+
+const BITS: Readonly<Record<number, number>> = { [Family.INET6]: 128, [Family.MPLS]: LABEL_BITS }
+
 function tryPrefix(text: string, family: number): InetPrefix | undefined {
-  if (text === 'default' || text === 'all' || text === 'any') {
+  if (isNoAddress(text, family)) {
     return { family, address: 0, length: 0, lengthGiven: true, absent: true }
   }
   const slash = text.indexOf('/')
   const found = parseAddress(slash < 0 ? text : text.slice(0, slash), family)
   if (found === undefined) return undefined
-  const bits = found.family === Family.INET6 ? 128 : 32
+  const bits = BITS[found.family] ?? 32
   const length = slash < 0 ? bits : parseMask(text.slice(slash + 1))
   if (length === undefined || length > bits) return undefined
   return { ...found, length, lengthGiven: slash >= 0, absent: false }
 }
 
-const FAMILY_NAMES: Readonly<Record<number, string>> = { 0: 'any valid', 2: 'inet', 10: 'inet6', 17: 'link' }
+const FAMILY_NAMES: Readonly<Record<number, string>> = {
+  0: 'any valid',
+  2: 'inet',
+  7: 'bridge',
+  10: 'inet6',
+  17: 'link',
+  28: 'mpls',
+}
 
 /** @throws Exit with status 1 */
 export function parsePrefix(text: string, family: number): InetPrefix {
+  if (family === Family.PACKET) {
+    throw new Exit(1, `Error: "${text}" may be inet prefix, but it is not allowed in this context.`)
+  }
   const prefix = tryPrefix(text, family)
   if (prefix !== undefined) return prefix
   throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} prefix is expected rather than "${text}".`)
@@ -156,11 +229,16 @@ export function parsePrefix(text: string, family: number): InetPrefix {
 
 /** An address without a length; `default` is the address of zeros. @throws Exit with status 1 */
 export function parseHost(text: string, family: number): InetPrefix {
-  const named = text === 'default' || text === 'all' || text === 'any'
+  const named = isNoAddress(text, family)
   const found = named ? { family, address: 0 } : parseAddress(text, family)
   if (found !== undefined)
     return { ...found, length: 32, lengthGiven: false, absent: text === 'all' || text === 'any' }
-  throw new Exit(1, `Error: ${FAMILY_NAMES[family] ?? '???'} address is expected rather than "${text}".`)
+  const part = family === Family.PACKET ? parseLinkAddress(text, LONGEST) : []
+  const reason = typeof part === 'string' ? `${invalidLinkAddress(part)}\n` : ''
+  // By then it has cut the word into its bytes.
+  const rest = reason === '' ? text : text.split(':')[0]
+  const expected = FAMILY_NAMES[family] ?? '???'
+  throw new Exit(1, `${reason}Error: ${expected} address is expected rather than "${rest}".`)
 }
 
 /** `fnmatch` without flags: `*`, `?` and bracket expressions. */
@@ -188,4 +266,9 @@ export function matchesGlob(pattern: string, text: string): boolean {
 /** What iproute2 takes for the name of a device: the kernel itself is stricter. */
 export function isDeviceName(text: string): boolean {
   return /^[^/\s]{1,15}$/.test(text)
+}
+
+/** One of the other names that a device may have, which may be longer. */
+export function isAltName(text: string): boolean {
+  return /^[^/\s]{1,127}$/.test(text)
 }

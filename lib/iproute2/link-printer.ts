@@ -24,7 +24,8 @@ function flagNames(device: NetDevice): string[] {
   let { flags } = device
   if (device.promiscuity > 0) flags |= LinkFlag.PROMISC
   if (device.allmulti > 0) flags |= LinkFlag.ALLMULTI
-  if (device.up && !device.running) names.push('NO-CARRIER')
+  const { operState } = device
+  if (device.up && operState !== 'UP' && operState !== 'UNKNOWN') names.push('NO-CARRIER')
   for (const [flag, name] of FLAG_NAMES) if ((flags & flag) !== 0) names.push(name)
   if (device.up) names.push('UP')
   if (device.running) names.push('LOWER_UP')
@@ -57,7 +58,7 @@ export function printLink(
   printer.field('mtu', device.mtu, `mtu ${device.mtu} `)
   printer.field('qdisc', device.qdisc, `qdisc ${device.qdisc} `)
   printer.field('operstate', device.operState, `state ${device.operState} `)
-  if (parts.mode) printer.field('linkmode', 'DEFAULT', 'mode DEFAULT ')
+  if (parts.mode) printer.field('linkmode', device.linkMode, `mode ${device.linkMode} `)
   const group = groups.format(device.group, numeric)
   printer.field('group', group, `group ${group} `)
   if (device.txQueueLength !== 0) {
@@ -84,6 +85,13 @@ export function printLink(
     printer.text(lineEnd(command))
     printLinkStatistics(printer, command, device)
   }
+  if (device.altNames.length === 0) return
+  printer.openArray('altnames')
+  for (const name of device.altNames) {
+    printer.text(lineEnd(command))
+    printer.element(name, `    altname ${name}`)
+  }
+  printer.closeArray()
 }
 
 const NO_ADDRESS = '00:00:00:00:00:00'
@@ -91,8 +99,11 @@ const NO_ADDRESS = '00:00:00:00:00:00'
 const HARDWARE_TYPE = { loopback: 772, none: 65534 } as const
 /** A bound that a device does not have. */
 const UNBOUNDED = 0x7fffffff
-/** What a link must carry for IPv6 (RFC 8200 §5): a smaller one has no settings of it. */
-const IPV6_MIN_MTU = 1280
+
+/** The longest super-segment that a driver could be asked for. */
+export function tsoMaxSize({ isLoopback }: NetDevice): number {
+  return isLoopback ? 524_280 : 65_536
+}
 
 function printDetails(printer: Printer, command: Command, device: NetDevice, mode: boolean): void {
   const { link, promiscuity, allmulti, isLoopback } = device
@@ -115,16 +126,15 @@ function printDetails(printer: Printer, command: Command, device: NetDevice, mod
     printer.closeObject()
     printer.closeObject()
   }
-  const six = isLoopback || device.mtu >= IPV6_MIN_MTU
-  if (mode && six) printer.field('inet6_addr_gen_mode', 'eui64', 'addrgenmode eui64 ')
-  const { gsoMaxSize } = link.features
+  if (mode && device.carriesInet6)
+    printer.field('inet6_addr_gen_mode', device.addrGenMode, `addrgenmode ${device.addrGenMode} `)
   fact('num_tx_queues', 1, 'numtxqueues')
   fact('num_rx_queues', 1, 'numrxqueues')
-  fact('gso_max_size', gsoMaxSize === 65535 ? 65536 : gsoMaxSize, 'gso_max_size')
-  fact('gso_max_segs', 65535, 'gso_max_segs')
-  fact('tso_max_size', isLoopback ? 524280 : 65536, 'tso_max_size')
+  fact('gso_max_size', device.gsoMaxSize, 'gso_max_size')
+  fact('gso_max_segs', device.gsoMaxSegs, 'gso_max_segs')
+  fact('tso_max_size', tsoMaxSize(device), 'tso_max_size')
   fact('tso_max_segs', 65535, 'tso_max_segs')
-  fact('gro_max_size', 65536, 'gro_max_size')
+  fact('gro_max_size', device.groMaxSize, 'gro_max_size')
 }
 
 export function printLinkBrief(printer: Printer, device: NetDevice): void {

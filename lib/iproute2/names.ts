@@ -66,7 +66,8 @@ export const scopes = new NameTable({ global: 0, site: 200, link: 253, host: 254
 
 export const realmNames = new NameTable({ cosmos: 0 }, 0xff, { forgetful: true })
 
-export const groups = new NameTable({ default: 0 }, 0xffffffff)
+/** One that is negative as an integer counts as none. */
+export const groups = new NameTable({ default: 0 }, 0x7fffffff)
 
 export const protocols = new NameTable(
   {
@@ -227,7 +228,7 @@ const ROUTE_TYPE_NAMES: readonly string[] = [
   'xresolve',
 ]
 
-/** The order in which a beginning of a type's name is compared; `local` and `nat` must be whole. */
+/** The order in which a beginning of a type's name is compared; `local`, `nat` and `throw` must be whole. */
 const ABBREVIATED_TYPES = [
   ['broadcast', RouteType.BROADCAST],
   ['anycast', RouteType.ANYCAST],
@@ -237,7 +238,6 @@ const ABBREVIATED_TYPES = [
   ['blackhole', RouteType.BLACKHOLE],
   ['xresolve', 11],
   ['unicast', RouteType.UNICAST],
-  ['throw', RouteType.THROW],
 ] as const
 
 export function formatRouteType(type: number, numeric = false): string {
@@ -247,6 +247,7 @@ export function formatRouteType(type: number, numeric = false): string {
 export function parseRouteType(word: string): number | undefined {
   if (word === 'local') return RouteType.LOCAL
   if (word === 'nat') return RouteType.NAT
+  if (word === 'throw') return RouteType.THROW
   if (word === 'brd') return RouteType.BROADCAST
   const found = ABBREVIATED_TYPES.find(([name]) => abbreviates(word, name))
   return found === undefined ? parseUnsigned(word, 255) : found[1]

@@ -1,6 +1,7 @@
 /** `ip netconf`: the settings of each device that programs on Linux watch for. */
+import { IPV4_MIN_MTU } from '../route/fib.ts'
 import type { DeviceConf } from '../sysctl/device-conf.ts'
-import type { Command } from './command.ts'
+import { type Command, deviceNamed } from './command.ts'
 import { Family } from './grammar.ts'
 import { Status } from './outcome.ts'
 import { Printer } from './printer.ts'
@@ -19,23 +20,37 @@ export function netconf(command: Command, words: Words): number {
 function showSettings(command: Command, words: Words): number {
   const { stack, options, output } = command
   let only: string | undefined
-  for (; !words.done; words.skip()) if (words.word === 'dev') only = words.next()
+  for (; !words.done; words.skip()) {
+    if (words.word !== 'dev') continue
+    only = words.next()
+    if (deviceNamed(command, only) !== undefined) continue
+    output.complain(`Device "${only}" does not exist.`)
+    return Status.REFUSED
+  }
   const { sysctl, devices } = stack
-  // Of a single device there is no JSON.
-  const printer = new Printer({ ...options, json: options.json && only === undefined })
+  const { family } = options
+  // Of a single device in a single family there is no JSON.
+  const single = only !== undefined && family !== Family.UNSPEC
+  const printer = new Printer({ ...options, json: options.json && !single })
   printer.begin()
-  const wanted = options.family === Family.UNSPEC || options.family === Family.INET
+  const wanted = family === Family.UNSPEC || family === Family.INET
+  // IPv6 is off on every device, with the settings that Linux begins with; it is asked for only with all families.
+  const six = family === Family.UNSPEC
   if (only !== undefined) {
-    const device = devices.byName(only)
-    if (device === undefined) {
-      output.complain(`Device "${only}" does not exist.`)
-      return Status.REFUSED
-    }
-    if (wanted) printSettings(printer, only, sysctl.conf(device.ifindex))
+    const device = deviceNamed(command, only)!
+    if (wanted && device.mtu >= IPV4_MIN_MTU) printSettings(printer, device.name, sysctl.conf(device.ifindex))
+    if (six && device.carriesInet6) printSettings6(printer, device.name)
   } else if (wanted) {
-    for (const device of devices) printSettings(printer, device.name, sysctl.conf(device.ifindex))
+    for (const device of devices) {
+      if (device.mtu >= IPV4_MIN_MTU) printSettings(printer, device.name, sysctl.conf(device.ifindex))
+    }
     printSettings(printer, 'all', sysctl.all)
     printSettings(printer, 'default', sysctl.default)
+    if (six) {
+      for (const device of devices) if (device.carriesInet6) printSettings6(printer, device.name)
+      printSettings6(printer, 'all')
+      printSettings6(printer, 'default')
+    }
   }
   printer.end()
   output.write(printer.take())
@@ -44,9 +59,12 @@ function showSettings(command: Command, words: Words): number {
 
 const REVERSE_PATH_FILTER = ['off', 'strict', 'loose']
 
+function printFlag(printer: Printer, key: string, value: number): void {
+  printer.field(key, value !== 0, `${key} ${value === 0 ? 'off' : 'on'} `)
+}
+
 function printSettings(printer: Printer, name: string, conf: DeviceConf): void {
-  const flag = (key: string, value: number): void =>
-    printer.field(key, value !== 0, `${key} ${value === 0 ? 'off' : 'on'} `)
+  const flag = (key: string, value: number): void => printFlag(printer, key, value)
   printer.openObject()
   printer.field('family', 'inet', 'inet ')
   printer.field('interface', name, `${name} `)
@@ -57,6 +75,17 @@ function printSettings(printer: Printer, name: string, conf: DeviceConf): void {
   // There are no neighbours to answer for.
   flag('proxy_neigh', 0)
   flag('ignore_routes_with_linkdown', conf.ignore_routes_with_linkdown)
+  printer.text('\n')
+  printer.closeObject()
+}
+
+function printSettings6(printer: Printer, name: string): void {
+  printer.openObject()
+  printer.field('family', 'inet6', 'inet6 ')
+  printer.field('interface', name, `${name} `)
+  for (const key of ['forwarding', 'mc_forwarding', 'proxy_neigh', 'ignore_routes_with_linkdown']) {
+    printFlag(printer, key, 0)
+  }
   printer.text('\n')
   printer.closeObject()
 }

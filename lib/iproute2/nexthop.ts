@@ -164,7 +164,10 @@ const RESILIENT_WORDS: Readonly<Record<string, { name: string; max: number }>> =
 /** What no stack of IPv4 packets has is refused as a kernel without it would. @throws NetlinkError */
 function add({ stack }: Command, request: Request, verb: 'add' | 'replace'): void {
   const { family, type, fdb, encapsulated } = request
-  if (type === 'resilient' || fdb || encapsulated || (family !== Family.UNSPEC && family !== Family.INET)) {
+  if (family !== Family.UNSPEC && family !== Family.INET && family !== Family.INET6) {
+    throw new NetlinkError(Errno.EINVAL, 'Invalid address family', 'nexthop')
+  }
+  if (type === 'resilient' || fdb || encapsulated || family === Family.INET6) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'nexthop')
   }
   const { id = 0, gateway, device, onlink, blackhole, group, protocol } = request
@@ -219,7 +222,6 @@ function print(command: Command, objects: readonly NexthopObject[]): void {
   }
   printer.end()
   output.write(printer.take())
-  output.flush()
 }
 
 function showOrFlush(command: Command, words: Words, action: 'show' | 'flush'): number {
@@ -332,7 +334,6 @@ function listBuckets(command: Command, words: Words): number {
   if (!misfit && filter.bucketsOf === 0) {
     printer.end()
     output.write(printer.take())
-    output.flush()
     return Status.OK
   }
   output.hold(printer.take())

@@ -1,7 +1,7 @@
 /**
  * What stands before the object: `ip -s -4 link`. Long options may be cut short, as everything else may.
  */
-import { Family, parseUnsigned } from './grammar.ts'
+import { ADDRESS_FAMILIES, Family, parseUnsigned } from './grammar.ts'
 import { NexthopMemory } from './nexthop-memory.ts'
 import { Exit, type Output, Status } from './outcome.ts'
 import { usage } from './usage.ts'
@@ -34,6 +34,8 @@ export interface IpOptions {
    * their mode, and of a single device no addresses.
    */
   linkShown: boolean
+  /** The device that `maddress` of this batch was asked for: iproute2 never forgets it. */
+  maddressDevice: string | undefined
   /** What this program knows of nexthop objects from the commands before. */
   nexthops: NexthopMemory
 }
@@ -52,16 +54,9 @@ export function defaultOptions(strict: boolean): IpOptions {
     batch: undefined,
     strict,
     linkShown: false,
+    maddressDevice: undefined,
     nexthops: new NexthopMemory(),
   }
-}
-
-const FAMILIES: Readonly<Record<string, number>> = {
-  inet: Family.INET,
-  inet6: Family.INET6,
-  link: Family.PACKET,
-  mpls: Family.MPLS,
-  bridge: Family.BRIDGE,
 }
 
 /** Reads options up to the first word that is none. @throws Exit */
@@ -77,11 +72,19 @@ export function parseOptions(words: Words, options: IpOptions, output: Output): 
     if (family !== undefined) options.family = family
     else {
       // A bare `-` begins them all: the first one in the order is `-loops`.
-      const found = OPTIONS.find(([name]) => abbreviates(option, name))
+      const found = OPTIONS.find(([name]) =>
+        name === '-color' ? isColor(option) : abbreviates(option, name),
+      )
       if (found === undefined) throw new Exit(Status.USAGE, `Option "${option}" is unknown, try "ip -help".`)
       found[1]?.(options, words, output)
     }
   }
+}
+
+/** `-color=never` and the like: here nothing is ever coloured. */
+function isColor(option: string): boolean {
+  const [name, when] = /^([^=]*)(?:=(.*))?$/s.exec(option)!.slice(1)
+  return abbreviates(name!, '-color') && ['', 'always', 'auto', 'never'].includes(when ?? '')
 }
 
 type Setter = (options: IpOptions, words: Words, output: Output) => void
@@ -142,7 +145,7 @@ const FAMILY_OPTIONS: Readonly<Record<string, number>> = {
 function setFamily(options: IpOptions, words: Words): void {
   const name = value(words)
   if (name === 'help') throw usage('ip')
-  const family = FAMILIES[name]
+  const family = ADDRESS_FAMILIES.get(name)
   if (family === undefined) throw wrong(name, 'invalid protocol family', false)
   options.family = family
 }

@@ -39,6 +39,9 @@ export class Exit extends Error {
 /** Where text goes as it is written: 1 is the standard output, 2 the standard error. */
 export type OutputSink = (stream: 1 | 2, text: string) => void
 
+/** How much the C library keeps of what is written to a file or a pipe. */
+const BLOCK = 4096
+
 /** Takes what a command writes, and keeps the order across both streams. */
 export class Output {
   readonly #sink: OutputSink
@@ -48,23 +51,29 @@ export class Output {
     this.#sink = sink
   }
 
+  /** Text that goes out at once, with all that was held back, even if it is none. */
   write(text: string): void {
-    if (text === '') return
     const all = this.#held + text
     this.#held = ''
-    this.#sink(1, all)
+    if (all !== '') this.#sink(1, all)
+  }
+
+  /** For what lists nothing without noticing: text goes out at once, if there is any. */
+  writeSome(text: string): void {
+    if (text !== '') this.write(text)
   }
 
   /** What was held back goes out. */
   flush(): void {
-    const held = this.#held
-    this.#held = ''
-    this.write(held)
+    this.write('')
   }
 
-  /** Text that the program keeps until it writes again, or ends; complaints overtake it. */
+  /** Text that the program keeps until it writes again, or ends; complaints overtake it. It keeps one block. */
   hold(text: string): void {
-    this.#held += text
+    const all = this.#held + text
+    const whole = all.length - (all.length % BLOCK)
+    this.#held = all.slice(whole)
+    if (whole > 0) this.#sink(1, all.slice(0, whole))
   }
 
   /** A line on stderr. */

@@ -4,7 +4,7 @@
  */
 import type { IpOptions } from './options.ts'
 
-export type Plain = string | number | boolean | null
+export type Plain = string | number | bigint | boolean | null
 
 export class Printer {
   readonly json: boolean

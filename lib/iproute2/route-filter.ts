@@ -6,7 +6,7 @@ import { ipv4Mask } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { RouteTable } from '../route/rtnetlink.ts'
 import { type Command, findDevice } from './command.ts'
-import { Family, type InetPrefix, parsePrefix, parseUnsigned } from './grammar.ts'
+import { ADDRESS_FAMILIES, Family, type InetPrefix, parsePrefix, parseUnsigned } from './grammar.ts'
 import { dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
 import type { RouteMessage } from './route-message.ts'
 import { usage } from './usage.ts'
@@ -73,14 +73,19 @@ export function parseRouteFilter(command: Command, words: Words): RouteFilter | 
     } else if (abbreviatesAny(word, 'metric', 'priority') || word === 'preference') {
       filter.metric = valid(words.next(), parseUnsigned(words.word), '"metric" value is invalid')
     } else if (word === 'via') {
-      words.next()
-      filter.via = prefixOf(words.skipKeyword('inet'), family)
+      const of = ADDRESS_FAMILIES.get(words.next())
+      if (of !== undefined) words.next()
+      filter.via = prefixOf(words.word, of ?? family)
     } else if (word === 'src') filter.source = prefixOf(words.next(), family)
     else if (abbreviates(word, 'realms')) parseRealmFilter(filter, words.next())
     else if (abbreviates(word, 'from')) {
       words.next()
-      if (abbreviatesAny(words.word, 'root', 'match', 'exact')) words.next()
-      filter.from = prefixOf(words.word, family)
+      const root = abbreviates(words.word, 'root')
+      const match = !root && abbreviates(words.word, 'match')
+      if (root || match || abbreviates(words.word, 'exact')) words.next()
+      const prefix = prefixOf(words.word, family)
+      // Any prefix contains that of a route without one.
+      if (!match) filter.from = prefix
     } else {
       if (abbreviates(word, 'to')) words.next()
       parseDestination(filter, words, family)
@@ -97,7 +102,7 @@ export function parseRouteFilter(command: Command, words: Words): RouteFilter | 
     filter.device = found
   }
   const prefixes = [filter.via, filter.source, filter.root, filter.match, filter.from]
-  if (family === Family.INET6 || family === Family.PACKET) filter.otherFamily = true
+  if (family !== Family.UNSPEC && family !== Family.INET) filter.otherFamily = true
   if (prefixes.some((prefix) => prefix?.family === Family.INET6)) filter.otherFamily = true
   return filter
 }
@@ -121,12 +126,14 @@ function parseRealmFilter(filter: RouteFilter, word: string): void {
 }
 
 function parseDestination(filter: RouteFilter, words: Words, family: number): void {
-  if (abbreviates(words.word, 'root')) filter.root = prefixOf(words.next(), family)
-  else if (abbreviates(words.word, 'match')) filter.match = prefixOf(words.next(), family)
-  else {
-    if (abbreviates(words.word, 'exact')) words.next()
-    filter.match = filter.root = prefixOf(words.word, family)
-  }
+  const root = abbreviates(words.word, 'root')
+  const match = !root && abbreviates(words.word, 'match')
+  if (root || match || abbreviates(words.word, 'exact')) words.next()
+  const prefix = prefixOf(words.word, family)
+  // Unlike the default, these two are prefixes of no length at all, which let everything through.
+  const everything = words.word === 'any' || words.word === 'all'
+  if (!match) setOrClear(filter, 'root', everything ? undefined : prefix)
+  if (!root) setOrClear(filter, 'match', everything ? undefined : prefix)
 }
 
 /** `default` is a prefix of IPv4 here, whatever the family. */
@@ -140,7 +147,11 @@ function valid(word: string, value: number | undefined, why: string): number {
   return value
 }
 
-function setOrClear(filter: RouteFilter, key: 'protocol' | 'scope', value: number | undefined): void {
+function setOrClear<K extends 'protocol' | 'scope' | 'root' | 'match'>(
+  filter: RouteFilter,
+  key: K,
+  value: RouteFilter[K] | undefined,
+): void {
   if (value === undefined) delete filter[key]
   else filter[key] = value
 }

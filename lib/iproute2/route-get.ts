@@ -21,6 +21,7 @@ import { usage } from './usage.ts'
 import { abbreviates, type Words, wrong } from './words.ts'
 
 interface Question {
+  family: number
   destination: InetPrefix | undefined
   source: InetPrefix | undefined
   incoming: string | undefined
@@ -38,9 +39,18 @@ interface Question {
   translated: boolean
 }
 
+const ICMP = 1
+const TCP = 6
 const UDP = 17
+const ICMPV6 = 58
+/** How long an address is of whom it can be asked where packets go. */
+const WHOLE: Readonly<Record<number, number>> = { [Family.INET]: 32, [Family.INET6]: 128 }
+/** `RTM_F_NOTIFY` */
+const NOTIFY = 0x100
 /** Decisions that were told of before. */
 const known = new WeakSet<Route>()
+/** Decisions of whose change somebody wished to hear: they stay marked. */
+const notified = new WeakSet<Route>()
 /** The bits of the TOS octet that routing looks at. */
 const TOS_BITS = 0xfc
 
@@ -81,8 +91,8 @@ export function getRoute(command: Command, words: Words): number {
 
 function parseQuestion(command: Command, words: Words): Question {
   const { output } = command
-  let { family } = command.options
   const question: Question = {
+    family: command.options.family,
     destination: undefined,
     source: undefined,
     incoming: undefined,
@@ -104,8 +114,8 @@ function parseQuestion(command: Command, words: Words): Question {
       question.tos = number(words.next(), dsfields.parse(words.word), 'TOS value is invalid')
     } else if (abbreviates(word, 'from')) {
       if (abbreviates(words.next(), 'help')) throw usage('route')
-      question.source = parsePrefix(words.word, family)
-      family ||= question.source.family
+      question.source = parsePrefix(words.word, question.family)
+      question.family ||= question.source.family
     } else if (abbreviates(word, 'iif')) question.incoming = words.next()
     else if (abbreviates(word, 'mark')) {
       question.mark = number(words.next(), parseUnsigned(words.word), 'invalid mark value', false)
@@ -129,11 +139,12 @@ function parseQuestion(command: Command, words: Words): Question {
     } else {
       if (word === 'to') words.next()
       if (abbreviates(words.word, 'help')) throw usage('route')
-      const destination = parsePrefix(words.word, family)
-      family ||= destination.family
-      if (family === Family.INET && destination.length !== 32) {
+      const destination = parsePrefix(words.word, question.family)
+      question.family ||= destination.family
+      const whole = WHOLE[question.family]
+      if (whole !== undefined && destination.length !== whole) {
         output.complain(
-          `Warning: /${destination.length} as prefix is invalid, only /32 (or none) is supported.`,
+          `Warning: /${destination.length} as prefix is invalid, only /${whole} (or none) is supported.`,
         )
       }
       question.destination = destination
@@ -147,6 +158,27 @@ function number(word: string, value: number | undefined, why: string, newline = 
   return value
 }
 
+const unknownProtocol = (): NetlinkError =>
+  new NetlinkError(Errno.EOPNOTSUPP, 'Unsupported ip proto', 'route get')
+
+/** What a machine answers on which IPv6 is off. */
+function unreachableSix(question: Question, strict: boolean): NetlinkError {
+  const { source, notify, translated, protocol = UDP } = question
+  const invalid = (what: string): NetlinkError => new NetlinkError(Errno.EINVAL, `ipv6: ${what}`, 'route get')
+  if (strict) {
+    if (source !== undefined && source.length !== 0 && source.length !== 128) {
+      return invalid('Invalid values in header for get route request')
+    }
+    if (notify) return invalid('Invalid flags for get route request')
+    if (source !== undefined && !source.absent && source.length === 0) {
+      return invalid('rtm_src_len and rtm_dst_len must be 128 for IPv6')
+    }
+    if (translated) return invalid('Unsupported attribute in get route request')
+  }
+  if (protocol !== TCP && protocol !== UDP && protocol !== ICMPV6) return unknownProtocol()
+  return new NetlinkError(Errno.ENETUNREACH, undefined, 'route get')
+}
+
 /** @throws NetlinkError with the kernel's errno */
 function ask(
   { stack, options }: Command,
@@ -157,7 +189,8 @@ function ask(
 ): RouteMessage {
   const { routing, sysctl } = stack
   const { source } = question
-  if (destination.family === Family.INET6 || source?.family === Family.INET6) {
+  if (question.family === Family.INET6) throw unreachableSix(question, options.strict)
+  if (question.family !== Family.UNSPEC && question.family !== Family.INET) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route get')
   }
   if (options.strict) {
@@ -173,9 +206,7 @@ function ask(
     }
   }
   const protocol = question.protocol ?? UDP
-  if (protocol !== 1 && protocol !== 6 && protocol !== UDP) {
-    throw new NetlinkError(Errno.EOPNOTSUPP, 'Unsupported ip proto', 'route get')
-  }
+  if (protocol !== ICMP && protocol !== TCP && protocol !== UDP) throw unknownProtocol()
   const flow = new Flow4()
   flow.daddr = destination.address
   flow.saddr = source?.address ?? 0
@@ -204,7 +235,6 @@ function ask(
   const asked = flow.saddr !== 0 && flow.saddr === (source?.address ?? 0)
   if (incoming === null && !asked) message.prefsrc = flow.saddr
   if (incoming !== null && routing.doRedirect) message.flags |= RouteFlag.DOREDIRECT
-  if (question.notify) message.flags |= NOTIFY_CACHED | 0x100
   const expires = route.expires === 0 ? 0 : Math.max(0, Math.floor((route.expires - routing.now) / 1e9))
   // Linux keeps no decision that an address of another device than loopback is local.
   const elsewhere = !route.isInput && route.type === RouteType.LOCAL && !route.nexthop?.device?.isLoopback
@@ -212,6 +242,8 @@ function ask(
     route.nexthop !== null &&
     !elsewhere &&
     (route.nexthop.outputRoute === route || route.nexthop.inputRoute === route)
+  if (question.notify) message.flags |= NOTIFY_CACHED | NOTIFY
+  if (question.notify && kept) notified.add(route)
   // Of a decision about input that was kept before, the answer is no holder of its own.
   const users = kept && !(route.isInput && (before || routing.itag !== 0)) ? 2 : 1
   message.cached = {
@@ -268,7 +300,7 @@ function decisionMessage(
     scope: 0,
     prefsrc: 0,
     metric: 0,
-    flags: route.flags & ~0xffff & ~NexthopFlag.DEAD,
+    flags: (route.flags & ~0xffff & ~NexthopFlag.DEAD) | (notified.has(route) ? NOTIFY_CACHED | NOTIFY : 0),
     realms: withHop ? route.tclassid : itag,
     metrics,
     nexthops: null,

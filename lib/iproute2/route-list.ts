@@ -30,7 +30,6 @@ export function showRoutes(command: Command, words: Words): number {
   }
   printer.end()
   output.write(printer.take())
-  output.flush()
   return Status.OK
 }
 
@@ -76,7 +75,7 @@ export function flushRoutes(command: Command, words: Words): number {
     output.complain(`Failed to send flush request: ${strerror(refusal)}`)
     return Status.KERNEL
   }
-  if (options.statistics > 0) output.write(flushReport(doomed.length))
+  output.write(options.statistics > 0 ? flushReport(doomed.length) : '')
   return Status.OK
 }
 

@@ -8,7 +8,7 @@ import { Errno } from '../errors.ts'
 import type { NexthopConfig, RouteAddMode, RouteConfig } from '../route/fib-types.ts'
 import { Metric, NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import { type Command, findDevice } from './command.ts'
-import { Family, parseHost, parsePrefix, parseTime, parseUnsigned } from './grammar.ts'
+import { ADDRESS_FAMILIES, Family, parseHost, parsePrefix, parseTime, parseUnsigned } from './grammar.ts'
 import { congestionKey, dsfields, parseRealms, parseRouteType, protocols, scopes, tables } from './names.ts'
 import { Exit, Status, talk } from './outcome.ts'
 import { usage } from './usage.ts'
@@ -38,9 +38,15 @@ interface Request {
   metrics: Map<number, number>
   locks: number
   nexthops: NexthopConfig[] | undefined
+  /** A gateway of another family; there is no IPv6 on any device. */
+  foreignGateway: 'linkLocal' | 'global' | 'zeros' | 'absent' | 'other' | undefined
   /** An address of no length was sent: the kernel takes none such. */
   malformed: boolean
+  /** The same, as a gateway of a group. */
+  malformedHop: boolean
 }
+
+type Flaw = 'malformed' | 'malformedHop'
 
 /** Metrics that are plain numbers, in the order of comparison; the first three must be whole. */
 const NUMBERS: readonly (readonly [string, number, string, boolean])[] = [
@@ -97,15 +103,35 @@ function emptyRequest(family: number): Request {
     metrics: new Map(),
     locks: 0,
     nexthops: undefined,
+    foreignGateway: undefined,
     malformed: false,
+    malformedHop: false,
   }
 }
 
-function host(request: Request, word: string, family = request.family): number {
+function host(request: Request, word: string, family = request.family, flaw: Flaw = 'malformed'): number {
   const found = parseHost(word, family)
   request.family ||= found.family
-  if (found.absent) request.malformed = true
+  if (found.absent) request[flaw] = true
   return found.address
+}
+
+/** What follows `via`: an address, or one of another family after that family's name. */
+function gateway(request: Request, words: Words, flaw: Flaw = 'malformed'): number {
+  const family = ADDRESS_FAMILIES.get(words.word)
+  if (family === undefined) return host(request, words.word, request.family, flaw)
+  words.next()
+  if (family === Family.INET || family === Family.INET6) {
+    if (family === Family.INET) return host(request, words.word, family, flaw)
+    const { absent } = parseHost(words.word, family)
+    const zeros = /^[0:]+$/.test(words.word) || words.word === 'default'
+    const kind = /^fe[89ab]/i.test(words.word) ? 'linkLocal' : zeros ? 'zeros' : 'global'
+    request.foreignGateway = absent ? 'absent' : kind
+    return 0
+  }
+  parseHost(words.word, family)
+  request.foreignGateway = 'other'
+  return 0
 }
 
 /** Takes the present word and what belongs to it; stands on the last of them afterwards. @throws Exit */
@@ -119,9 +145,10 @@ function parseWord(request: Request, words: Words): void {
     if (request.gatewayGiven) throw wrong(word, 'use nexthop syntax to specify multiple via')
     request.gatewayGiven = true
     words.next()
-    request.gateway = host(request, words.skipKeyword('inet'))
+    request.gateway = gateway(request, words)
   } else if (word === 'from') {
-    request.family ||= parsePrefix(words.next(), request.family).family
+    const { family } = parsePrefix(words.next(), request.family)
+    request.family ||= family
   } else if (word === 'tos' || abbreviates(word, 'dsfield')) {
     request.tos = value(words.next(), dsfields.parse(words.word), '"tos" value is invalid')
   } else if (word === 'expires') value(words.next(), parseUnsigned(words.word), '"expires" value is invalid')
@@ -259,7 +286,12 @@ function parseNexthop(command: Command, words: Words, request: Request): Nexthop
     const { word } = words
     if (word === 'via') {
       words.next()
-      hop.gateway = host(request, words.skipKeyword('inet'))
+      const { malformedHop } = request
+      request.malformedHop = false
+      hop.gateway = gateway(request, words, 'malformedHop')
+      if (request.malformedHop) hop.strangeGateway = 'malformed'
+      else if (hop.gateway === 0) hop.strangeGateway = 'unlike'
+      request.malformedHop ||= malformedHop
     } else if (word === 'dev') {
       const device = findDevice(command, words.next())
       if (device === undefined) throw new Exit(Status.USAGE, 'Error: cannot parse nexthop')
@@ -320,14 +352,69 @@ function defaultScope(request: Request, type: number, deletion: boolean): number
   return type === RouteType.UNICAST && !indirect ? Scope.LINK : Scope.UNIVERSE
 }
 
+/** Why no route goes by a gateway of IPv6: the device has none, or there is no way to the gateway. */
+function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global' | 'zeros'): NetlinkError {
+  if (gateway === 'zeros') return new NetlinkError(Errno.EINVAL, 'Invalid gateway address', 'route')
+  const hops = [config, ...(config.nexthops ?? [])]
+  const named = hops.some(({ device }) => device !== undefined)
+  if (gateway === 'global' && !(named && hops.some(({ onlink }) => onlink))) {
+    return new NetlinkError(Errno.EHOSTUNREACH, undefined, 'route')
+  }
+  if (!named) return new NetlinkError(Errno.EINVAL, 'Egress device not specified', 'route')
+  return new NetlinkError(Errno.EACCES, 'IPv6 is disabled on nexthop device', 'route')
+}
+
+const REJECTING: readonly number[] = [
+  RouteType.BLACKHOLE,
+  RouteType.UNREACHABLE,
+  RouteType.PROHIBIT,
+  RouteType.THROW,
+]
+
+/** What a machine answers on which IPv6 is off; routes that need no device it takes, as no stack here does. */
+function routeOfSix(request: Request, config: RouteConfig, verb: RouteVerb): NetlinkError {
+  const { type, table, device, protocol } = config
+  const refuse = (errno: number, extack?: string): NetlinkError => new NetlinkError(errno, extack, 'route')
+  if (request.tos !== 0) return refuse(Errno.EINVAL, 'Invalid dsfield (tos): option not available for IPv6')
+  if (request.nexthopId !== 0) return refuse(Errno.EINVAL, 'Nexthop id does not exist')
+  const plain = !request.gatewayGiven && request.nexthops === undefined
+  if (verb === 'delete') {
+    const there = table === RouteTable.MAIN || table === RouteTable.LOCAL
+    if (!there) return refuse(Errno.ESRCH, 'FIB table does not exist')
+    // At the root of each table is an entry for no route, over loopback, which is found and not there.
+    const root = request.prefixLength === 0 && plain && device?.isLoopback !== false
+    const any = request.priority === 0 && protocol === RouteProtocol.UNSPEC
+    return refuse(root && any ? Errno.ENOENT : Errno.ESRCH)
+  }
+  if (!plain || REJECTING.includes(type!)) return refuse(Errno.EOPNOTSUPP)
+  if (device === undefined && request.onlink)
+    return refuse(Errno.ENODEV, 'Nexthop device required for onlink')
+  if (device === undefined) return refuse(Errno.ENODEV)
+  if (request.onlink && !device.up) return refuse(Errno.ENETDOWN, 'Nexthop device is not up')
+  return refuse(Errno.EACCES, 'IPv6 is disabled on nexthop device')
+}
+
 /** @throws NetlinkError */
 function apply({ stack }: Command, request: Request, config: RouteConfig, verb: RouteVerb): void {
   const { fib } = stack.routing
   const refuse = (extack: string): NetlinkError => new NetlinkError(Errno.EINVAL, extack, 'route')
-  if (request.family === Family.INET6 || request.family === Family.PACKET) {
+  if (request.malformed && request.family === Family.INET6) throw refuse('Attribute failed policy validation')
+  if (request.family === Family.INET6) throw routeOfSix(request, config, verb)
+  if (request.family !== Family.UNSPEC && request.family !== Family.INET) {
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
   }
   if (request.malformed) throw refuse('Attribute failed policy validation')
+  if (request.foreignGateway === 'other') throw refuse('Unsupported address family in RTA_VIA')
+  if (request.foreignGateway !== undefined && request.nexthopId !== 0) {
+    throw refuse('Nexthop specification and nexthop id are mutually exclusive')
+  }
+  if (request.foreignGateway === 'absent') throw refuse('Invalid IPv6 address in RTA_VIA')
+  if (verb !== 'delete') {
+    if (request.foreignGateway !== undefined) throw foreignGatewayError(config, request.foreignGateway)
+    if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
+  } else if (request.foreignGateway !== undefined && request.nexthops === undefined) {
+    config.strangeGateway = 'unlike'
+  }
   config.nexthopId = request.nexthopId
   if (verb === 'delete') fib.deleteRoute(config)
   else fib.addRoute(config, verb)

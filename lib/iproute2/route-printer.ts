@@ -21,6 +21,8 @@ import type { RouteFilter } from './route-filter.ts'
 import { printFlags } from './route-flags.ts'
 import type { CachedMessage, NexthopMessage, RouteMessage } from './route-message.ts'
 
+/** Asked for as nobody: no user has that number. */
+const NO_UID = 0xffffffff
 export const NOTIFY_CACHED = 0x10000
 
 /** Flags of a decision in the order in which they are printed. */
@@ -126,7 +128,7 @@ function printRealms(printer: Printer, realms: number, numeric: boolean): void {
 }
 
 function printCached(printer: Printer, command: Command, route: RouteMessage, cached: CachedMessage): void {
-  if (cached.uid !== undefined) word(printer, 'uid', 'uid ', cached.uid)
+  if (cached.uid !== undefined && cached.uid !== NO_UID) word(printer, 'uid', 'uid ', cached.uid)
   printer.text(`${lineEnd(command)}    cache `)
   const flags = CACHE_FLAGS.filter(([flag]) => (route.flags & flag) !== 0).map(([, name]) => name)
   if (flags.length > 0) printer.text(`<${flags.join(',')}> `)

@@ -2,8 +2,17 @@
 import { ipv4Mask } from '../address/ipv4-address.ts'
 import type { FibRule, NumberRange } from '../route/fib-rules.ts'
 import type { Command } from './command.ts'
-import { Family, type InetPrefix, isDeviceName, parsePrefix, parseRange, parseUnsigned } from './grammar.ts'
+import {
+  Family,
+  type InetPrefix,
+  isDeviceName,
+  parsePrefix,
+  parseRange,
+  parseUnsigned,
+  parseUnsigned64,
+} from './grammar.ts'
 import { dsfields, parseIpProtocol, protocols, tables } from './names.ts'
+import { NO_UID } from './rule-printer.ts'
 import { abbreviates, abbreviatesAny, type Words, wrong } from './words.ts'
 
 /** What is `undefined` lets everything through. */
@@ -17,6 +26,8 @@ export interface RuleFilter {
   iif?: string
   oif?: string
   uidRange?: NumberRange
+  l3mdev?: boolean
+  tunId?: bigint
   protocolNumber?: number
   sport?: NumberRange
   dport?: NumberRange
@@ -46,10 +57,13 @@ export function parseRuleFilter({ options }: Command, words: Words): RuleFilter 
     } else if (word === 'oif') {
       if (!isDeviceName(words.next())) throw wrong(words.word, '"oif" not a valid ifname', false)
       filter.oif = words.word
-    } else if (word === 'uidrange') {
+    } else if (word === 'l3mdev') filter.l3mdev = true
+    else if (word === 'uidrange') {
       const range = parseRange(words.next(), 32)
       if (range?.last === undefined) throw wrong(words.word, 'invalid UID range')
       filter.uidRange = { first: range.first, last: range.last }
+    } else if (abbreviates(word, 'tun_id')) {
+      filter.tunId = value(words.next(), parseUnsigned64(words.word), '"tun_id" value is invalid')
     } else if (abbreviatesAny(word, 'lookup', 'table')) {
       filter.table = value(words.next(), tables.parse(words.word), 'table id value is invalid')
     } else if (abbreviatesAny(word, 'from', 'src')) filter.from = parsePrefix(words.next(), family)
@@ -81,7 +95,7 @@ function parseMark(filter: RuleFilter, word: string): void {
   filter.markMask = value(mask, parseUnsigned(mask), 'fwmask value is invalid')
 }
 
-function value(word: string, parsed: number | undefined, why: string): number {
+function value<T>(word: string, parsed: T | undefined, why: string): T {
   if (parsed === undefined) throw wrong(word, why)
   return parsed
 }
@@ -96,7 +110,12 @@ export function rulePasses(filter: RuleFilter, rule: FibRule): boolean {
   if (filter.markMask && filter.markMask !== rule.markMask >>> 0) return false
   if (filter.iif !== undefined && filter.iif !== rule.iif?.name) return false
   if (filter.oif !== undefined && filter.oif !== rule.oif?.name) return false
-  if (filter.uidRange !== undefined && !sameRange(filter.uidRange, rule.uidRange)) return false
+  if (filter.l3mdev === true && !rule.l3mdev) return false
+  if (filter.tunId && filter.tunId !== rule.tunId) return false
+  if (filter.uidRange !== undefined) {
+    // One of all users is not told of.
+    if (rule.uidRange.last === NO_UID || !sameRange(filter.uidRange, rule.uidRange)) return false
+  }
   if (filter.protocolNumber && filter.protocolNumber !== rule.protocolNumber) return false
   if (filter.sport?.first && !sameRange(filter.sport, rule.sport)) return false
   if (filter.dport?.first && !sameRange(filter.dport, rule.dport)) return false

@@ -25,6 +25,7 @@ const Fra = {
   PRIORITY: 6,
   FWMARK: 10,
   FLOW: 11,
+  TUN_ID: 12,
   SUPPRESS_IFGROUP: 13,
   SUPPRESS_PREFIXLEN: 14,
   TABLE: 15,
@@ -73,6 +74,7 @@ export function encodeRule(rule: FibRule): Uint8Array {
   if (rule.mark !== 0) push(Fra.FWMARK, u32(rule.mark))
   if (rule.mark !== 0 || rule.markMask !== 0) push(Fra.FWMASK, u32(rule.markMask))
   if (rule.target !== 0) push(Fra.GOTO, u32(rule.target))
+  if (rule.tunId !== 0n) push(Fra.TUN_ID, u64(rule.tunId))
   if (rule.l3mdev) push(Fra.L3MDEV, u8(1))
   const everybody = uidRange.first === 0 && uidRange.last === NO_UID
   if (!everybody) push(Fra.UID_RANGE, u32(uidRange.first), u32(uidRange.last))
@@ -125,11 +127,21 @@ export function ruleRequest(payload: Uint8Array): RuleConfig {
   set('oif', attributes.text(Fra.OIFNAME))
   set('mark', attributes.number(Fra.FWMARK))
   set('markMask', attributes.number(Fra.FWMASK))
+  set('tunId', u64Of(attributes.get(Fra.TUN_ID)))
   set('uidRange', range(attributes.get(Fra.UID_RANGE), 4))
   set('sport', range(attributes.get(Fra.SPORT_RANGE), 2))
   set('dport', range(attributes.get(Fra.DPORT_RANGE), 2))
   if ((attributes.number(Fra.L3MDEV) ?? 0) !== 0) config.l3mdev = true
   return config
+}
+
+/** In network order, as tunnels have it. */
+function u64(value: bigint): Uint8Array {
+  return Uint8Array.from({ length: 8 }, (_, at) => Number((value >> BigInt(8 * (7 - at))) & 0xffn))
+}
+
+function u64Of(bytes: Uint8Array | undefined): bigint | undefined {
+  return bytes?.subarray(0, 8).reduce((number, octet) => (number << 8n) | BigInt(octet), 0n)
 }
 
 function range(bytes: Uint8Array | undefined, width: number): NumberRange | undefined {

@@ -1,7 +1,7 @@
 /** How `ip rule` prints a rule: its selectors, the table or action, and what narrows the answer. */
 import { formatIpv4 } from '../address/ipv4-address.ts'
 import type { FibRule, NumberRange, RuleDevice } from '../route/fib-rules.ts'
-import { RouteProtocol, RuleAction } from '../route/rtnetlink.ts'
+import { RouteProtocol, RouteType, RuleAction } from '../route/rtnetlink.ts'
 import type { Command } from './command.ts'
 import {
   dsfields,
@@ -16,7 +16,7 @@ import {
 import type { Printer } from './printer.ts'
 
 /** The end of the range of a rule that names none: no user has that number. */
-const NO_UID = 0xffffffff
+export const NO_UID = 0xffffffff
 
 export function printRule(printer: Printer, { options }: Command, rule: FibRule): void {
   const { numeric } = options
@@ -39,6 +39,7 @@ export function printRule(printer: Printer, { options }: Command, rule: FibRule)
   }
   if (rule.sport.first !== 0) printPorts(printer, 'sport', rule.sport)
   if (rule.dport.first !== 0) printPorts(printer, 'dport', rule.dport)
+  if (rule.tunId !== 0n) printer.field('tun_id', rule.tunId, ` tun_id ${rule.tunId}`)
   if (rule.table !== 0) {
     word(printer, 'table', ' lookup ', tables.format(rule.table, numeric))
     if (rule.suppressPrefixLength !== -1) {
@@ -100,5 +101,6 @@ function printAction(printer: Printer, { action, target, gotoRule }: FibRule, nu
     word(printer, 'goto', ' goto ', target)
     if (gotoRule === null) printer.field('unresolved', null, ' [unresolved]')
   } else if (action === RuleAction.NOP) printer.field('nop', null, ' nop')
+  else if (action === RouteType.NAT) printer.field('masquerade', null, ' masquerade')
   else if (action !== RuleAction.TO_TBL) word(printer, 'action', ' ', formatRouteType(action, numeric))
 }

@@ -7,14 +7,15 @@ import { beginDump, restoreRules } from './dump.ts'
 import {
   Family,
   isDeviceName,
-  parseHost,
+  parseParts,
   parsePrefix,
   parseRange,
   parseSigned,
   parseUnsigned,
+  parseUnsigned64,
 } from './grammar.ts'
 import { dsfields, groups, parseIpProtocol, parseRealms, parseRouteType, protocols, tables } from './names.ts'
-import { Status, talk } from './outcome.ts'
+import { Exit, Status, talk } from './outcome.ts'
 import { Printer } from './printer.ts'
 import { parseRuleFilter, rulePasses } from './rule-filter.ts'
 import { encodeRule } from './rule-netlink.ts'
@@ -36,21 +37,36 @@ export function rule(command: Command, words: Words): number {
   throw unknownCommand(word, 'rule help')
 }
 
+/** Only families of the Internet have rules. */
+function hasRules(family: number): boolean {
+  return family === Family.UNSPEC || family === Family.INET
+}
+
+/** True after a complaint. */
+function noRules({ options, output }: Command): boolean {
+  if (hasRules(options.family)) return false
+  output.complain('RTNETLINK answers: Address family not supported by protocol')
+  output.complain('Dump terminated')
+  return true
+}
+
 function showRules(command: Command, words: Words): number {
   const filter = parseRuleFilter(command, words)
+  if (noRules(command)) return Status.USAGE
   const printer = new Printer(command.options)
   printer.begin()
   for (const each of command.stack.routing.fib.rules) {
     if (rulePasses(filter, each)) printRule(printer, command, each)
   }
   printer.end()
-  command.output.write(printer.take())
+  command.output.writeSome(printer.take())
   return Status.OK
 }
 
 function saveRules(command: Command, words: Words): number {
   const filter = parseRuleFilter(command, words)
   if (!beginDump(command, 'rule')) return Status.REFUSED
+  if (noRules(command)) return Status.USAGE
   for (const each of command.stack.routing.fib.rules) {
     if (rulePasses(filter, each)) command.dumps.write(encodeRule(each))
   }
@@ -61,6 +77,7 @@ function saveRules(command: Command, words: Words): number {
 function flushRules(command: Command, words: Words): number {
   const { fib } = command.stack.routing
   const filter = parseRuleFilter(command, words)
+  if (noRules(command)) return Status.USAGE
   const doomed = [...fib.rules].filter(
     (each) =>
       each.priority !== 0 &&
@@ -74,7 +91,7 @@ function flushRules(command: Command, words: Words): number {
   const printer = new Printer(command.options)
   printer.begin()
   printer.end()
-  command.output.write(printer.take())
+  command.output.writeSome(printer.take())
   return Status.OK
 }
 
@@ -98,17 +115,28 @@ function modifyRule(command: Command, words: Words, verb: 'add' | 'del'): number
     output.complain(`"ip rule ${verb}" requires arguments.`)
     return Status.REFUSED
   }
-  const request: Request = { config: {}, six: options.family === Family.INET6, tableGiven: false }
+  const request: Request = { config: {}, table: undefined, six: undefined, tableGiven: false }
   if (verb === 'add') {
     request.config.action = RuleAction.TO_TBL
     request.config.protocol = RouteProtocol.UNSPEC
   }
   for (; !words.done; words.skip()) parseWord(command, request, words, options.family)
   const { config } = request
+  if (request.table !== undefined) config.table = request.table
+  if (config.l3mdev && config.table) {
+    output.complain('table can not be specified for l3mdev rules')
+    return Errno.EINVAL
+  }
   // Where the action is that of a lookup, by whatever word, the table is main only if nothing was said of it.
   if (verb === 'add') config.table ??= request.tableGiven ? RouteTable.UNSPEC : RouteTable.MAIN
   return talk(output, () => {
-    if (request.six) throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'rule')
+    if (!hasRules(options.family)) {
+      throw new NetlinkError(Errno.EAFNOSUPPORT, 'Rule family not supported', 'rule')
+    }
+    if (request.six !== undefined) {
+      const extack = request.six === 'from' ? 'Invalid source address' : 'Invalid dst address'
+      throw new NetlinkError(Errno.EINVAL, extack, 'rule')
+    }
     const { fib } = stack.routing
     if (verb === 'add') fib.addRule(config)
     else fib.deleteRule(config)
@@ -117,8 +145,10 @@ function modifyRule(command: Command, words: Words, verb: 'add' | 'del'): number
 
 interface Request {
   config: RuleConfig
-  /** An address was one of IPv6. */
-  six: boolean
+  /** The table that was named. */
+  table: number | undefined
+  /** Has an address of IPv6; `from` if both have one, for that is looked at first. */
+  six: 'from' | 'to' | undefined
   /** A table was given, or an action that needs none. */
   tableGiven: boolean
 }
@@ -130,8 +160,8 @@ function parseWord({ output }: Command, request: Request, words: Words, family: 
   if (word === 'not') config.invert = true
   else if (word === 'from' || word === 'to') {
     const prefix = parsePrefix(words.next(), family)
-    if (prefix.family === Family.INET6) request.six = true
-    config[word] = { address: prefix.address, length: prefix.length }
+    if (prefix.family === Family.INET6 && prefix.length > 0 && request.six !== 'from') request.six = word
+    config[word] = { address: prefix.address, length: prefix.family === Family.INET6 ? 0 : prefix.length }
   } else if (abbreviatesAny(word, 'preference', 'order', 'priority')) {
     config.priority = value(words.next(), parseUnsigned(words.word), 'preference value is invalid')
   } else if (word === 'tos' || abbreviates(word, 'dsfield')) {
@@ -141,8 +171,10 @@ function parseWord({ output }: Command, request: Request, words: Words, family: 
     config.tclassid = value(words.next(), parseRealms(words.word), 'invalid realms')
   } else if (abbreviates(word, 'protocol')) {
     config.protocol = value(words.next(), protocols.parse(words.word), '"protocol" value is invalid')
+  } else if (abbreviates(word, 'tun_id')) {
+    config.tunId = value(words.next(), parseUnsigned64(words.word), '"tun_id" value is invalid')
   } else if (abbreviates(word, 'table') || word === 'lookup') {
-    config.table = value(words.next(), tables.parse(words.word), 'invalid table ID')
+    request.table = value(words.next(), tables.parse(words.word), 'invalid table ID')
     request.tableGiven = true
   } else if (abbreviates(word, 'suppress_prefixlength') || word === 'sup_pl') {
     const length = value(words.next(), parseSigned(words.word), 'suppress_prefixlength value is invalid')
@@ -158,7 +190,6 @@ function parseWord({ output }: Command, request: Request, words: Words, family: 
     config.oif = words.word
   } else if (word === 'l3mdev') {
     config.l3mdev = true
-    config.table = RouteTable.UNSPEC
     request.tableGiven = true
   } else if (word === 'uidrange') {
     const range = parseRange(words.next(), 32)
@@ -170,10 +201,12 @@ function parseWord({ output }: Command, request: Request, words: Words, family: 
     const range = parseRange(words.next(), 16)
     if (range === undefined) throw wrong(words.word, `invalid ${word === 'sport' ? '' : 'd'}port range`)
     config[word] = { first: range.first, last: range.last ?? range.first }
-  } else if (abbreviates(word, 'nat') || abbreviates(word, 'map-to')) {
+  } else if (word === 'nat' || abbreviates(word, 'map-to')) {
     words.next()
     output.complain('Warning: route NAT is deprecated')
-    parseHost(words.word, Family.INET)
+    if (parseParts(words.word) === undefined && !['default', 'any', 'all'].includes(words.word)) {
+      throw new Exit(1, `Error: an IP address is expected rather than "${words.word}"`)
+    }
     config.action = RouteType.NAT
   } else {
     words.skipKeyword('type')
@@ -205,7 +238,7 @@ function parseAction(config: RuleConfig, words: Words): void {
   }
 }
 
-function value(word: string, parsed: number | undefined, why: string): number {
+function value<T>(word: string, parsed: T | undefined, why: string): T {
   if (parsed === undefined) throw wrong(word, why)
   return parsed
 }

@@ -61,3 +61,8 @@ OPTIONS: -V -h -s -d -r -o -t -br -j -p -N -c -4 -6 -0 -f FAMILY -l LOOPS -rc SI
 export function usage(topic: UsageTopic): Exit {
   return new Exit(Status.USAGE, TEXTS[topic].slice(0, -1))
 }
+
+/** The text alone, for where it ends no program. */
+export function usageOf(topic: UsageTopic): string {
+  return TEXTS[topic]
+}

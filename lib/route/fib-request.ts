@@ -4,9 +4,10 @@
  */
 import { INADDR_ANY, type Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
+import { Errno } from '../errors.ts'
 import { metricsMatch } from './fib-metrics.ts'
 import type { FibInfo, FibNexthop, NexthopConfig, RouteConfig } from './fib-types.ts'
-import { RouteProtocol, RouteTable, RouteType, Scope } from './rtnetlink.ts'
+import { NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from './rtnetlink.ts'
 
 /** A hop as it is asked for, of a group or of a route of its own. */
 export type HopRequest = { readonly [K in keyof NexthopConfig]: NexthopConfig[K] | undefined }
@@ -29,6 +30,7 @@ export interface CompleteRoute {
   readonly tclassid: number
   readonly metrics: ReadonlyMap<number, number> | undefined
   readonly nexthops: readonly NexthopConfig[] | undefined
+  readonly strangeGateway: NexthopConfig['strangeGateway']
   /** 0: no nexthop object. */
   readonly nexthopId: number
 }
@@ -73,6 +75,7 @@ function complete(config: RouteConfig, defaultType: number, scope: number, proto
     tclassid: config.tclassid ?? 0,
     metrics: config.metrics,
     nexthops: config.nexthops,
+    strangeGateway: config.strangeGateway,
     nexthopId: config.nexthopId ?? 0,
   }
 }
@@ -97,18 +100,21 @@ export function deletionMatches(config: CompleteRoute, info: FibInfo, type: numb
 
 function hopsMatch(config: CompleteRoute, info: FibInfo): boolean {
   if (config.nexthopId !== 0) return info.nexthop?.id === config.nexthopId
-  if (info.nexthop !== null) {
-    return config.device === undefined && config.gateway === INADDR_ANY && config.nexthops === undefined
-  }
-  if (config.device !== undefined || config.gateway !== INADDR_ANY)
-    return hopMatches(config, info.nexthops[0]!)
+  const own =
+    config.device !== undefined || config.gateway !== INADDR_ANY || config.strangeGateway !== undefined
+  if (info.nexthop !== null) return !own && config.nexthops === undefined
+  if (own) return hopMatches(config, info.nexthops[0]!)
   if (config.nexthops === undefined) return true
   if (config.nexthops.length < info.nexthops.length) return false
   return info.nexthops.every((hop, index) => hopMatches(config.nexthops![index]!, hop))
 }
 
 function hopMatches(config: HopRequest, hop: FibNexthop): boolean {
-  if (config.tclassid && config.tclassid !== hop.tclassid) return false
   if (config.device !== undefined && config.device !== hop.device) return false
-  return !config.gateway || config.gateway === hop.gateway
+  if (config.strangeGateway === 'malformed') {
+    throw new NetlinkError(Errno.ESRCH, 'Invalid IPv4 address in RTA_GATEWAY', 'route')
+  }
+  if (config.strangeGateway === 'unlike') return false
+  if (config.gateway && config.gateway !== hop.gateway) return false
+  return !config.tclassid || config.tclassid === hop.tclassid
 }

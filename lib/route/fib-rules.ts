@@ -22,7 +22,7 @@ export interface RuleConfig {
   priority?: number
   /** `RuleAction`; `TO_TBL` if absent. */
   action?: number
-  /** For `TO_TBL`; `main` if absent. */
+  /** For `TO_TBL`; `main` if absent. Another action keeps the number, and asks no table. */
   table?: number
   /** For `GOTO`: the priority to go on with. */
   target?: number
@@ -48,6 +48,8 @@ export interface RuleConfig {
   protocol?: number
   /** `realms` */
   tclassid?: number
+  /** Packets that came out of a tunnel under this number, as none here do; 0: any. */
+  tunId?: bigint
   /** The table is that of the device's virtual router, which no device here has: such a rule matches only with `not`. */
   l3mdev?: boolean
 }
@@ -65,12 +67,14 @@ export class RuleDevice {
 }
 
 const ANY_PORT: NumberRange = { first: 0, last: 0 }
-const ANY_UID: NumberRange = { first: 0, last: 0xffffffff }
+/** No user has that number. */
+const NO_UID = 0xffffffff
+const ANY_UID: NumberRange = { first: 0, last: NO_UID }
 
 export class FibRule {
   readonly priority: number
   readonly action: number
-  /** 0 for actions without a table. */
+  /** 0: none. */
   readonly table: number
   readonly target: number
   readonly from: Ipv4Address
@@ -95,6 +99,7 @@ export class FibRule {
   readonly protocol: number
   readonly tclassid: number
   readonly l3mdev: boolean
+  readonly tunId: bigint
   /** Where `goto` leads; `null` while no rule has that priority (`[unresolved]`). */
   gotoRule: FibRule | null = null
   /** @internal index in the list, so that `goto` continues there */
@@ -102,6 +107,8 @@ export class FibRule {
   readonly #fromMask: number
   readonly #toMask: number
   readonly #hasUid: boolean
+  /** It asks for what no packet here has. */
+  readonly #never: boolean
   readonly #hasSport: boolean
   readonly #hasDport: boolean
 
@@ -109,7 +116,10 @@ export class FibRule {
     this.priority = priority
     this.action = config.action ?? RuleAction.TO_TBL
     this.l3mdev = config.l3mdev ?? false
-    this.table = this.action === RuleAction.TO_TBL && !this.l3mdev ? config.table || RouteTable.MAIN : 0
+    this.tunId = config.tunId ?? 0n
+    this.#never = this.l3mdev || this.tunId !== 0n
+    const asks = this.action === RuleAction.TO_TBL && !this.l3mdev
+    this.table = config.table || (asks ? RouteTable.MAIN : 0)
     this.target = config.target ?? 0
     this.from = config.from === undefined || config.from.length === 0 ? 0 : config.from.address
     this.fromLength = config.from?.length ?? 0
@@ -141,7 +151,7 @@ export class FibRule {
   }
 
   #selects(flow: Flow4): boolean {
-    if (this.l3mdev) return false
+    if (this.#never) return false
     if (this.iif !== null && this.iif.ifindex !== flow.iif) return false
     if (this.oif !== null && this.oif.ifindex !== flow.oif) return false
     if (((this.mark ^ flow.mark) & this.markMask) !== 0) return false
@@ -195,7 +205,7 @@ export class FibRules {
    */
   add(config: RuleConfig, again = false): FibRule {
     const rule = new FibRule(config, config.priority ?? this.#defaultPriority(), this.#devices)
-    checkRule(rule)
+    checkRule(config, rule.priority)
     checkTos(rule)
     if (!again && this.#rules.some((other) => sameRule(rule, other))) {
       throw new NetlinkError(Errno.EEXIST, undefined, 'rule')
@@ -209,7 +219,7 @@ export class FibRules {
 
   /** Removes the first rule that has all that is given. @throws NetlinkError `ENOENT`, `EINVAL` */
   delete(config: RuleConfig): FibRule {
-    checkRule(new FibRule(config, config.priority ?? this.#defaultPriority(), null))
+    checkRule(config, config.priority ?? this.#defaultPriority())
     const rule = this.#rules.find((candidate) => deletionMeans(config, candidate))
     if (rule === undefined) throw new NetlinkError(Errno.ENOENT, undefined, 'rule')
     this.#rules.splice(this.#rules.indexOf(rule), 1)
@@ -255,20 +265,25 @@ export class FibRules {
 const invalid = (extack: string, value: unknown): NetlinkError =>
   new NetlinkError(Errno.EINVAL, extack, 'rule', value)
 
-function checkRule(rule: FibRule): void {
+/** In the kernel's order (`fib_nl2rule`, `fib_nl2rule_rtnl`). */
+function checkRule({ action, target, uidRange, sport, dport }: RuleConfig, priority: number): void {
+  if (target !== undefined && action !== RuleAction.GOTO) throw invalid('Unexpected goto', target)
+  if (target === undefined && action === RuleAction.GOTO) {
+    throw invalid('Missing goto target for action goto', target)
+  }
+  if (uidRange !== undefined) {
+    const { first, last } = uidRange
+    if (first > last || last === NO_UID) throw invalid('Invalid uid range', uidRange)
+  }
   for (const [what, range] of [
-    ['sport', rule.sport],
-    ['dport', rule.dport],
+    ['sport', sport],
+    ['dport', dport],
   ] as const) {
-    const given = range !== ANY_PORT
-    if (given && (range.first <= 0 || range.last >= 0xffff || range.first > range.last)) {
+    if (range !== undefined && (range.first <= 0 || range.last >= 0xffff || range.first > range.last)) {
       throw invalid(`Invalid ${what} range`, range)
     }
   }
-  if (rule.action === RuleAction.GOTO) {
-    if (rule.target === 0) throw invalid('Missing goto target for action goto', rule.target)
-    if (rule.target <= rule.priority) throw invalid('Backward goto not supported', rule.target)
-  }
+  if (target !== undefined && target <= priority) throw invalid('Backward goto not supported', target)
 }
 
 function checkTos(rule: FibRule): void {
@@ -286,6 +301,7 @@ function sameRule(rule: FibRule, there: FibRule): boolean {
     rule.action === there.action &&
     rule.table === there.table &&
     rule.l3mdev === there.l3mdev &&
+    rule.tunId === there.tunId &&
     rule.iif?.name === there.iif?.name &&
     rule.oif?.name === there.oif?.name &&
     rule.mark === there.mark &&
@@ -307,15 +323,17 @@ function sameRule(rule: FibRule, there: FibRule): boolean {
 function deletionMeans(config: RuleConfig, rule: FibRule): boolean {
   const sameOrAbsent = <T>(wanted: T | undefined, there: T): boolean =>
     wanted === undefined || wanted === there
+  const mask = (config.markMask ?? (config.mark ? -1 : 0)) | 0
   return (
-    sameOrAbsent(config.action, rule.action) &&
+    (!config.action || config.action === rule.action) &&
     (!config.l3mdev || rule.l3mdev) &&
     (!config.table || config.table === rule.table) &&
     sameOrAbsent(config.priority, rule.priority) &&
     sameOrAbsent(config.iif, rule.iif?.name) &&
     sameOrAbsent(config.oif, rule.oif?.name) &&
     (!config.mark || (config.mark | 0) === rule.mark) &&
-    (!config.markMask || (config.markMask | 0) === rule.markMask) &&
+    (mask === 0 || mask === rule.markMask) &&
+    (!config.tunId || config.tunId === rule.tunId) &&
     sameOrAbsent(config.suppressPrefixLength, rule.suppressPrefixLength) &&
     sameOrAbsent(config.suppressGroup, rule.suppressGroup) &&
     (config.uidRange === undefined || sameRange(config.uidRange, rule.uidRange)) &&

@@ -85,7 +85,10 @@ export class FibTable {
     const kind = this.#kinds.at(id)
     if (kind.tos !== 0 && kind.tos !== (flow.tos & TOS_MASK)) return NOT_THIS
     if (kind.scope < flow.scope) return NOT_THIS
-    if (kind.error !== 0) return kind.error
+    if (kind.error !== 0) {
+      result.refusedIn = kind.tableId
+      return kind.error
+    }
     const { info } = kind
     if ((info.flags & NexthopFlag.DEAD) !== 0) return NOT_THIS
     let { hop } = kind

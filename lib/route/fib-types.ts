@@ -171,6 +171,8 @@ export class FibResult {
   destination: Ipv4Address = 0
   prefixLength = 0
   tableId = 0
+  /** The table that the route is of which refused a lookup last (a blackhole, for one). */
+  refusedIn = 0
   /** Realms of the rule that led here, for where the next hop has none. */
   tclassid = 0
 
@@ -211,6 +213,10 @@ export interface NexthopConfig {
   weight?: number
   onlink?: boolean
   tclassid?: number
+  /**
+   * Of a deletion: a gateway that no hop has, being of zeros or of another family; or one that is none. @internal
+   */
+  strangeGateway?: 'unlike' | 'malformed'
 }
 
 /** A route as a program or a command asks for it (Linux's `fib_config`). What is absent takes Linux's default. */

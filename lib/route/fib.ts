@@ -425,7 +425,8 @@ export class Fib {
   }
 }
 
-function suppresses(rule: FibRule, result: FibResult): boolean {
+/** The rule will not have what was found: the search goes on with the next. */
+export function suppresses(rule: FibRule, result: FibResult): boolean {
   if (result.prefixLength <= rule.suppressPrefixLength) return true
   const device = result.info!.nexthops[0]!.device
   return rule.suppressGroup !== -1 && device !== null && device.group === rule.suppressGroup

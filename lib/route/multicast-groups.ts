@@ -5,6 +5,7 @@
 import { INADDR_ALLHOSTS_GROUP, type Ipv4Address, isMulticast } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { invalidArgument, TunstackError } from '../errors.ts'
+import { IPV4_MIN_MTU } from './fib.ts'
 
 /** Told when a device begins to listen to a group, and when it ends. */
 export interface GroupListener {
@@ -69,7 +70,8 @@ export class MulticastGroups {
   /** What a device listens to, the group joined last first. */
   of(device: NetDevice): Ipv4Address[] {
     const joined = [...(this.#joined.get(device.ifindex)?.keys() ?? [])]
-    if (device.up && !joined.includes(INADDR_ALLHOSTS_GROUP)) joined.unshift(INADDR_ALLHOSTS_GROUP)
+    const member = device.up && device.mtu >= IPV4_MIN_MTU
+    if (member && !joined.includes(INADDR_ALLHOSTS_GROUP)) joined.unshift(INADDR_ALLHOSTS_GROUP)
     return joined.reverse()
   }
 

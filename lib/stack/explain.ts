@@ -8,6 +8,7 @@
 import { formatIpv4, parseIpv4 } from '../address/ipv4-address.ts'
 import { Errno, errnoName, invalidArgument } from '../errors.ts'
 import { readPorts } from '../ipv4/input.ts'
+import { suppresses } from '../route/fib.ts'
 import { type FibInfo, FibResult } from '../route/fib-types.ts'
 import { Flow4 } from '../route/flow.ts'
 import { nameOf, ROUTE_TYPES, SCOPES, TABLES } from '../route/names.ts'
@@ -248,12 +249,16 @@ class Walk {
       result.reset()
       // Until a rule is added, local and main are one trie: the table that a route was entered in tells them apart.
       const error = fib.lookupTable(rule.table, flow, result)
-      const shared = !fib.hasCustomRules && error === 0 && result.alias !== null
-      if (error !== 0 || (shared && result.alias!.tableId !== rule.table)) {
-        const found = error === 0 || error === -Errno.EAGAIN ? 'nothing matches' : errnoName(error)
-        this.#step('table', `${name}: ${found}`, { table: rule.table, matched: false })
-        if (error !== 0 && error !== -Errno.EAGAIN) return
-        continue
+      const owner = error === 0 ? (result.alias?.tableId ?? rule.table) : result.refusedIn
+      const elsewhere = !fib.hasCustomRules && owner !== rule.table
+      if (error !== 0 || elsewhere) {
+        const nothing = error === -Errno.EAGAIN || elsewhere
+        this.#step('table', `${name}: ${nothing ? 'nothing matches' : errnoName(error)}`, {
+          table: rule.table,
+          matched: false,
+        })
+        if (nothing) continue
+        return
       }
       const prefix =
         result.prefixLength === 0 ? 'default' : `${formatIpv4(result.prefix)}/${result.prefixLength}`
@@ -266,8 +271,15 @@ class Walk {
         prefix,
         type,
       })
-      if (result.prefixLength > rule.suppressPrefixLength) return
-      this.#step('rule', `${rule.priority}: a prefix that short is suppressed`, { priority: rule.priority })
+      if (!suppresses(rule, result)) return
+      const short = result.prefixLength <= rule.suppressPrefixLength
+      this.#step(
+        'rule',
+        `${rule.priority}: ${short ? 'a prefix that short' : 'a device of that group'} is suppressed`,
+        {
+          priority: rule.priority,
+        },
+      )
     }
   }
 

@@ -20,7 +20,7 @@ import { PingProtocol } from '../ping/ping-endpoint.ts'
 import type { PingResult } from '../ping/ping-result.ts'
 import { Random, type RandomSource, systemRandom } from '../random/random.ts'
 import { HalfSipHash } from '../random/siphash.ts'
-import { Fib } from '../route/fib.ts'
+import { Fib, IPV4_MIN_MTU } from '../route/fib.ts'
 import { InetAddresses } from '../route/inet-addresses.ts'
 import { MulticastGroups } from '../route/multicast-groups.ts'
 import { Routing } from '../route/routing.ts'
@@ -288,12 +288,14 @@ export class Stack {
   /** @internal carrier, MTU, or the end of a device */
   deviceChanged(device: NetDevice): void {
     if (!this.#interfaces.has(device)) return
-    device.noteCarrier()
+    const carrierChanged = device.noteChange()
     const { addresses } = this.routing
     addresses.mtuChanged(device)
+    if (device.mtu < IPV4_MIN_MTU) this.routing.groups.removeDevice(device)
+    if (!device.carriesInet6) device.addrGenMode = 'eui64'
     this.routing.flush()
     if (device.link.gone && device.up) this.setDeviceUp(device, false)
-    else addresses.deviceCarrier(device)
+    else if (carrierChanged && device.up) addresses.deviceCarrier(device)
   }
 
   /** @internal `ip link set up|down` */

@@ -29,6 +29,9 @@ class Refusal extends Error {}
 
 const INT_RANGE: SettingRange = { min: -2147483648, max: 2147483647 }
 
+/** What new devices alone take from `default`, whatever is written there later. */
+const STAYING: ReadonlySet<DeviceConfName> = new Set(['promote_secondaries', 'route_localnet'])
+
 export class Sysctl {
   readonly ipv4: Ipv4Settings = new Ipv4Settings()
   readonly route: RouteSettings = new RouteSettings()
@@ -180,7 +183,7 @@ export class Sysctl {
     this.#knobs.set('net.ipv4.ip_local_port_range', {
       read: () => `${ipv4.ip_local_port_range_low}\t${ipv4.ip_local_port_range_high}`,
       write: (text) => {
-        const [low, high] = parsePair(text, { min: 1, max: 65535 })
+        const [low, high] = parsePair(text, { min: 1, max: 65535 }, ipv4.ip_local_port_range_high)
         if (high < low) throw new Refusal('two ports, the smaller first')
         if (low < ipv4.ip_unprivileged_port_start)
           throw new Refusal('no smaller than ip_unprivileged_port_start')
@@ -193,10 +196,7 @@ export class Sysctl {
       read: () => `${ipv4.ping_group_range_low}\t${ipv4.ping_group_range_high}`,
       write: (text) => {
         const range = { min: 0, max: 4294967294 }
-        // One number alone moves the lower end, as in Linux.
-        const [low, high] = /\s/.test(text)
-          ? parsePair(text, range)
-          : [parseNumber(text, range), ipv4.ping_group_range_high]
+        const [low, high] = parsePair(text, range, ipv4.ping_group_range_high)
         ipv4.ping_group_range_low = high < low ? 1 : low
         ipv4.ping_group_range_high = high < low ? 0 : high
         this.#changed('net.ipv4.ping_group_range')
@@ -244,7 +244,7 @@ export class Sysctl {
     }
     const before = conf[field]
     conf[field] = value
-    if (conf === this.default) {
+    if (conf === this.default && !STAYING.has(field)) {
       // Devices without an address yet, and never written to, still follow the default.
       for (const device of this.#devices) {
         if (device !== undefined && !device.settled.has(field)) device[field] = value
@@ -271,8 +271,9 @@ function slashesToDots(name: string): string {
   return name.replaceAll('/', '.')
 }
 
+/** The number that the text begins with: what follows it after a space, Linux doesn't read. */
 function parseNumber(text: string, range: SettingRange): number {
-  const match = /^(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$/.exec(text)
+  const match = /^(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(?=\s|$)/.exec(text)
   if (match === null) throw new Refusal('a number')
   const digits = match[2]!
   const octal = digits.length > 1 && digits[0] === '0' && digits[1] !== 'x' && digits[1] !== 'X'
@@ -282,10 +283,10 @@ function parseNumber(text: string, range: SettingRange): number {
   return number === 0 ? 0 : number
 }
 
-function parsePair(text: string, range: SettingRange): [number, number] {
-  const words = text.split(/\s+/)
-  if (words.length !== 2) throw new Refusal('two numbers')
-  return [parseNumber(words[0]!, range), parseNumber(words[1]!, range)]
+/** @param high what stays if there is only one number */
+function parsePair(text: string, range: SettingRange, high: number): [number, number] {
+  const second = /^\S+\s+(.*)$/.exec(text)?.[1]
+  return [parseNumber(text, range), second === undefined ? high : parseNumber(second, range)]
 }
 
 function invalid(name: string, value: unknown, expected: string): TunstackError {

@@ -295,9 +295,9 @@ describe('a wrong configuration', () => {
     ],
     [
       'two actions',
-      { rules: [{ priority: 1, table: 5, goto: 7 }] },
+      { rules: [{ priority: 1, action: 'nop', goto: 7 }] },
       'ERR_CONFIGURATION_INVALID',
-      'rules[0].goto',
+      'rules[0].action',
     ],
     [
       'a backward range',

@@ -32,6 +32,7 @@ route add default via 10.0.0.7
 rule add from 10/8 to 11/8 fwmark 5/0xff iif tun0 tos 0x10 ipproto tcp dport 5-6 uidrange 1-2 table 300 suppress_prefixlength 3 realms 5/6 prio 77 proto static
 rule add not oif gone sport 7 suppress_ifgroup 5 table 70000 prio 76
 rule add goto 88 prio 78
+rule add tun_id 0x102030405060708 prio 75
 rule add prohibit prio 79
 rule add nop prio 88
 `

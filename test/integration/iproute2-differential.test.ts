@@ -9,7 +9,8 @@ import { execFileSync } from 'node:child_process'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { batchOptions, command, routeGet } from '../iproute2/arbitrary-commands.ts'
-import { comparable, kernelAnswers, settling, stackAnswers } from './iproute2-rig.ts'
+import { oddity, program, setting } from '../iproute2/arbitrary-oddities.ts'
+import { comparable, kernelAnswers, type Surroundings, settling, stackAnswers } from './iproute2-rig.ts'
 
 const SCRIPTS = Number(process.env['IPROUTE2_SCRIPTS'] ?? 800)
 const SEED = Number(process.env['IPROUTE2_SEED'] ?? 20251122)
@@ -19,20 +20,37 @@ const TIME_LIMIT = 60_000 + SCRIPTS * 400
 /** What the state looks like at the end. */
 const SURVEY = ['address', 'link', 'rule', 'route show table all', 'route show table 1']
 
-const script = fc.array(command, { maxLength: 60, size: 'max' })
+const line = fc.oneof({ weight: 12, arbitrary: command }, { weight: 1, arbitrary: oddity })
+const script = fc.array(line, { maxLength: 60, size: 'max' })
+const surroundings = fc.record({
+  settings: fc.array(setting, { maxLength: 3 }),
+  programs: fc.array(program, { maxLength: 3 }),
+})
 const questions = fc.array(routeGet, { maxLength: 120, size: 'max' })
 
 /** The first difference, for a reader; `undefined` if there is none. */
-function difference(options: readonly string[], commands: readonly string[]): string | undefined {
-  const theirs = kernelAnswers(options, commands)
-  const own = stackAnswers(options, commands)
-  const call = `ip ${options.join(' ')} -force -batch -`
+function difference(
+  options: readonly string[],
+  commands: readonly string[],
+  around: Surroundings,
+): string | undefined {
+  const theirs = kernelAnswers(options, commands, around)
+  const own = stackAnswers(options, commands, around)
+  const settings = (around.settings ?? []).map(([name, value]) => `${name} = ${value}\n`).join('')
+  const call = `${settings}ip ${options.join(' ')} -force -batch -`
   for (const [index, text] of theirs.texts.entries()) {
     if (comparable(own.texts[index]) === comparable(text)) continue
     const before = commands.slice(0, index).join('\n')
     return `${call}\n${before}\n>>> ${commands[index]}\n--- kernel\n${text}--- stack\n${own.texts[index]}`
   }
-  if (own.status === theirs.status && own.texts.length === theirs.texts.length) return undefined
+  const ended = own.status === theirs.status && own.texts.length === theirs.texts.length
+  for (const [index, text] of theirs.programs.entries()) {
+    if (!ended || comparable(own.programs[index]) === comparable(text)) continue
+    const before = [...commands, ...(around.programs ?? []).slice(0, index).map((each) => `ip ${each}`)]
+    const asked = `>>> ip ${around.programs?.[index]}`
+    return `${call}\n${before.join('\n')}\n${asked}\n--- kernel\n${text}\n--- stack\n${own.programs[index]}`
+  }
+  if (ended) return undefined
   return `${call}\n${commands.join('\n')}\n>>> exit status ${theirs.status} of the kernel's, ${own.status} here`
 }
 
@@ -43,14 +61,15 @@ describe('iproute2 and the kernel', function () {
   it(`answer ${SCRIPTS} scripts in the same words, seed ${SEED}`, () => {
     let compared = 0
     fc.assert(
-      fc.property(batchOptions, script, questions, (options, commands, gets) => {
+      fc.property(batchOptions, script, questions, surroundings, (options, commands, gets, around) => {
         // The kernel counts a realm until some time after its route is gone, and then looks at input more closely.
-        const apart = commands.some((each) => / realms /.test(each)) ? / iif / : /^$/
-        const all = ['link set lo up', ...settling(commands), ...SURVEY, ...gets].filter(
-          (each) => each.startsWith('ru') || !apart.test(each),
-        )
-        compared += all.length
-        const found = difference(options, all)
+        const lines = [...commands, ...around.programs]
+        const apart = lines.some((each) => / re?a?l?m?s? /.test(each)) ? / iif / : /^$/
+        const isComparable = (each: string): boolean => /^(-\S+ )*ru/.test(each) || !apart.test(each)
+        const all = ['link set lo up', ...settling(commands), ...SURVEY, ...gets].filter(isComparable)
+        const programs = around.programs.filter(isComparable)
+        compared += all.length + programs.length
+        const found = difference(options, all, { ...around, programs })
         if (found !== undefined) throw new Error(found)
       }),
       {

@@ -16,14 +16,26 @@ ip -batch - <<END || exit 99
 ${DEVICES.map((name) => `tuntap add dev ${name} mode tun`).join('\n')}
 END
 exec 2>&1
-exec taskset -c 0 ip "$@" -force -batch -
 `
+const BATCH = 'taskset -c 0 ip "$@" -force -batch -\n'
+/** Between what came of the batch and of the programs after it, each with its status. */
+const MARK = '\u0001'
+
+/** What comes before a batch, and after it. */
+export interface Surroundings {
+  /** Names and values under `/proc/sys`. */
+  settings?: readonly (readonly [string, string])[]
+  /** Commands that are programs of their own, their words cut at spaces. */
+  programs?: readonly string[]
+}
 
 /** What came of a script. */
 export interface Answer {
   /** What each command printed, on both streams together. */
   texts: string[]
   status: number
+  /** What each program of its own printed, and its status. */
+  programs: string[]
 }
 
 const MARKER = /^Object "@\d+@" is unknown, try "ip help"\.\nCommand failed -:\d+\n/gm
@@ -33,10 +45,20 @@ function batch(commands: readonly string[]): string {
   return commands.map((line, index) => `${line}\n@${index}@\n`).join('')
 }
 
-function answer(both: string, status: number): Answer {
+function answer(both: string, status: number, programs: string[]): Answer {
   const texts = both.split(MARKER)
   if (texts.at(-1) === '') texts.pop()
-  return { texts, status }
+  return { texts, status, programs }
+}
+
+/** The kernel is asked whether the devices have a carrier, as in {@link settling}. */
+const SETTLE = DEVICES.map((name) => `ip link show ${name} >/dev/null 2>&1\n`).join('')
+
+function quoted(command: string): string {
+  return command
+    .split(' ')
+    .map((word) => `'${word}'`)
+    .join(' ')
 }
 
 /**
@@ -49,25 +71,52 @@ export function settling(commands: readonly string[]): string[] {
 }
 
 /** What iproute2 and the kernel answer. @param options of `ip`, before the batch */
-export function kernelAnswers(options: readonly string[], commands: readonly string[]): Answer {
-  const args = ['--net', 'sh', '-c', NAMESPACE, 'sh', ...options]
+export function kernelAnswers(
+  options: readonly string[],
+  commands: readonly string[],
+  { settings = [], programs = [] }: Surroundings = {},
+): Answer {
+  const mark = `printf '\\001%s\\001' $?\n`
+  const script = [
+    NAMESPACE,
+    ...settings.map(([name, value]) => `echo ${value} >/proc/sys/${name.replaceAll('.', '/')}\n`),
+    BATCH,
+    mark,
+    ...programs.map(
+      (command) => `taskset -c 0 ip ${quoted(command)}\n${mark}${/\bup\b/.test(command) ? SETTLE : ''}`,
+    ),
+  ].join('')
+  const args = ['--net', 'sh', '-c', script, 'sh', ...options]
   const run = spawnSync('unshare', args, { input: batch(commands), encoding: 'utf8', timeout: 20_000 })
   if (run.status === 99 || run.status === null) throw new Error(`no namespace: ${run.stdout}${run.stderr}`)
-  return answer(run.stdout, run.status)
+  const [both, status, ...rest] = run.stdout.split(MARK)
+  const ends = programs.map((_, index) => `${rest[2 * index]}${MARK}${rest[2 * index + 1]}`)
+  return answer(both!, Number(status), ends)
 }
 
 /** What the stack answers. Time stands still, as it nearly does for the kernel. */
-export function stackAnswers(options: readonly string[], commands: readonly string[]): Answer {
+export function stackAnswers(
+  options: readonly string[],
+  commands: readonly string[],
+  { settings = [], programs = [] }: Surroundings = {},
+): Answer {
   const stack = new Stack({ loopbackUp: false, clock: new VirtualClock() })
   for (const name of DEVICES) stack.addDevice(new IdleTun(name), { up: false })
+  for (const [name, value] of settings) stack.sysctl.set(name, value)
   let both = ''
   const args = [...options, '-force', '-batch', '-']
   const take = (_: number, text: string): void => {
     both += text
   }
   const status = runProgram(stack, args, take, () => ({ text: batch(commands) }))
+  const texts = both
+  const ends = programs.map((command) => {
+    both = ''
+    const end = runProgram(stack, command.split(' '), take, () => 'no file')
+    return `${both}${MARK}${end}`
+  })
   stack.close().catch(() => {})
-  return answer(both, status)
+  return answer(texts, status, ends)
 }
 
 /**

@@ -79,7 +79,7 @@ describe('iproute2’s grammar', () => {
   })
 
   it('takes the first type that a word begins', () => {
-    expect(['b', 'u', 'bl', 'brd', 'p', 't', 'm', 'uni', 'l', '5'].map(parseRouteType)).to.deep.equal([
+    expect(['b', 'u', 'bl', 'brd', 'p', 'throw', 'm', 'uni', 'l', '5'].map(parseRouteType)).to.deep.equal([
       3,
       7,
       6,

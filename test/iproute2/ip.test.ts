@@ -100,7 +100,7 @@ broadcast 127.255.255.255 dev lo proto kernel scope link src 127.0.0.1
       expect(run('link show tun0')).to.include(
         '<POINTOPOINT,MULTICAST,NOARP,UP,LOWER_UP> mtu 1400 qdisc pfifo_fast state UP ',
       )
-      expect(run('-s -s link show tun0')).to.match(/heartbt transns\n {21}0 {6}0 {7}0 {7}0 {7}1 \n$/)
+      expect(run('-s -s link show tun0')).to.match(/heartbt transns\n {21}0 {6}0 {7}0 {7}0 {7}2 \n$/)
       await stack.close()
     })
 

@@ -64,7 +64,10 @@ describe('Sysctl', () => {
       ['net.ipv4.ip_forward', 'yes'],
       ['net.ipv4.ip_local_port_range', '100 50'],
       ['net.ipv4.ip_local_port_range', '1 65535'],
-      ['net.ipv4.ip_local_port_range', '2000'],
+      ['net.ipv4.ip_local_port_range', '1025 2004x'],
+      ['net.ipv4.ip_local_port_range', '40000 2004'],
+      ['net.ipv4.ip_forward', '0,1'],
+      ['net.ipv4.ip_forward', 'x 1'],
       ['net.ipv4.ip_unprivileged_port_start', '40000'],
       ['net.ipv4.ipfrag_low_thresh', '5000000'],
       ['net.ipv4.route.min_pmtu', '67'],
@@ -80,6 +83,22 @@ describe('Sysctl', () => {
     expect(codeOf(() => sysctl.get('net.ipv4.conf.tun9.rp_filter'))).to.equal('ENOENT')
     expect(codeOf(() => sysctl.get('net.ipv4.conf.tun0.settled'))).to.equal('ENOENT')
     expect(codeOf(() => sysctl.set('net.ipv4.conf.tun0.mc_forwarding', 1))).to.equal('EACCES')
+  })
+
+  it('reads of a line the numbers that it needs', () => {
+    const sysctl = withDevices()
+    for (const [name, value, then] of [
+      ['net.ipv4.ip_forward', '1 0', '1'],
+      ['net.ipv4.ip_default_ttl', '70 x', '70'],
+      ['net.ipv4.conf.all.rp_filter', '2\t1', '2'],
+      ['net.ipv4.ip_local_port_range', '1024 2000 3000', '1024\t2000'],
+      ['net.ipv4.ip_local_port_range', '1025', '1025\t2000'],
+      ['net.ipv4.ping_group_range', '1 5 x', '1\t5'],
+      ['net.ipv4.ping_group_range', '2', '2\t5'],
+    ] as const) {
+      sysctl.set(name, value)
+      expect(sysctl.get(name), `${name} = '${value}'`).to.equal(then)
+    }
   })
 
   it('makes a router of everything with ip_forward, which is conf.all.forwarding', () => {
