@@ -53,6 +53,8 @@ const MICRO: MicroFigure[] = [
   { name: 'echo answered, no kernel', unit: 'packets/s', subjects: [['tunstack', 'answered']] },
   { name: 'echo round trip, two stacks on a pipe', unit: 'echoes/s', subjects: [['tunstack', 'over pipe']] },
   { name: 'echo round trip, loopback', unit: 'echoes/s', subjects: [['tunstack', 'over loopback']] },
+  { name: 'simulated network: over links', unit: 'packets/s', subjects: [['tunstack', 'simulated packets']] },
+  { name: 'simulated network: answered', unit: 'events/s', subjects: [['tunstack', 'simulated events']] },
 ]
 
 const MEMORY: MicroFigure[] = [
@@ -63,6 +65,12 @@ const MEMORY: MicroFigure[] = [
     nodeOptions: NODE_OPTIONS,
   },
   { name: 'new Stack()', unit: 'KiB', subjects: [['tunstack', 'stack size']], nodeOptions: NODE_OPTIONS },
+  {
+    name: 'host in a simulated network',
+    unit: 'KiB',
+    subjects: [['tunstack', 'simulated host']],
+    nodeOptions: NODE_OPTIONS,
+  },
 ]
 
 export const micro: Benchmark = benchmark('micro', MICRO)

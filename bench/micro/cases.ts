@@ -4,6 +4,7 @@ import * as echoes from './echoes.ts'
 import * as headers from './headers.ts'
 import * as lookups from './lookups.ts'
 import * as memory from './memory.ts'
+import * as simulation from './simulation.ts'
 import type { Timing } from './timing.ts'
 
 export type Case = (timing: Timing) => number | Promise<number>
@@ -30,4 +31,7 @@ export const CASES: Readonly<Record<string, Case>> = {
   'over loopback': echoes.overLoopback,
   'bytes per echo': memory.perEcho,
   'stack size': memory.stackSize,
+  'simulated packets': simulation.packets,
+  'simulated events': simulation.answered,
+  'simulated host': simulation.hostSize,
 }
