@@ -55,6 +55,8 @@ export class EchoPrediction {
   #answered = 0
   #octets = 0
   #discarded = 0
+  /** Somebody listens to requests as well: they go the ordinary way. */
+  suspended = false
   readonly #fib: Fib
   readonly #identification: Identification
   readonly #time: { readonly now: number }
@@ -83,6 +85,7 @@ export class EchoPrediction {
     request.daddr = flow.saddr
     request.saddr = flow.daddr
     if (
+      this.suspended ||
       arrival.isLoopback || // those carry their decision with them
       reply.expires !== 0 ||
       (this.#sysctl.ipv4.icmp_ratemask & (1 << IcmpType.ECHO_REPLY)) !== 0 ||

@@ -8,6 +8,7 @@ import type { NetDevice } from '../device/net-device.ts'
 import type { EventSource } from '../device/softirq.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo } from '../ipv4/context.ts'
+import { AddressTexts } from './address-texts.ts'
 import { DatagramInfo, DatagramQueue } from './datagram-queue.ts'
 import { Memberships } from './memberships.ts'
 import type { Udp } from './udp.ts'
@@ -24,6 +25,7 @@ import {
   type UdpSendOptions,
 } from './udp-options.ts'
 import { UdpOutput, type UdpSettings } from './udp-output.ts'
+import { type Waiter, waitIn, wake } from './waiters.ts'
 
 /** Error reports that wait to be read at most; the oldest goes. */
 const MAX_REPORTS = 100
@@ -49,10 +51,6 @@ export interface UdpReceived {
   readonly ttl: number
   readonly tos: number
   readonly segmentSize: number
-}
-
-interface Waiter {
-  resolve: () => void
 }
 
 const NO_OPTIONS: UdpSendOptions = {}
@@ -535,52 +533,6 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   #checkOpen(syscall: string): void {
     if (!this.#closed) return
     throw new TunstackError('ERR_SOCKET_CLOSED', 'this socket was closed', { syscall })
-  }
-}
-
-/** Waits until {@link wake} is called for the list. @throws the reason of `signal` */
-function waitIn(list: Waiter[], signal: UdpAbortSignal | undefined): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    if (signal === undefined) return void list.push({ resolve })
-    if (signal.aborted) return reject(signal.reason)
-    const waiter: Waiter = {
-      resolve: () => {
-        signal.removeEventListener('abort', abort)
-        resolve()
-      },
-    }
-    const abort = (): void => {
-      const at = list.indexOf(waiter)
-      if (at >= 0) list.splice(at, 1)
-      reject(signal.reason)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    list.push(waiter)
-  })
-}
-
-function wake(list: Waiter[]): void {
-  for (const { resolve } of list.splice(0)) resolve()
-}
-
-/** Texts of addresses, as long as they stay the same. */
-class AddressTexts {
-  #text = ''
-  #address: Ipv4Address = 0
-  #formatted: Ipv4Address = 0
-  #formattedText = '0.0.0.0'
-
-  parse(text: string): Ipv4Address {
-    if (text === this.#text && text !== '') return this.#address
-    this.#address = parseIpv4(text)
-    this.#text = text
-    return this.#address
-  }
-
-  format(address: Ipv4Address): string {
-    if (address === this.#formatted) return this.#formattedText
-    this.#formatted = address
-    return (this.#formattedText = formatIpv4(address))
   }
 }
 
