@@ -147,12 +147,14 @@ export class RawSocket implements EventSource, AsyncIterable<RawMessage> {
    * Sends a packet to `to`, or to the peer: what is behind the IP header, or with `headerIncluded` the header too, of
    * which total length and checksum are put right, and source and identification filled in where they are 0.
    * @throws TunstackError `EDESTADDRREQ`, `ENETUNREACH`, `EMSGSIZE`, `EACCES` (broadcast), `EINVAL` (a header that is
-   * none), `ENOBUFS`; `ERR_SOCKET_CLOSED`; `ERR_INVALID_ARG_VALUE`; and once each error that ICMP has reported
+   * none), `ENOBUFS`; `ERR_SOCKET_CLOSED`; `ERR_INVALID_ARG_VALUE`; with `headerIncluded`, once, each error that ICMP
+   * has reported
    */
   send(data: Uint8Array, to?: string): void {
     if (!(data instanceof Uint8Array)) throw invalidArgument('data', data, 'a Uint8Array')
     this.#checkOpen('sendto')
-    this.#throwError('sendto')
+    // Linux looks at the error only where it makes the packet in one piece (`raw_send_hdrinc`).
+    if (this.#headerIncluded) this.#throwError('sendto')
     const destination = to === undefined ? this.remote : this.#texts.parse(to)
     const { softirq } = this.#raw
     softirq.enter()
