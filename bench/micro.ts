@@ -53,6 +53,7 @@ const MICRO: MicroFigure[] = [
   { name: 'echo answered, no kernel', unit: 'packets/s', subjects: [['tunstack', 'answered']] },
   { name: 'echo round trip, two stacks on a pipe', unit: 'echoes/s', subjects: [['tunstack', 'over pipe']] },
   { name: 'echo round trip, loopback', unit: 'echoes/s', subjects: [['tunstack', 'over loopback']] },
+  { name: 'UDP over loopback, 1000 bytes', unit: 'datagrams/s', subjects: [['tunstack', 'udp datagrams']] },
   { name: 'simulated network: over links', unit: 'packets/s', subjects: [['tunstack', 'simulated packets']] },
   { name: 'simulated network: answered', unit: 'events/s', subjects: [['tunstack', 'simulated events']] },
 ]
@@ -62,6 +63,12 @@ const MEMORY: MicroFigure[] = [
     name: 'allocated per echoed packet',
     unit: 'bytes',
     subjects: [['tunstack', 'bytes per echo']],
+    nodeOptions: NODE_OPTIONS,
+  },
+  {
+    name: 'allocated per UDP datagram, sent and received',
+    unit: 'bytes',
+    subjects: [['tunstack', 'bytes per datagram']],
     nodeOptions: NODE_OPTIONS,
   },
   { name: 'new Stack()', unit: 'KiB', subjects: [['tunstack', 'stack size']], nodeOptions: NODE_OPTIONS },

@@ -1,5 +1,6 @@
 /** The micro-benchmarks by name. Each runs in a process of its own, so that none is compiled for another's types. */
 import * as checksums from './checksums.ts'
+import * as datagrams from './datagrams.ts'
 import * as echoes from './echoes.ts'
 import * as headers from './headers.ts'
 import * as lookups from './lookups.ts'
@@ -31,6 +32,8 @@ export const CASES: Readonly<Record<string, Case>> = {
   'over loopback': echoes.overLoopback,
   'bytes per echo': memory.perEcho,
   'stack size': memory.stackSize,
+  'udp datagrams': datagrams.perSecond,
+  'bytes per datagram': datagrams.allocated,
   'simulated packets': simulation.packets,
   'simulated events': simulation.answered,
   'simulated host': simulation.hostSize,

@@ -1,14 +1,15 @@
 /**
- * Datagrams that wait in a socket: their bytes in a ring that grows as needed and is given up when it is empty, what
- * is known of each beside them in typed arrays. So a datagram that nobody has asked for yet costs its bytes, and
+ * Datagrams that wait in a socket: their bytes in a ring that grows as needed and is given up when less of it is used,
+ * what is known of each beside them in typed arrays. So a datagram that nobody has asked for yet costs its bytes, and
  * reading one into a buffer of the caller's allocates nothing.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 
 /** What is charged for a datagram beside its bytes, so that empty ones can't pile up (Linux: the size of its `sk_buff`). */
 export const DATAGRAM_COST = 256
-/** Rings up to this size are kept when they are empty. */
+/** Rings up to this size are kept when they are empty; larger ones only if this part of them was used since the last time. */
 const KEPT = 16 * 1024
+const USED_PART = 8
 const FIRST_RING = 2048
 const WORDS = 8
 
@@ -51,6 +52,8 @@ export class DatagramQueue {
   #to = 0
   /** Where the bytes of this round end, once {@link #to} has gone back to the start; 0 before. */
   #wrapped = 0
+  /** Most that was charged since the ring was empty last. */
+  #peak = 0
   #words = new Int32Array(0)
   #head = 0
 
@@ -65,7 +68,7 @@ export class DatagramQueue {
     const head = end - start
     const length = head + (body === null ? 0 : body.length)
     const at = this.#reserve(length)
-    this.#bytes.set(bytes.subarray(start, end), at)
+    copy(bytes, start, end, this.#bytes, at)
     if (body !== null) this.#bytes.set(body, at + head)
     this.#to = at + length
     if ((this.length + 1) * WORDS > this.#words.length) this.#growWords()
@@ -81,6 +84,7 @@ export class DatagramQueue {
     words[word + Word.SEGMENT] = info.segmentSize
     this.length++
     this.charged += length + DATAGRAM_COST
+    if (this.charged > this.#peak) this.#peak = this.charged
     return true
   }
 
@@ -107,7 +111,7 @@ export class DatagramQueue {
     info.tos = words[word + Word.TOS_TTL]! >>> 8
     info.ttl = words[word + Word.TOS_TTL]! & 0xff
     info.segmentSize = words[word + Word.SEGMENT]!
-    if (copied > 0) target.set(this.#bytes.subarray(start, start + copied), at)
+    copy(this.#bytes, start, start + copied, target, at)
     this.#head = (word + WORDS) & (words.length - 1)
     this.length--
     this.charged -= length + DATAGRAM_COST
@@ -128,7 +132,10 @@ export class DatagramQueue {
 
   #empty(): void {
     this.#from = this.#to = this.#wrapped = this.#head = 0
-    if (this.#bytes.length <= KEPT) return
+    // In bulk the ring fills and empties again and again; to make it anew each time costs more than the bytes do.
+    const used = this.#peak * USED_PART
+    this.#peak = 0
+    if (this.#bytes.length <= Math.max(KEPT, used)) return
     this.#bytes = new Uint8Array(0)
     this.#words = new Int32Array(0)
   }
@@ -178,4 +185,12 @@ export class DatagramQueue {
     this.#words = larger
     this.#head = 0
   }
+}
+
+/** Up to so many bytes are copied one by one: that is quicker than to make the view that is needed otherwise. */
+const FEW = 96
+
+function copy(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): void {
+  if (end - start > FEW) to.set(from.subarray(start, end), at)
+  else for (let i = start, j = at; i < end; i++, j++) to[j] = from[i]!
 }
