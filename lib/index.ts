@@ -43,7 +43,7 @@ export {
   type NatMapping,
   type NatOptions,
   natDevice,
-} from './device/nat.ts'
+} from './device/nat/nat.ts'
 export {
   fromPacketStream,
   type PacketDuplex,
@@ -77,6 +77,7 @@ export type { Sysctl } from './sysctl/sysctl.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'
 export { VirtualClock } from './time/virtual-clock.ts'
+export type { UdpReceived } from './udp/received.ts'
 export type { Udp } from './udp/udp.ts'
 export type {
   UdpAddress,
@@ -86,7 +87,7 @@ export type {
   UdpPathMtuDiscovery,
   UdpSendOptions,
 } from './udp/udp-options.ts'
-export type { UdpReceived, UdpSocket, UdpSocketCounters } from './udp/udp-socket.ts'
+export type { UdpSocket, UdpSocketCounters } from './udp/udp-socket.ts'
 export type { Duration, Probability, Rate, Size } from './units.ts'
 export { DropReason, dropReasonName } from './wire/drop-reason.ts'
 export { formatIpv4Packet } from './wire/ipv4.ts'

@@ -11,6 +11,7 @@ import type { IcmpErrorInfo } from '../ipv4/context.ts'
 import { AddressTexts } from './address-texts.ts'
 import { DatagramInfo, DatagramQueue } from './datagram-queue.ts'
 import { Memberships } from './memberships.ts'
+import { Received, type UdpReceived } from './received.ts'
 import type { Udp } from './udp.ts'
 import {
   checkDiscovery,
@@ -38,19 +39,6 @@ export interface UdpSocketCounters {
   sentBytes: number
   /** Datagrams for which there was no room (`UdpRcvbufErrors`). */
   overflowed: number
-}
-
-/** Who and what {@link UdpSocket.receiveInto} has read last. Reused by the next call. */
-export interface UdpReceived {
-  /** Bytes of the datagram; more than were copied if the buffer was too small. */
-  readonly length: number
-  readonly address: string
-  readonly port: number
-  readonly to: string
-  readonly device: string
-  readonly ttl: number
-  readonly tos: number
-  readonly segmentSize: number
 }
 
 const NO_OPTIONS: UdpSendOptions = {}
@@ -127,7 +115,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.memberships = new Memberships(udp.ip.ctx)
     this.#queue = new DatagramQueue(options.receiveBuffer ?? sysctl.core.rmem_default)
     this.#output = new UdpOutput(udp.ip)
-    this.#received = new Received(this.#info, udp)
+    this.#received = new Received(this.#info, udp.ip.ctx.devices)
     this.#receiveErrors = options.receiveErrors ?? false
     this.#onMessage = options.onMessage
     this.#onError = options.onError
@@ -533,50 +521,6 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   #checkOpen(syscall: string): void {
     if (!this.#closed) return
     throw new TunstackError('ERR_SOCKET_CLOSED', 'this socket was closed', { syscall })
-  }
-}
-
-class Received implements UdpReceived {
-  readonly #info: DatagramInfo
-  readonly #udp: Udp
-  readonly #from = new AddressTexts()
-  readonly #to = new AddressTexts()
-
-  constructor(info: DatagramInfo, udp: Udp) {
-    this.#info = info
-    this.#udp = udp
-  }
-
-  get length(): number {
-    return this.#info.length
-  }
-
-  get address(): string {
-    return this.#from.format(this.#info.source)
-  }
-
-  get port(): number {
-    return this.#info.port
-  }
-
-  get to(): string {
-    return this.#to.format(this.#info.destination)
-  }
-
-  get device(): string {
-    return this.#udp.ip.ctx.devices.byIndex(this.#info.device)?.name ?? ''
-  }
-
-  get ttl(): number {
-    return this.#info.ttl
-  }
-
-  get tos(): number {
-    return this.#info.tos
-  }
-
-  get segmentSize(): number {
-    return this.#info.segmentSize
   }
 }
 
