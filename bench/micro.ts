@@ -70,6 +70,9 @@ const MICRO: MicroFigure[] = [
   { name: 'echo answered, no kernel', unit: 'packets/s', subjects: [['tunstack', 'answered']] },
   { name: 'echo round trip, two stacks on a pipe', unit: 'echoes/s', subjects: [['tunstack', 'over pipe']] },
   { name: 'echo round trip, loopback', unit: 'echoes/s', subjects: [['tunstack', 'over loopback']] },
+  { name: 'UDP over loopback, 1000 bytes', unit: 'datagrams/s', subjects: [['tunstack', 'udp datagrams']] },
+  { name: 'simulated network: over links', unit: 'packets/s', subjects: [['tunstack', 'simulated packets']] },
+  { name: 'simulated network: answered', unit: 'events/s', subjects: [['tunstack', 'simulated events']] },
 ]
 
 const MEMORY: MicroFigure[] = [
@@ -79,7 +82,19 @@ const MEMORY: MicroFigure[] = [
     subjects: [['tunstack', 'bytes per echo']],
     nodeOptions: NODE_OPTIONS,
   },
+  {
+    name: 'allocated per UDP datagram, sent and received',
+    unit: 'bytes',
+    subjects: [['tunstack', 'bytes per datagram']],
+    nodeOptions: NODE_OPTIONS,
+  },
   { name: 'new Stack()', unit: 'KiB', subjects: [['tunstack', 'stack size']], nodeOptions: NODE_OPTIONS },
+  {
+    name: 'host in a simulated network',
+    unit: 'KiB',
+    subjects: [['tunstack', 'simulated host']],
+    nodeOptions: NODE_OPTIONS,
+  },
 ]
 
 export const micro: Benchmark = benchmark('micro', MICRO)

@@ -44,7 +44,7 @@ export {
   type NatMapping,
   type NatOptions,
   natDevice,
-} from './device/nat.ts'
+} from './device/nat/nat.ts'
 export {
   fromPacketStream,
   type PacketDuplex,
@@ -65,6 +65,8 @@ export type { PathMtuDiscovery } from './ping/ping-endpoint.ts'
 export type { PingProbe, PingResult } from './ping/ping-result.ts'
 export { type RandomSource, systemRandom } from './random/random.ts'
 export { seededRandom } from './random/seeded.ts'
+export type { Raw } from './raw/raw.ts'
+export type { RawMessage, RawOptions, RawSocket } from './raw/raw-socket.ts'
 export type { RouteAddMode } from './route/fib-types.ts'
 export { NetlinkError } from './route/rtnetlink.ts'
 export type { ExplainOptions, ExplainStep, Explanation, Verdict } from './stack/explain.ts'
@@ -76,6 +78,7 @@ export type { Sysctl } from './sysctl/sysctl.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'
 export { VirtualClock } from './time/virtual-clock.ts'
+export type { UdpReceived } from './udp/received.ts'
 export type { Udp } from './udp/udp.ts'
 export type {
   UdpAddress,
@@ -85,7 +88,7 @@ export type {
   UdpPathMtuDiscovery,
   UdpSendOptions,
 } from './udp/udp-options.ts'
-export type { UdpReceived, UdpSocket, UdpSocketCounters } from './udp/udp-socket.ts'
+export type { UdpSocket, UdpSocketCounters } from './udp/udp-socket.ts'
 export type { Duration, Probability, Rate, Size } from './units.ts'
 export { DropReason, dropReasonName } from './wire/drop-reason.ts'
 export { formatIpv4Packet } from './wire/ipv4.ts'

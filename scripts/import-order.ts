@@ -16,6 +16,7 @@ export const ORDER: readonly (readonly string[])[] = [
   ['configuration'],
   ['iproute2'],
   ['stack'],
+  ['raw'],
   ['ping', 'udp', 'tcp'],
   ['ipv4', 'ipv6'],
   ['route'],

@@ -1,10 +1,12 @@
 /** The micro-benchmarks by name. Each runs in a process of its own, so that none is compiled for another's types. */
 import * as checksums from './checksums.ts'
+import * as datagrams from './datagrams.ts'
 import * as echoes from './echoes.ts'
 import * as headers from './headers.ts'
 import * as lookups from './lookups.ts'
 import * as memory from './memory.ts'
 import * as offloads from './offloads.ts'
+import * as simulation from './simulation.ts'
 import type { Timing } from './timing.ts'
 
 export type Case = (timing: Timing) => number | Promise<number>
@@ -36,4 +38,9 @@ export const CASES: Readonly<Record<string, Case>> = {
   'over loopback': echoes.overLoopback,
   'bytes per echo': memory.perEcho,
   'stack size': memory.stackSize,
+  'udp datagrams': datagrams.perSecond,
+  'bytes per datagram': datagrams.allocated,
+  'simulated packets': simulation.packets,
+  'simulated events': simulation.answered,
+  'simulated host': simulation.hostSize,
 }

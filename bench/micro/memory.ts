@@ -7,7 +7,7 @@ import type { Timing } from './timing.ts'
 /** Options of Node for the process that measures: young generation too large to fill, collections on demand. */
 export const NODE_OPTIONS = ['--expose-gc', '--max-semi-space-size=256', '--min-semi-space-size=256']
 
-function collect(): void {
+export function collect(): void {
   const { gc } = globalThis as { gc?: () => void }
   if (gc === undefined) throw new Error('this needs node --expose-gc')
   gc()

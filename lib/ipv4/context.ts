@@ -49,6 +49,14 @@ export interface IcmpErrorInfo {
   arrival?: number
 }
 
+/** Who gets a copy of each datagram for this host, before the protocol that it is for: raw sockets. */
+export interface RawDelivery {
+  /** True if somebody has taken a copy; the packet stays the caller's. */
+  deliver(packet: Packet): boolean
+  /** As {@link TransportProtocol.receiveError}. */
+  receiveError(bytes: Uint8Array, quote: number, error: IcmpErrorInfo): void
+}
+
 /** A protocol above IP. */
 export interface TransportProtocol {
   /** Takes over a whole datagram; `packet.transportHeader` is its first byte. */

@@ -33,8 +33,13 @@ export class LocalDelivery {
       packet = this.#inOnePiece(packet, device)
       if (packet === null) return
     }
+    const copied = this.#ip.raw?.deliver(packet) ?? false
     const protocol = protocols[packet.bytes[packet.networkHeader + IPV4_PROTOCOL]!]
     if (protocol === undefined || protocol === null) {
+      if (copied) {
+        ctx.mib.ip[IpMib.InDelivers]!++
+        return ctx.consume(packet)
+      }
       ctx.mib.ip[IpMib.InUnknownProtos]!++
       icmp.sendError(packet, IcmpType.DEST_UNREACH, UnreachableCode.PROTOCOL, 0)
       return ctx.drop(packet, DropReason.IP_NOPROTO, device)

@@ -57,6 +57,8 @@ export class EchoPrediction {
   #answered = 0
   #octets = 0
   #discarded = 0
+  /** Somebody listens to requests as well: they go the ordinary way. */
+  suspended = false
   readonly #fib: Fib
   readonly #identification: Identification
   readonly #time: { readonly now: number }
@@ -86,6 +88,7 @@ export class EchoPrediction {
     request.saddr = flow.daddr
     if (
       !LITTLE_ENDIAN ||
+      this.suspended ||
       arrival.isLoopback || // those carry their decision with them
       // whoever listens there sees replies before they are sent: the ordinary way is for that
       (reply.device !== arrival && reply.device.taps.length > 0) ||

@@ -165,13 +165,14 @@ export class IcmpReports {
   }
 
   #deliver(packet: Packet, quote: number, headerLength: number): void {
-    const { ctx, protocols } = this.#ip
+    const { ctx, protocols, raw } = this.#ip
     const { bytes, end } = packet
     if (end - quote < headerLength + 8) {
       ctx.mib.icmp[IcmpMib.InErrors]!++
       return
     }
     this.#error.arrival = packet.iif
+    raw?.receiveError(bytes, quote, this.#error)
     const protocol = protocols[bytes[quote + IPV4_PROTOCOL]!]
     protocol?.receiveError(bytes, quote, headerLength, end, this.#error)
   }

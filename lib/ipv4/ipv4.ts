@@ -9,7 +9,7 @@ import { Metric } from '../route/rtnetlink.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, TimeExceededCode } from '../wire/icmpv4.ts'
 import { IpProtocol } from '../wire/ipv4.ts'
-import type { Ipv4Context, TransportProtocol } from './context.ts'
+import type { Ipv4Context, RawDelivery, TransportProtocol } from './context.ts'
 import { LocalDelivery } from './deliver.ts'
 import { EchoPrediction } from './echo-prediction.ts'
 import { Forwarding } from './forward.ts'
@@ -27,6 +27,8 @@ export class Ipv4 {
   readonly ctx: Ipv4Context
   /** By protocol number. */
   readonly protocols: (TransportProtocol | null)[] = new Array<TransportProtocol | null>(256).fill(null)
+  /** Raw sockets; `null` while there are none. */
+  raw: RawDelivery | null = null
   readonly input: Ipv4Input
   readonly output: Ipv4Output
   readonly deliver: LocalDelivery

@@ -4,7 +4,7 @@
  */
 import type { ImpairedDevice } from '../device/impair/impair.ts'
 import type { Impairment, LinkPath, PathCounters } from '../device/impair/link-path.ts'
-import type { NatDevice, NatOptions } from '../device/nat.ts'
+import type { NatDevice, NatOptions } from '../device/nat/nat.ts'
 import { invalidArgument } from '../errors.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import type { Host } from './host.ts'

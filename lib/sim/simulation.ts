@@ -8,7 +8,7 @@ import { parseIpv4Prefix } from '../address/ipv4-address.ts'
 import { type ImpairedDevice, impairDevice } from '../device/impair/impair.ts'
 import type { Impairment, PathObserver } from '../device/impair/link-path.ts'
 import type { LinkDevice } from '../device/link-device.ts'
-import { type NatDevice, natDevice } from '../device/nat.ts'
+import { type NatDevice, natDevice } from '../device/nat/nat.ts'
 import { createPipe } from '../device/pipe.ts'
 import { invalidArgument, TunstackError } from '../errors.ts'
 import { type ByteSink, Direction, PcapngWriter } from '../observe/pcapng.ts'
@@ -145,10 +145,18 @@ export class Simulation {
     return link
   }
 
-  /** Writes what crosses any link from now on as pcapng, each direction an interface of its own. */
-  capture(sink: ByteSink): NetworkCapture {
-    if (typeof sink !== 'function') throw invalidArgument('sink', sink, 'a function that takes bytes')
-    const capture = new LinkCapture(sink, this.clock.epoch, () => void this.#captures.delete(capture))
+  /**
+   * Writes what crosses any link from now on as pcapng, each direction an interface of its own: to a function, or to
+   * a stream or file with `write`, which gets bytes of its own.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`
+   */
+  capture(sink: ByteSink | { write(bytes: Uint8Array<ArrayBuffer>): unknown }): NetworkCapture {
+    const isStream = typeof sink === 'object' && typeof sink?.write === 'function'
+    if (!isStream && typeof sink !== 'function') {
+      throw invalidArgument('sink', sink, 'a function that takes bytes, or something with write()')
+    }
+    const write: ByteSink = typeof sink === 'function' ? sink : (bytes) => void sink.write(bytes.slice())
+    const capture = new LinkCapture(write, this.clock.epoch, () => void this.#captures.delete(capture))
     this.#captures.add(capture)
     return capture
   }

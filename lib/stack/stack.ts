@@ -20,6 +20,7 @@ import { PingProtocol } from '../ping/ping-endpoint.ts'
 import type { PingResult } from '../ping/ping-result.ts'
 import { Random, type RandomSource, systemRandom } from '../random/random.ts'
 import { HalfSipHash } from '../random/siphash.ts'
+import { Raw } from '../raw/raw.ts'
 import { Fib, IPV4_MIN_MTU } from '../route/fib.ts'
 import { InetAddresses } from '../route/inet-addresses.ts'
 import { MulticastGroups } from '../route/multicast-groups.ts'
@@ -89,6 +90,8 @@ export class Stack {
   readonly pings: PingProtocol
   /** UDP sockets: `stack.udp.bind({ port: 53 })`. */
   readonly udp: Udp
+  /** Raw sockets: `stack.raw.open({ protocol: 'icmp' })`. */
+  readonly raw: Raw
   readonly #captures: Captures
   readonly #gro = new Gro()
   /** Devices that take TCP super-segments, loopback aside: for them it pays to merge what is forwarded. */
@@ -137,6 +140,7 @@ export class Stack {
     this.ipv4.reassemblyPending = () => this.#armReassembly()
     this.pings = new PingProtocol(this.ipv4, this.softirq)
     this.udp = new Udp(this.ipv4, this.softirq)
+    this.raw = new Raw(this.ipv4, this.softirq)
 
     const loopback = new Loopback()
     this.loopback = this.#add(loopback, loopback.name)
@@ -382,6 +386,7 @@ export class Stack {
     this.ipv4.reassembly.clear()
     this.pings.close()
     this.udp.close()
+    this.raw.close()
     this.softirq.stop((packet) => this.drop(packet, DropReason.QUEUE_PURGE, null))
     this.#captures.close()
     await Promise.all(closing)

@@ -42,17 +42,25 @@ export class Sysctl {
   readonly default: DeviceConf
   readonly #devices: (DeviceConf | undefined)[] = []
   readonly #indexOf = new Map<string, number>()
-  readonly #knobs = new Map<string, Knob>()
+  /** Made when somebody first asks for one by name: most stacks of a simulated network never do. */
+  #table: Map<string, Knob> | null = null
   readonly #listeners: SysctlListener[] = []
 
   constructor() {
     this.all = new DeviceConf(null)
     this.all.accept_source_route = 0
     this.default = new DeviceConf(this.all)
+  }
+
+  get #knobs(): Map<string, Knob> {
+    if (this.#table !== null) return this.#table
+    const table = new Map<string, Knob>()
+    this.#table = table // what is added is added here
     this.#addNumbers('net.ipv4.', this.ipv4, IPV4_RANGES)
     this.#addNumbers('net.ipv4.route.', this.route, ROUTE_RANGES)
     this.#addNumbers('net.core.', this.core, CORE_RANGES)
     this.#addSpecialKnobs()
+    return table
   }
 
   /** The settings of a device; those of `default` for an index that was never added. Numeric reads only: hot. */

@@ -194,7 +194,7 @@ export class UdpOutput {
     const id =
       dontFragment && gsoSize === 0
         ? ATOMIC_ID
-        : ip.identification.next(saddr, daddr, IpProtocol.UDP, ctx.now)
+        : ip.identification.next(saddr, daddr, IpProtocol.UDP, ctx.now, packet.gsoSegments)
     pushIpv4Header(
       packet,
       saddr,

@@ -8,8 +8,10 @@ import type { NetDevice } from '../device/net-device.ts'
 import type { EventSource } from '../device/softirq.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo } from '../ipv4/context.ts'
+import { AddressTexts } from './address-texts.ts'
 import { DatagramInfo, DatagramQueue } from './datagram-queue.ts'
 import { Memberships } from './memberships.ts'
+import { Received, type UdpReceived } from './received.ts'
 import type { Udp } from './udp.ts'
 import {
   checkDiscovery,
@@ -24,6 +26,7 @@ import {
   type UdpSendOptions,
 } from './udp-options.ts'
 import { UdpOutput, type UdpSettings } from './udp-output.ts'
+import { type Waiter, waitIn, wake } from './waiters.ts'
 
 /** Error reports that wait to be read at most; the oldest goes. */
 const MAX_REPORTS = 100
@@ -36,23 +39,6 @@ export interface UdpSocketCounters {
   sentBytes: number
   /** Datagrams for which there was no room (`UdpRcvbufErrors`). */
   overflowed: number
-}
-
-/** Who and what {@link UdpSocket.receiveInto} has read last. Reused by the next call. */
-export interface UdpReceived {
-  /** Bytes of the datagram; more than were copied if the buffer was too small. */
-  readonly length: number
-  readonly address: string
-  readonly port: number
-  readonly to: string
-  readonly device: string
-  readonly ttl: number
-  readonly tos: number
-  readonly segmentSize: number
-}
-
-interface Waiter {
-  resolve: () => void
 }
 
 const NO_OPTIONS: UdpSendOptions = {}
@@ -129,7 +115,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.memberships = new Memberships(udp.ip.ctx)
     this.#queue = new DatagramQueue(options.receiveBuffer ?? sysctl.core.rmem_default)
     this.#output = new UdpOutput(udp.ip)
-    this.#received = new Received(this.#info, udp)
+    this.#received = new Received(this.#info, udp.ip.ctx.devices)
     this.#receiveErrors = options.receiveErrors ?? false
     this.#onMessage = options.onMessage
     this.#onError = options.onError
@@ -535,96 +521,6 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   #checkOpen(syscall: string): void {
     if (!this.#closed) return
     throw new TunstackError('ERR_SOCKET_CLOSED', 'this socket was closed', { syscall })
-  }
-}
-
-/** Waits until {@link wake} is called for the list. @throws the reason of `signal` */
-function waitIn(list: Waiter[], signal: UdpAbortSignal | undefined): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    if (signal === undefined) return void list.push({ resolve })
-    if (signal.aborted) return reject(signal.reason)
-    const waiter: Waiter = {
-      resolve: () => {
-        signal.removeEventListener('abort', abort)
-        resolve()
-      },
-    }
-    const abort = (): void => {
-      const at = list.indexOf(waiter)
-      if (at >= 0) list.splice(at, 1)
-      reject(signal.reason)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    list.push(waiter)
-  })
-}
-
-function wake(list: Waiter[]): void {
-  for (const { resolve } of list.splice(0)) resolve()
-}
-
-/** Texts of addresses, as long as they stay the same. */
-class AddressTexts {
-  #text = ''
-  #address: Ipv4Address = 0
-  #formatted: Ipv4Address = 0
-  #formattedText = '0.0.0.0'
-
-  parse(text: string): Ipv4Address {
-    if (text === this.#text && text !== '') return this.#address
-    this.#address = parseIpv4(text)
-    this.#text = text
-    return this.#address
-  }
-
-  format(address: Ipv4Address): string {
-    if (address === this.#formatted) return this.#formattedText
-    this.#formatted = address
-    return (this.#formattedText = formatIpv4(address))
-  }
-}
-
-class Received implements UdpReceived {
-  readonly #info: DatagramInfo
-  readonly #udp: Udp
-  readonly #from = new AddressTexts()
-  readonly #to = new AddressTexts()
-
-  constructor(info: DatagramInfo, udp: Udp) {
-    this.#info = info
-    this.#udp = udp
-  }
-
-  get length(): number {
-    return this.#info.length
-  }
-
-  get address(): string {
-    return this.#from.format(this.#info.source)
-  }
-
-  get port(): number {
-    return this.#info.port
-  }
-
-  get to(): string {
-    return this.#to.format(this.#info.destination)
-  }
-
-  get device(): string {
-    return this.#udp.ip.ctx.devices.byIndex(this.#info.device)?.name ?? ''
-  }
-
-  get ttl(): number {
-    return this.#info.ttl
-  }
-
-  get tos(): number {
-    return this.#info.tos
-  }
-
-  get segmentSize(): number {
-    return this.#info.segmentSize
   }
 }
 

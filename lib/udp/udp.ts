@@ -165,7 +165,6 @@ export class Udp {
     for (const socket of open) socket.close()
   }
 
-  /** @internal */
   receive(packet: Packet): void {
     const { ctx, icmp } = this.ip
     const { mib } = ctx
@@ -209,7 +208,7 @@ export class Udp {
     else ctx.drop(packet, DropReason.SOCKET_RCVBUFF, device)
   }
 
-  /** @internal An error about what a socket sent; the path MTU is learnt if the datagram can have been its own. */
+  /** An error about what a socket sent; the path MTU is learnt if the datagram can have been its own. */
   receiveError(
     bytes: Uint8Array,
     quote: number,

@@ -142,6 +142,44 @@ describe('EndpointTable', () => {
     expect(t.lookup(flow(HOST, 53, PEER, 1))).to.equal(a)
   })
 
+  it('an endpoint that has a peer keeps its port, and is found by that peer only', () => {
+    const t = table()
+    const [first, second] = [{ name: 'first' }, { name: 'second' }]
+    const share = { reuseAddress: true }
+    t.bind(flow(HOST, 80), first, share)
+    t.bind(flow(HOST, 80), second, share)
+    expect(t.setOpen(flow(HOST, 80), second, false)).to.equal(true)
+    expect(t.setOpen(flow(HOST, 80), second, false), 'twice').to.equal(true)
+    expect(t.lookup(flow(HOST, 80, PEER, 9))).to.equal(first)
+    expect(t.setOpen(flow(HOST, 80), first, false)).to.equal(true)
+    expect(t.lookup(flow(HOST, 80, PEER, 9))).to.equal(null)
+    expect(t.inUse(flow(HOST, 80))).to.equal(true)
+    expect(t.setOpen(flow(HOST, 80), first, true)).to.equal(true)
+    expect(t.lookup(flow(HOST, 80, PEER, 9))).to.equal(first)
+    t.setOpen(flow(HOST, 80), second, true)
+    expect(t.lookup(flow(HOST, 80, PEER, 9)), 'the latest again').to.equal(second)
+    expect(t.setOpen(flow(HOST, 81), second, true)).to.equal(false)
+    t.setOpen(flow(HOST, 80), second, false)
+    expect(t.unbind(flow(HOST, 80), second)).to.equal(true)
+    expect(t.unbind(flow(HOST, 80), first)).to.equal(true)
+    expect(t.inUse(flow(HOST, 80))).to.equal(false)
+  })
+
+  it('names all that are bound to a port, oldest first, whatever their address', () => {
+    const t = table()
+    const share = { reuseAddress: true }
+    const endpoints = [flow(0, 80), flow(HOST, 80), flow('::', 80, '::', 0, 2), flow(0, 81)].map((key, i) => {
+      const endpoint = { name: String(i) }
+      t.bind(key, endpoint, share)
+      return endpoint
+    })
+    t.setOpen(flow(HOST, 80), endpoints[1]!, false)
+    const found: string[] = []
+    t.forEachOnPort(80, ({ name }) => void found.push(name))
+    t.forEachOnPort(82, ({ name }) => void found.push(name))
+    expect(found).to.deep.equal(['0', '1', '2'])
+  })
+
   it('is bounded, and takes a four-tuple once', () => {
     const t = new EndpointTable<Endpoint>(new HalfSipHash(5, 6), { limit: 3 })
     for (let port = 1; port <= 4; port++) {

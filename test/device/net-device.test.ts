@@ -143,6 +143,28 @@ describe('NetDevice', () => {
     expect(bench.host.pool.outstanding).to.equal(0)
   })
 
+  it('says when half of its queue is free, or when it goes down', () => {
+    const bench = new Bench(2)
+    bench.device.txQueueLength = 4
+    let told = 0
+    bench.send(1, 2, 3, 4)
+    bench.device.flush()
+    bench.device.whenRoom(() => void told++)
+    bench.send(5, 6)
+    expect(told).to.equal(0)
+    bench.arrived()
+    bench.device.flush()
+    expect(bench.device.txRoom).to.be.greaterThan(1)
+    expect(told).to.equal(1)
+    bench.arrived()
+    bench.device.flush()
+    expect(told, 'once').to.equal(1)
+    bench.device.whenRoom(() => void told++)
+    bench.device.up = false
+    bench.device.purge()
+    expect(told).to.equal(2)
+  })
+
   it('is running only while it is up and has carrier', () => {
     const bench = new Bench()
     expect([bench.device.running, bench.device.operState]).to.deep.equal([true, 'UNKNOWN'])

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { expect } from 'chai'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PAGES = ['README.md', 'docs/getting-started.md', 'docs/loopback.md']
+const PAGES = ['README.md', 'docs/getting-started.md', 'docs/loopback.md', 'docs/simulation.md']
 
 interface Block {
   language: string
@@ -41,7 +41,13 @@ describe('the pages', function () {
 
   async function run(code: string): Promise<string> {
     const file = join(folder, 'program.ts')
-    writeFileSync(file, code.replaceAll("'tunstack'", "'../../../lib/index.ts'"))
+    const entries = {
+      "'tunstack'": "'../../../lib/index.ts'",
+      "'tunstack/sim'": "'../../../lib/node/simulation.ts'",
+    }
+    let text = code
+    for (const [name, path] of Object.entries(entries)) text = text.replaceAll(name, path)
+    writeFileSync(file, text)
     const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file], {
       timeout: 20_000,
     })

@@ -31,6 +31,24 @@ await b.close()
 console.log(JSON.stringify({ transmitted, received }))
 `
 
+/** Two hosts in virtual time: a ping, and a datagram that comes back. */
+const SIMULATION = `
+import { simulate } from 'tunstack/sim'
+const net = simulate({ seed: 1 })
+const a = net.host('10.0.0.1/24')
+const b = net.host('10.0.0.2/24')
+net.link(a, b, { delay: '20ms' })
+const result = await net.run(async () => {
+  const { received, probes } = await a.ping('10.0.0.2', { count: 3 })
+  const echo = b.udp.bind({ port: 7, onMessage: ({ data, address, port }) => echo.send(data, { address, port }) })
+  const socket = a.udp.bind()
+  socket.send(new Uint8Array(5), { address: '10.0.0.2', port: 7 })
+  return { received, rtt: probes[0].rtt, echoed: (await socket.receive()).data.length }
+})
+await net.close()
+console.log(JSON.stringify(result))
+`
+
 /** As strict as a TypeScript project gets, and with our declarations checked as if they were its own. */
 const TSCONFIG = {
   compilerOptions: {
@@ -168,6 +186,9 @@ describe('npm package', () => {
     it('type-checks a program without Node types, declarations included', async () => {
       const { status, stdout } = await compile(`
         import { createPipe, Stack } from 'tunstack'
+        import { simulate } from 'tunstack/sim'
+        const net = simulate({ seed: 1 })
+        net.link(net.host('10.0.0.1/24'), net.host('10.0.0.2/24'), { delay: '20ms', loss: 0.01 })
         const stack: Stack = new Stack()
         const [end] = createPipe()
         stack.addDevice(end).addAddress('10.9.0.2/24')
@@ -218,6 +239,10 @@ describe('npm package', () => {
 
       it('answers a ping in the process', async () => {
         expect(JSON.parse(await script(node, ECHO))).to.deep.equal({ transmitted: 2, received: 2 })
+      })
+
+      it('simulates a network', async () => {
+        expect(JSON.parse(await script(node, SIMULATION))).to.deep.equal({ received: 3, rtt: 40, echoed: 5 })
       })
 
       it('resolves every entry of its exports', async () => {

@@ -297,11 +297,15 @@ describe('simulate', () => {
     it('goes into a pcapng capture, interface by interface, drops with their reason', async () => {
       const { net, a } = ordeal(1)
       const blocks: Uint8Array[] = []
+      const kept: Uint8Array[] = []
       const capture = net.capture((bytes) => void blocks.push(bytes.slice()))
+      const toStream = net.capture({ write: (bytes) => kept.push(bytes) })
       await net.run(() => a.ping('10.0.1.1', { count: 30, interval: 10 }))
       capture.close()
+      toStream.close()
       await net.run(() => a.ping('10.0.1.1'))
       const file = Buffer.concat(blocks)
+      expect(Buffer.compare(Buffer.concat(kept), file)).to.equal(0)
       expect(packetComments(file)).to.have.length(capture.packets)
       expect(packetComments(file)).to.include('dropped: IMPAIRED')
       const names = readPcapng(file).filter(({ type }) => type === 1)

@@ -1,4 +1,5 @@
 /** What a test tells the program that runs a stack (stack-program.ts), and what that answers. */
+import type { ImpairOptions } from '../../../lib/index.ts'
 
 export interface TunConfig {
   name: string
@@ -7,6 +8,8 @@ export interface TunConfig {
   /** The stack's. */
   address: string
   mtu?: number
+  /** What the link does to packets of the stack, and to those for it. */
+  impair?: ImpairOptions
 }
 
 /** A stack as it is when it says that it is ready. */

@@ -10,6 +10,7 @@ import {
   type Capture,
   type CaptureRecord,
   type ExplainOptions,
+  impairDevice,
   type PingOptions,
   type PingResult,
   Stack,
@@ -25,13 +26,13 @@ const config = JSON.parse(process.argv[2]!) as StackConfig
 const stack = new Stack()
 for (const [name, value] of Object.entries(config.sysctl ?? {})) stack.sysctlSet(name, value)
 for (const address of config.lo ?? []) stack.loopback.addAddress(address)
-for (const { name, kernel, address, mtu } of config.tuns) {
+for (const { name, kernel, address, mtu, impair } of config.tuns) {
   const tun = await openTun({
     name,
     ...(mtu === undefined ? {} : { mtu }),
     ...(kernel === undefined ? { up: false } : { address: kernel }),
   })
-  stack.addDevice(tun).addAddress(address)
+  stack.addDevice(impair === undefined ? tun : impairDevice(tun, impair)).addAddress(address)
 }
 for (const route of config.routes ?? []) stack.routes.add(route)
 if (config.udpEcho !== undefined) {

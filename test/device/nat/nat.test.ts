@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { natDevice } from '../../lib/device/nat.ts'
-import { createPipe } from '../../lib/device/pipe.ts'
-import { Stack, seededRandom, VirtualClock } from '../../lib/index.ts'
-import { type Bytes, decode, fragments, icmp, pattern, tcp, udp } from '../conformance/packets.ts'
-import { Wire } from '../conformance/wire.ts'
-import { linkDeviceCompliance } from './link-device-compliance.ts'
-import { pipeRig } from './pipe-rig.ts'
+import { natDevice } from '../../../lib/device/nat/nat.ts'
+import { createPipe } from '../../../lib/device/pipe.ts'
+import { Stack, seededRandom, VirtualClock } from '../../../lib/index.ts'
+import { type Bytes, decode, fragments, icmp, pattern, tcp, udp } from '../../conformance/packets.ts'
+import { Wire } from '../../conformance/wire.ts'
+import { linkDeviceCompliance } from '../link-device-compliance.ts'
+import { pipeRig } from '../pipe-rig.ts'
 
 // The suite's packets come from 0.0.0.0: they are the router's own.
 linkDeviceCompliance('A translating device', () =>

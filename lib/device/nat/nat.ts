@@ -5,34 +5,45 @@
  * default only peers that were talked to may answer, as with Linux's MASQUERADE. Errors of ICMP are translated with
  * what they quote (RFC 5508 §4). A router holds it; stack and routes know nothing of it.
  */
-import { formatIpv4, type Ipv4Address, parseIpv4, readIpv4, writeIpv4 } from '../address/ipv4-address.ts'
-import { invalidArgument, TunstackError } from '../errors.ts'
-import type { Burst } from '../packet/burst.ts'
-import { completeChecksum } from '../packet/complete-checksum.ts'
-import { Checksum, type Packet } from '../packet/packet.ts'
-import { Random, type RandomSource, systemRandom } from '../random/random.ts'
-import { SECOND } from '../time/clock.ts'
-import { checksum, updateChecksum16, updateChecksum32 } from '../wire/checksum.ts'
-import { DropReason } from '../wire/drop-reason.ts'
-import { ICMP_CHECKSUM, ICMP_HEADER, ICMP_ID, ICMP_TYPE, IcmpType } from '../wire/icmpv4.ts'
+import { formatIpv4, type Ipv4Address, parseIpv4, readIpv4, writeIpv4 } from '../../address/ipv4-address.ts'
+import { invalidArgument, TunstackError } from '../../errors.ts'
+import type { Burst } from '../../packet/burst.ts'
+import { Checksum, type Packet } from '../../packet/packet.ts'
+import { Random, type RandomSource, systemRandom } from '../../random/random.ts'
+import { updateChecksum32 } from '../../wire/checksum.ts'
+import { DropReason } from '../../wire/drop-reason.ts'
 import {
   checkIpv4Lengths,
   IPV4_CHECKSUM,
   IPV4_DESTINATION,
   IPV4_FLAGS_FRAGMENT,
-  IPV4_ID,
   IPV4_MF,
-  IPV4_MIN_HEADER,
   IPV4_OFFSET_MASK,
   IPV4_PROTOCOL,
   IPV4_SOURCE,
   IpProtocol,
-} from '../wire/ipv4.ts'
-import { TCP_CHECKSUM, TCP_FLAGS, TCP_MIN_HEADER, TcpFlag } from '../wire/tcp.ts'
-import { UDP_CHECKSUM, UDP_HEADER } from '../wire/udp.ts'
-import { ownBytes } from './impair/own-bytes.ts'
-import { LinkDecorator } from './link-decorator.ts'
-import type { LinkDevice } from './link-device.ts'
+} from '../../wire/ipv4.ts'
+import { TCP_FLAGS, TCP_MIN_HEADER, TcpFlag } from '../../wire/tcp.ts'
+import { ownBytes } from '../impair/own-bytes.ts'
+import { LinkDecorator } from '../link-decorator.ts'
+import type { LinkDevice } from '../link-device.ts'
+import { endpointKey, type MappedProtocol, Mapping, MappingTable, NAMES, TIMEOUT } from './mappings.ts'
+import {
+  change32,
+  datagramKey,
+  hasSum,
+  isError,
+  isUdp,
+  portAt,
+  put16,
+  quotedPort,
+  quoteOf,
+  rewriteQuote,
+  setPort,
+  sumIcmp,
+  transportOf,
+  transportSum,
+} from './rewrite.ts'
 
 /** Who may send to a mapped port: the address and port that was talked to, that address by any port, or anybody. */
 export type NatFiltering = 'address-and-port' | 'address' | 'none'
@@ -69,18 +80,6 @@ export interface NatDevice extends LinkDevice {
   forward(protocol: 'udp' | 'tcp', outsidePort: number, insideAddress: string, insidePort: number): void
 }
 
-/** Linux's `nf_conntrack_*_timeout`. */
-const TIMEOUT = {
-  /** Nothing has come back yet. */
-  udp: 30 * SECOND,
-  udpStream: 120 * SECOND,
-  icmp: 30 * SECOND,
-  /** A TCP connection that begins or ends. */
-  tcpTransitory: 120 * SECOND,
-  tcpEstablished: 432_000 * SECOND,
-  fragment: 30 * SECOND,
-} as const
-
 const FIRST_PORT = 1024
 const DRAWS = 64
 /** Datagrams whose first fragment has passed. */
@@ -88,83 +87,9 @@ const MAX_FRAGMENTED = 1024
 /** Peers that one mapping remembers. */
 const MAX_PEERS = 4096
 
-const NAMES = { [IpProtocol.UDP]: 'udp', [IpProtocol.TCP]: 'tcp', [IpProtocol.ICMP]: 'icmp' } as const
-
 /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
 export function natDevice(device: LinkDevice, options: NatOptions): NatDevice {
   return new Nat(device, options)
-}
-
-/** Address and port as one number, exact as a double. */
-function endpointKey(address: Ipv4Address, port: number): number {
-  return (address >>> 0) * 0x10000 + port
-}
-
-class Mapping {
-  readonly protocol: keyof typeof NAMES
-  readonly address: Ipv4Address
-  readonly port: number
-  readonly outside: number
-  readonly isStatic: boolean
-  expires = 0
-  answered = false
-  closing = false
-  /** Who was talked to, the latest last: address and port, or the address alone. */
-  readonly peers = new Set<number>()
-
-  constructor(
-    protocol: keyof typeof NAMES,
-    address: Ipv4Address,
-    port: number,
-    outside: number,
-    isStatic: boolean,
-  ) {
-    this.protocol = protocol
-    this.address = address
-    this.port = port
-    this.outside = outside
-    this.isStatic = isStatic
-  }
-
-  touch(now: number): void {
-    this.expires = this.isStatic ? Number.POSITIVE_INFINITY : now + this.#timeout()
-  }
-
-  #timeout(): number {
-    switch (this.protocol) {
-      case IpProtocol.ICMP:
-        return TIMEOUT.icmp
-      case IpProtocol.UDP:
-        return this.answered ? TIMEOUT.udpStream : TIMEOUT.udp
-      case IpProtocol.TCP:
-        return this.answered && !this.closing ? TIMEOUT.tcpEstablished : TIMEOUT.tcpTransitory
-    }
-  }
-}
-
-/** The mappings of one protocol. */
-class MappingTable {
-  readonly byInside = new Map<number, Mapping>()
-  readonly byOutside = new Map<number, Mapping>()
-
-  add(mapping: Mapping): void {
-    this.byInside.set(endpointKey(mapping.address, mapping.port), mapping)
-    this.byOutside.set(mapping.outside, mapping)
-  }
-
-  remove(mapping: Mapping): void {
-    this.byInside.delete(endpointKey(mapping.address, mapping.port))
-    this.byOutside.delete(mapping.outside)
-  }
-
-  /** The mapping of an outside port; one whose time is over is gone. */
-  at(outside: number, now: number): Mapping | null {
-    const mapping = this.byOutside.get(outside)
-    if (mapping === undefined) return null
-    if (mapping.expires > now) return mapping
-    this.remove(mapping)
-    return null
-  }
 }
 
 class Nat extends LinkDecorator implements NatDevice {
@@ -299,7 +224,7 @@ class Nat extends LinkDecorator implements NatDevice {
     if (protocol === IpProtocol.ICMP && isError(own, at)) return this.#outgoingError(own, at)
     const port = portAt(own, at, protocol, true)
     if (port < 0) return source === this.#address ? own : this.#refuse(own, DropReason.UNHANDLED_PROTO)
-    const mapping = this.#map(protocol as keyof typeof NAMES, source, port)
+    const mapping = this.#map(protocol as MappedProtocol, source, port)
     if (mapping === null) return this.#refuse(own, DropReason.NOMEM)
     this.#note(mapping, own, at, IPV4_DESTINATION)
     setPort(own, at, protocol, true, mapping.outside)
@@ -367,7 +292,7 @@ class Nat extends LinkDecorator implements NatDevice {
     return this.#readdress(packet, IPV4_DESTINATION, mapping.address)
   }
 
-  #map(protocol: keyof typeof NAMES, address: Ipv4Address, port: number): Mapping | null {
+  #map(protocol: MappedProtocol, address: Ipv4Address, port: number): Mapping | null {
     const table = this.#tables[protocol]!
     const now = this.host.clock.now()
     const known = table.byInside.get(endpointKey(address, port))
@@ -465,150 +390,4 @@ class Nat extends LinkDecorator implements NatDevice {
     this.drop(packet, reason)
     return null
   }
-}
-
-function transportOf(packet: Packet): number {
-  return packet.start + (packet.bytes[packet.start]! & 15) * 4
-}
-
-function isUdp(packet: Packet): boolean {
-  return packet.bytes[packet.start + IPV4_PROTOCOL] === IpProtocol.UDP
-}
-
-function isError({ bytes, end }: Packet, at: number): boolean {
-  if (at + ICMP_HEADER > end) return false
-  const type = bytes[at + ICMP_TYPE]!
-  return (
-    type === IcmpType.DEST_UNREACH ||
-    type === IcmpType.SOURCE_QUENCH ||
-    type === IcmpType.REDIRECT ||
-    type === IcmpType.TIME_EXCEEDED ||
-    type === IcmpType.PARAMETER_PROBLEM
-  )
-}
-
-/** The port that belongs to the inside: of what leaves, or of what comes in; -1 if it has none. */
-function portAt({ bytes, end }: Packet, at: number, protocol: number, leaves: boolean): number {
-  switch (protocol) {
-    case IpProtocol.UDP:
-    case IpProtocol.TCP: {
-      if (at + (protocol === IpProtocol.UDP ? UDP_HEADER : 4) > end) return -1
-      const port = leaves ? at : at + 2
-      return (bytes[port]! << 8) | bytes[port + 1]!
-    }
-    case IpProtocol.ICMP: {
-      if (at + ICMP_HEADER > end) return -1
-      const type = bytes[at + ICMP_TYPE]!
-      // Who asks is inside: a question from outside, and its answer, are the router's own.
-      const wanted = leaves
-        ? type === IcmpType.ECHO || type === IcmpType.TIMESTAMP
-        : type === IcmpType.ECHO_REPLY || type === IcmpType.TIMESTAMP_REPLY
-      return wanted ? (bytes[at + ICMP_ID]! << 8) | bytes[at + ICMP_ID + 1]! : -1
-    }
-    default:
-      return -1
-  }
-}
-
-function setPort(packet: Packet, at: number, protocol: number, source: boolean, port: number): void {
-  const { bytes } = packet
-  const field = protocol === IpProtocol.ICMP ? at + ICMP_ID : source ? at : at + 2
-  const before = (bytes[field]! << 8) | bytes[field + 1]!
-  if (before === port) return
-  put16(bytes, field, port)
-  const sum = transportSum(packet)
-  if (sum < 0) return
-  if (packet.checksum === Checksum.PARTIAL) return // it does not cover ports yet
-  if (hasSum(packet, sum)) change16(bytes, sum, before, port, isUdp(packet))
-}
-
-/** Where the checksum above IP is; -1 if it is not there. */
-function transportSum(packet: Packet): number {
-  const at = transportOf(packet)
-  const protocol = packet.bytes[packet.start + IPV4_PROTOCOL]
-  const field =
-    protocol === IpProtocol.UDP
-      ? UDP_CHECKSUM
-      : protocol === IpProtocol.TCP
-        ? TCP_CHECKSUM
-        : protocol === IpProtocol.ICMP
-          ? ICMP_CHECKSUM
-          : -1
-  return field < 0 || at + field + 2 > packet.end ? -1 : at + field
-}
-
-/** UDP may sum nothing at all. */
-function hasSum(packet: Packet, sum: number): boolean {
-  return !isUdp(packet) || packet.bytes[sum] !== 0 || packet.bytes[sum + 1] !== 0
-}
-
-function put16(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 8
-  bytes[at + 1] = value
-}
-
-function change16(bytes: Uint8Array, at: number, before: number, after: number, udp: boolean): void {
-  const check = updateChecksum16((bytes[at]! << 8) | bytes[at + 1]!, before, after)
-  put16(bytes, at, udp && check === 0 ? 0xffff : check)
-}
-
-function change32(bytes: Uint8Array, at: number, before: number, after: number, udp = false): void {
-  const check = updateChecksum32((bytes[at]! << 8) | bytes[at + 1]!, before, after)
-  put16(bytes, at, udp && check === 0 ? 0xffff : check)
-}
-
-function datagramKey({ bytes, start }: Packet): string {
-  const id = (bytes[start + IPV4_ID]! << 8) | bytes[start + IPV4_ID + 1]!
-  return `${readIpv4(bytes, start + IPV4_SOURCE)} ${id} ${bytes[start + IPV4_PROTOCOL]}`
-}
-
-/** What an error quotes. */
-interface Quote {
-  /** Its IP header, and what is behind that. */
-  at: number
-  transport: number
-  end: number
-  protocol: number
-}
-
-function quoteOf(packet: Packet, at: number): Quote | null {
-  if (packet.checksum === Checksum.PARTIAL) completeChecksum(packet)
-  const { bytes, end } = packet
-  const start = at + ICMP_HEADER
-  if (start + IPV4_MIN_HEADER + 8 > end || bytes[start]! >>> 4 !== 4) return null
-  const transport = start + (bytes[start]! & 15) * 4
-  if (transport < start + IPV4_MIN_HEADER || transport + 8 > end) return null
-  return { at: start, transport, end, protocol: bytes[start + IPV4_PROTOCOL]! }
-}
-
-function quotedPort(bytes: Uint8Array, { at, transport, protocol }: Quote, source: boolean): number {
-  const word = (bytes[at + IPV4_FLAGS_FRAGMENT]! << 8) | bytes[at + IPV4_FLAGS_FRAGMENT + 1]!
-  if ((word & IPV4_OFFSET_MASK) !== 0) return -1
-  if (protocol === IpProtocol.ICMP) {
-    return bytes[transport] === IcmpType.ECHO || bytes[transport] === IcmpType.ECHO_REPLY
-      ? (bytes[transport + ICMP_ID]! << 8) | bytes[transport + ICMP_ID + 1]!
-      : -1
-  }
-  if (protocol !== IpProtocol.UDP && protocol !== IpProtocol.TCP) return -1
-  const field = source ? transport : transport + 2
-  return (bytes[field]! << 8) | bytes[field + 1]!
-}
-
-function rewriteQuote(
-  bytes: Uint8Array,
-  { at, transport, protocol }: Quote,
-  field: number,
-  address: Ipv4Address,
-  source: boolean,
-  port: number,
-): void {
-  change32(bytes, at + IPV4_CHECKSUM, readIpv4(bytes, at + field), address)
-  writeIpv4(bytes, at + field, address)
-  const place = protocol === IpProtocol.ICMP ? transport + ICMP_ID : source ? transport : transport + 2
-  put16(bytes, place, port)
-}
-
-function sumIcmp({ bytes, end }: Packet, at: number): void {
-  put16(bytes, at + ICMP_CHECKSUM, 0)
-  put16(bytes, at + ICMP_CHECKSUM, checksum(bytes, at, end))
 }
