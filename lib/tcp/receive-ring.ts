@@ -1,0 +1,139 @@
+/**
+ * What a connection has received in order and its application has not read: a ring of bytes that is as large as its
+ * content needs, in powers of two, and nothing at all while it is empty. So an idle connection holds no buffer
+ * (hardening: memory per connection), however much it may take. The storage of rings that became empty is kept in a
+ * {@link RingStore}, shared by the connections of a stack, so that a busy connection that is emptied at each turn of
+ * the event loop does not allocate at each.
+ */
+
+/** The smallest ring that holds something. */
+const MIN_CAPACITY = 4096
+
+const EMPTY = new Uint8Array(0)
+
+function powerOfTwo(atLeast: number): number {
+  let size = MIN_CAPACITY
+  while (size < atLeast) size *= 2
+  return size
+}
+
+/** Storage that no ring has at the moment, by size; what is more than `limit` bytes goes to the garbage collector. */
+export class RingStore {
+  readonly limit: number
+  /** Bytes kept now. */
+  kept = 0
+  /** By the number of doublings from the smallest. */
+  readonly #free: Uint8Array<ArrayBuffer>[][] = []
+
+  constructor(limit: number = 4 << 20) {
+    this.limit = limit
+  }
+
+  /** @internal storage of a size that is a power of two */
+  take(size: number): Uint8Array<ArrayBuffer> {
+    const storage = this.#class(size).pop()
+    if (storage === undefined) return new Uint8Array(size)
+    this.kept -= size
+    return storage
+  }
+
+  /** @internal */
+  give(storage: Uint8Array<ArrayBuffer>): void {
+    if (this.kept + storage.length > this.limit) return
+    this.kept += storage.length
+    this.#class(storage.length).push(storage)
+  }
+
+  #class(size: number): Uint8Array<ArrayBuffer>[] {
+    const index = Math.log2(size / MIN_CAPACITY)
+    while (this.#free.length <= index) this.#free.push([])
+    return this.#free[index]!
+  }
+}
+
+export class ReceiveRing {
+  /** Bytes that may wait (the receive buffer). It may be changed at any time; what is there stays. */
+  limit: number
+  readonly #store: RingStore
+  #bytes: Uint8Array<ArrayBuffer> = EMPTY
+  #head = 0
+  #length = 0
+
+  constructor(store: RingStore, limit: number) {
+    this.#store = store
+    this.limit = limit
+  }
+
+  /** Bytes that wait. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** Bytes of storage; 0 while nothing waits. */
+  get capacity(): number {
+    return this.#bytes.length
+  }
+
+  /** Appends `bytes[from…to)`, as much as the limit allows, and gives how much that was. */
+  write(bytes: Uint8Array, from: number, to: number): number {
+    const count = Math.min(to - from, this.limit - this.#length)
+    if (count <= 0) return 0
+    if (this.#length + count > this.#bytes.length) this.#grow(this.#length + count)
+    const storage = this.#bytes
+    const tail = (this.#head + this.#length) & (storage.length - 1)
+    const first = Math.min(count, storage.length - tail)
+    storage.set(bytes.subarray(from, from + first), tail)
+    if (first < count) storage.set(bytes.subarray(from + first, from + count), 0)
+    this.#length += count
+    return count
+  }
+
+  /** Moves up to `max` bytes to `target[at…]` and gives how many. */
+  readInto(target: Uint8Array, at: number, max: number): number {
+    const count = Math.min(max, this.#length, target.length - at)
+    if (count <= 0) return 0
+    const first = Math.min(count, this.#bytes.length - this.#head)
+    target.set(this.#bytes.subarray(this.#head, this.#head + first), at)
+    if (first < count) target.set(this.#bytes.subarray(0, count - first), at + first)
+    this.consume(count)
+    return count
+  }
+
+  /** The first bytes where they lie, as far as they lie together; good until the ring is used again. */
+  peek(): Uint8Array {
+    const end = Math.min(this.#head + this.#length, this.#bytes.length)
+    return this.#bytes.subarray(this.#head, end)
+  }
+
+  /** Removes the first `n` bytes; no more than there are. */
+  consume(n: number): void {
+    if (n > this.#length) throw new RangeError(`${n} bytes to consume, ${this.#length} there`)
+    this.#length -= n
+    if (this.#length === 0) this.#release()
+    else this.#head = (this.#head + n) & (this.#bytes.length - 1)
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#length = 0
+    this.#release()
+  }
+
+  #release(): void {
+    this.#head = 0
+    if (this.#bytes.length === 0) return
+    this.#store.give(this.#bytes)
+    this.#bytes = EMPTY
+  }
+
+  #grow(needed: number): void {
+    const larger = this.#store.take(powerOfTwo(needed))
+    const old = this.#bytes
+    const first = Math.min(this.#length, old.length - this.#head)
+    larger.set(old.subarray(this.#head, this.#head + first))
+    larger.set(old.subarray(0, this.#length - first), first)
+    if (old.length > 0) this.#store.give(old)
+    this.#bytes = larger
+    this.#head = 0
+  }
+}
