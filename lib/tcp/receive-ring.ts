@@ -17,20 +17,34 @@ function powerOfTwo(atLeast: number): number {
   return size
 }
 
-/** Storage that no ring has at the moment, by size; what is more than `limit` bytes goes to the garbage collector. */
+export interface RingStoreOptions {
+  /** Bytes of unused storage that are kept; 4 MiB by default. */
+  keep?: number
+  /** Bytes that may be in use before data that came early is refused; 256 MiB by default. */
+  budget?: number
+}
+
+/** Where buffers of received data come from, and go back to; the connections of a stack share one. */
 export class RingStore {
-  readonly limit: number
+  /** What is unused beyond this goes to the garbage collector. */
+  readonly keep: number
+  /** Nothing is refused here: who can do without more memory looks before (`tcp_mem` is Linux's for this). */
+  readonly budget: number
   /** Bytes kept now. */
   kept = 0
+  /** Bytes handed out now. */
+  inUse = 0
   /** By the number of doublings from the smallest. */
   readonly #free: Uint8Array<ArrayBuffer>[][] = []
 
-  constructor(limit: number = 4 << 20) {
-    this.limit = limit
+  constructor({ keep = 4 << 20, budget = 256 << 20 }: RingStoreOptions = {}) {
+    this.keep = keep
+    this.budget = budget
   }
 
-  /** @internal storage of a size that is a power of two */
+  /** @internal storage of a size that is a power of two, 4096 at least */
   take(size: number): Uint8Array<ArrayBuffer> {
+    this.inUse += size
     const storage = this.#class(size).pop()
     if (storage === undefined) return new Uint8Array(size)
     this.kept -= size
@@ -39,7 +53,8 @@ export class RingStore {
 
   /** @internal */
   give(storage: Uint8Array<ArrayBuffer>): void {
-    if (this.kept + storage.length > this.limit) return
+    this.inUse -= storage.length
+    if (this.kept + storage.length > this.keep) return
     this.kept += storage.length
     this.#class(storage.length).push(storage)
   }

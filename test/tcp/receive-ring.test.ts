@@ -39,7 +39,7 @@ describe('ReceiveRing', () => {
   })
 
   it('keeps a bounded amount of storage for others (hardening-23)', () => {
-    const store = new RingStore(20_000)
+    const store = new RingStore({ keep: 20_000 })
     const rings = Array.from({ length: 8 }, () => new ReceiveRing(store, 100_000))
     for (const ring of rings) ring.write(stream(0, 4096), 0, 4096)
     for (const ring of rings) ring.clear()
