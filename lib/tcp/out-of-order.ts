@@ -113,7 +113,7 @@ export class OutOfOrderQueue {
    */
   deliver(rcvNxt: number, ring: ReceiveRing): number {
     this.finReached = false
-    if (this.#count === 0) return 0
+    if (this.#count === 0 || seqGt(this.#left[0]!, rcvNxt)) return 0
     const firstBlock = this.#left[0]! >>> BLOCK_SHIFT
     let next = rcvNxt
     let gone = 0
@@ -136,7 +136,7 @@ export class OutOfOrderQueue {
     }
     if (gone > 0) this.#removeFirst(gone)
     if (this.#count === 0) this.clear()
-    else this.#releaseBlocks(firstBlock, seqMin(next, this.#left[0]!) >>> BLOCK_SHIFT)
+    else this.#releaseBlocks(firstBlock, this.#left[0]! >>> BLOCK_SHIFT)
     return (next - rcvNxt) | 0
   }
 
