@@ -6,6 +6,7 @@
  * (hardening: SegmentSmack, CVE-2018-5390). A byte that is there is never overwritten, so that who sends another
  * version of it later changes nothing. FIN counts as a byte that needs no storage.
  */
+import { RangeSet } from './range-set.ts'
 import type { ReceiveRing, RingStore } from './receive-ring.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMax, seqMin } from './sequence.ts'
 
@@ -20,10 +21,8 @@ export const MAX_RANGES = 1024
 /** How many of the latest ranges are remembered: no more fit into the SACK option (RFC 2018 §3). */
 const RECENT = 4
 
-/** Places of a table that an empty queue does not give away. */
+/** Places of the table of blocks that an empty queue does not give away. */
 const KEPT_PLACES = 32
-
-const NO_WORDS = new Int32Array(0)
 
 /** What became of a segment. */
 export const Insertion = {
@@ -45,9 +44,7 @@ export class OutOfOrderQueue {
   /** The last {@link deliver} came to the FIN. It takes the sequence number behind the bytes that were delivered. */
   finReached = false
   readonly #store: RingStore
-  #left: Int32Array = NO_WORDS
-  #right: Int32Array = NO_WORDS
-  #count = 0
+  readonly #ranges = new RangeSet()
   /** Block `n` lies at `n` modulo its length, a power of two. */
   #blocks: (Uint8Array<ArrayBuffer> | null)[] = []
   /** Left edges of the ranges that were touched last, the latest first (RFC 2018 §4). */
@@ -61,19 +58,17 @@ export class OutOfOrderQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#count === 0
+    return this.#ranges.count === 0
   }
 
   /** Disjoint ranges with holes between. */
   get ranges(): number {
-    return this.#count
+    return this.#ranges.count
   }
 
   /** Bytes of sequence space that are there. */
   get bytes(): number {
-    let sum = 0
-    for (let i = 0; i < this.#count; i++) sum += (this.#right[i]! - this.#left[i]!) >>> 0
-    return sum
+    return this.#ranges.bytes
   }
 
   /**
@@ -90,19 +85,19 @@ export class OutOfOrderQueue {
     }
     if (seqGe(seq, end)) return Insertion.FULL
     // The ranges first…last−1 overlap or touch it.
-    const first = this.#firstEndingAtOrAfter(seq)
-    let last = first
-    while (last < this.#count && seqLe(this.#left[last]!, end)) last++
-    if (first < last && seqLe(this.#left[first]!, seq) && seqGe(this.#right[first]!, end)) {
+    const ranges = this.#ranges
+    const first = ranges.firstEndingFrom(seq)
+    const last = ranges.behindLastBeginningUntil(end, first)
+    if (first < last && seqLe(ranges.left[first]!, seq) && seqGe(ranges.right[first]!, end)) {
       this.duplicateLeft = seq
       this.duplicateRight = end
-      this.#touch(this.#left[first]!, this.#right[first]!)
+      this.#touch(ranges.left[first]!, ranges.right[first]!)
       return Insertion.DUPLICATE
     }
-    if (first === last && this.#count === MAX_RANGES) return Insertion.FULL
+    if (first === last && ranges.count === MAX_RANGES) return Insertion.FULL
     if (!this.#allocate(seq, dataEnd)) return Insertion.FULL
     const partial = this.#fill(first, last, seq, dataEnd, end, bytes, from)
-    this.#merge(first, last, seq, end)
+    this.#touch(ranges.merge(first, last, seq, end), ranges.right[first]!)
     if (fin) this.#endAt(dataEnd)
     return partial ? Insertion.PARTIAL : Insertion.NEW
   }
@@ -113,12 +108,13 @@ export class OutOfOrderQueue {
    */
   deliver(rcvNxt: number, ring: ReceiveRing): number {
     this.finReached = false
-    if (this.#count === 0 || seqGt(this.#left[0]!, rcvNxt)) return 0
-    const firstBlock = this.#left[0]! >>> BLOCK_SHIFT
+    const ranges = this.#ranges
+    if (ranges.count === 0 || seqGt(ranges.left[0]!, rcvNxt)) return 0
+    const firstBlock = ranges.left[0]! >>> BLOCK_SHIFT
     let next = rcvNxt
     let gone = 0
-    while (gone < this.#count && seqLe(this.#left[gone]!, next)) {
-      const right = this.#right[gone]!
+    while (gone < ranges.count && seqLe(ranges.left[gone]!, next)) {
+      const right = ranges.right[gone]!
       const atFin = this.#hasFin && seqGt(right, this.#fin)
       next = this.#move(next, atFin ? seqMin(right, this.#fin) : right, ring)
       if (atFin && seqGe(next, this.#fin)) {
@@ -128,15 +124,18 @@ export class OutOfOrderQueue {
       }
       if (seqLt(next, right)) {
         // The ring is full: what is left begins here.
-        this.#replaceRecent(this.#left[gone]!, next)
-        this.#left[gone] = next
+        this.#replaceRecent(ranges.left[gone]!, next)
+        ranges.left[gone] = next
         break
       }
       gone++
     }
-    if (gone > 0) this.#removeFirst(gone)
-    if (this.#count === 0) this.clear()
-    else this.#releaseBlocks(firstBlock, this.#left[0]! >>> BLOCK_SHIFT)
+    if (gone > 0) {
+      this.#forgetRecent(ranges.left[0]!, ranges.right[gone - 1]!)
+      ranges.removeFirst(gone)
+    }
+    if (ranges.count === 0) this.clear()
+    else this.#releaseBlocks(firstBlock, ranges.left[0]! >>> BLOCK_SHIFT)
     return (next - rcvNxt) | 0
   }
 
@@ -145,16 +144,17 @@ export class OutOfOrderQueue {
    * belongs to first, then those before it, then others (RFC 2018 §4). Gives the index behind the last.
    */
   sackBlocks(left: Int32Array, right: Int32Array, at: number, max: number): number {
+    const ranges = this.#ranges
     let to = at
     for (let i = 0; i < this.#recentCount && to < max; i++) {
       const edge = this.#recent[i]!
       left[to] = edge
-      right[to++] = this.#right[this.#firstEndingAtOrAfter(edge + 1)]!
+      right[to++] = ranges.right[ranges.firstEndingFrom(edge + 1)]!
     }
-    for (let i = 0; i < this.#count && to < max; i++) {
-      if (this.#isRecent(this.#left[i]!)) continue
-      left[to] = this.#left[i]!
-      right[to++] = this.#right[i]!
+    for (let i = 0; i < ranges.count && to < max; i++) {
+      if (this.#isRecent(ranges.left[i]!)) continue
+      left[to] = ranges.left[i]!
+      right[to++] = ranges.right[i]!
     }
     return to
   }
@@ -162,24 +162,11 @@ export class OutOfOrderQueue {
   /** Forgets everything and gives the memory back. */
   clear(): void {
     for (let i = 0; i < this.#blocks.length; i++) this.#release(i)
-    this.#count = 0
+    this.#ranges.clear()
     this.#recentCount = 0
     this.#hasFin = false
-    // Small tables are kept for the next time.
+    // A small table is kept for the next time.
     if (this.#blocks.length > KEPT_PLACES) this.#blocks = []
-    if (this.#left.length > KEPT_PLACES) this.#left = this.#right = NO_WORDS
-  }
-
-  /** Index of the first range whose right edge is `seq` or later. */
-  #firstEndingAtOrAfter(seq: number): number {
-    let low = 0
-    let high = this.#count
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (seqLt(this.#right[middle]!, seq)) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 
   /** Copies what is missing of [seq, dataEnd); whether any of [seq, end) was there. */
@@ -192,11 +179,12 @@ export class OutOfOrderQueue {
     bytes: Uint8Array,
     from: number,
   ): boolean {
+    const ranges = this.#ranges
     let overlaps = false
     let at = seq
     for (let i = first; i < last; i++) {
-      const left = this.#left[i]!
-      const right = this.#right[i]!
+      const left = ranges.left[i]!
+      const right = ranges.right[i]!
       if (seqGt(left, at)) this.#copyIn(at, seqMin(left, dataEnd), bytes, from + ((at - seq) | 0))
       if (!overlaps && seqLt(seqMax(left, seq), seqMin(right, end))) {
         overlaps = true
@@ -211,56 +199,14 @@ export class OutOfOrderQueue {
 
   /** The FIN is at `fin`; whatever came from behind it was never part of the stream. */
   #endAt(fin: number): void {
+    const ranges = this.#ranges
     this.#hasFin = true
     this.#fin = fin
-    const behind = (fin + 1) | 0
-    const last = (this.#right[this.#count - 1]! - 1) | 0
-    while (seqGt(this.#left[this.#count - 1]!, fin)) this.#count--
-    this.#right[this.#count - 1] = seqMin(this.#right[this.#count - 1]!, behind)
+    const last = (ranges.right[ranges.count - 1]! - 1) | 0
+    while (seqGt(ranges.left[ranges.count - 1]!, fin)) ranges.count--
+    ranges.right[ranges.count - 1] = seqMin(ranges.right[ranges.count - 1]!, (fin + 1) | 0)
     this.#releaseBlocks((fin >>> BLOCK_SHIFT) + 1, (last >>> BLOCK_SHIFT) + 1)
-    let kept = 0
-    for (let i = 0; i < this.#recentCount; i++) {
-      if (seqLe(this.#recent[i]!, fin)) this.#recent[kept++] = this.#recent[i]!
-    }
-    this.#recentCount = kept
-  }
-
-  /** Makes one range of [seq, end) and the ranges first…last−1. */
-  #merge(first: number, last: number, seq: number, end: number): void {
-    const left = first < last ? seqMin(seq, this.#left[first]!) : seq
-    const right = first < last ? seqMax(end, this.#right[last - 1]!) : end
-    if (first === last) this.#openPlace(first)
-    else if (last - first > 1) {
-      this.#left.copyWithin(first + 1, last, this.#count)
-      this.#right.copyWithin(first + 1, last, this.#count)
-      this.#count -= last - first - 1
-    }
-    this.#left[first] = left
-    this.#right[first] = right
-    this.#touch(left, right)
-  }
-
-  #openPlace(index: number): void {
-    if (this.#count === this.#left.length) {
-      const size = Math.max(8, 2 * this.#count)
-      this.#left = widened(this.#left, size)
-      this.#right = widened(this.#right, size)
-    }
-    this.#left.copyWithin(index + 1, index, this.#count)
-    this.#right.copyWithin(index + 1, index, this.#count)
-    this.#count++
-  }
-
-  #removeFirst(n: number): void {
-    const bound = this.#right[n - 1]!
-    this.#left.copyWithin(0, n, this.#count)
-    this.#right.copyWithin(0, n, this.#count)
-    this.#count -= n
-    let kept = 0
-    for (let i = 0; i < this.#recentCount; i++) {
-      if (seqGe(this.#recent[i]!, bound)) this.#recent[kept++] = this.#recent[i]!
-    }
-    this.#recentCount = kept
+    this.#forgetRecent((fin + 1) | 0, (last + 1) | 0)
   }
 
   /** The range [left, right) is the latest; those that have become part of it are no longer remembered. */
@@ -275,6 +221,16 @@ export class OutOfOrderQueue {
       carried = edge
     }
     if (kept < RECENT) recent[kept++] = carried
+    this.#recentCount = kept
+  }
+
+  /** Those that begin in [from, to) are gone. */
+  #forgetRecent(from: number, to: number): void {
+    let kept = 0
+    for (let i = 0; i < this.#recentCount; i++) {
+      const edge = this.#recent[i]!
+      if (seqLt(edge, from) || seqGe(edge, to)) this.#recent[kept++] = edge
+    }
     this.#recentCount = kept
   }
 
@@ -307,9 +263,10 @@ export class OutOfOrderQueue {
   #cover(block: number, count: number): void {
     let low = block
     let span = count
-    if (this.#count > 0) {
-      const oldLow = this.#left[0]! >>> BLOCK_SHIFT
-      const oldSpan = blocksBetween(oldLow, ((this.#right[this.#count - 1]! - 1) | 0) >>> BLOCK_SHIFT) + 1
+    if (this.#ranges.count > 0) {
+      const oldLow = this.#ranges.left[0]! >>> BLOCK_SHIFT
+      const oldSpan =
+        blocksBetween(oldLow, ((this.#ranges.right[this.#ranges.count - 1]! - 1) | 0) >>> BLOCK_SHIFT) + 1
       if (seqLt(block << BLOCK_SHIFT, oldLow << BLOCK_SHIFT)) {
         span = Math.max(count, blocksBetween(block, oldLow) + oldSpan)
       } else {
@@ -322,10 +279,9 @@ export class OutOfOrderQueue {
     let length = 4
     while (length < span) length *= 2
     const table = new Array<Uint8Array<ArrayBuffer> | null>(length).fill(null)
-    for (let i = 0; i < Math.min(span, length) && old.length > 0; i++) {
-      const n = low + i
-      // Beyond as many as the old table had, its places would be met twice.
+    for (let n = low; n < low + span && old.length > 0; n++) {
       const from = n & (old.length - 1)
+      // Two numbers may have the same place in the old table; it is taken by one that lies among the ranges.
       if (old[from] !== null && this.#holds(n & (BLOCK_NUMBERS - 1))) {
         table[n & (length - 1)] = old[from]!
         old[from] = null
@@ -336,9 +292,9 @@ export class OutOfOrderQueue {
 
   /** Whether block number `n` lies between the first and the last range. */
   #holds(n: number): boolean {
-    if (this.#count === 0) return false
-    const low = this.#left[0]! >>> BLOCK_SHIFT
-    const high = ((this.#right[this.#count - 1]! - 1) | 0) >>> BLOCK_SHIFT
+    if (this.#ranges.count === 0) return false
+    const low = this.#ranges.left[0]! >>> BLOCK_SHIFT
+    const high = ((this.#ranges.right[this.#ranges.count - 1]! - 1) | 0) >>> BLOCK_SHIFT
     return blocksBetween(low, n) <= blocksBetween(low, high)
   }
 
@@ -385,10 +341,4 @@ export class OutOfOrderQueue {
 /** From block number `a` on to `b`, around the sequence space. */
 function blocksBetween(a: number, b: number): number {
   return (b - a) & (BLOCK_NUMBERS - 1)
-}
-
-function widened(words: Int32Array, size: number): Int32Array {
-  const wider = new Int32Array(size)
-  wider.set(words)
-  return wider
 }
