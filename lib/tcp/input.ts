@@ -14,15 +14,13 @@ import { AckAction, type Effects } from './effects.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { receiveData } from './receive.ts'
+import { MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt } from './sequence.ts'
 import { LossState, type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
 /** A timestamp older than this says nothing any more (RFC 7323 §5.5). */
 const PAWS_VALID = 24 * 86400 * SECOND
-
-/** Segments acknowledged at once at the start and after trouble (`TCP_MAX_QUICKACKS`). */
-export const MAX_QUICK_ACKS = 16
 
 export class TcpInput {
   readonly #ctx: Ipv4Context
@@ -72,6 +70,7 @@ export class TcpInput {
     tcb.irs = segment.seq
     tcb.rcvNxt = tcb.rcvWup = (segment.seq + 1) | 0
     this.#agree(tcb, options)
+    tcb.rcvEdge = (tcb.rcvNxt + tcb.rcvWnd) | 0
     tcb.sndWnd = tcb.maxSndWnd = segment.window // never scaled in a SYN
     tcb.sndWl1 = segment.seq
     tcb.lastHeard = now
@@ -121,12 +120,15 @@ export class TcpInput {
     const { now, mib } = this.#ctx
     tcb.setState(tcb.finQueued ? TcpState.FIN_WAIT_1 : TcpState.ESTABLISHED, mib.tcp)
     tcb.establishedAt = now
+    tcb.lastSent = now
+    if (tcb.totalRetransmits > 1) tcb.congestion.onHandshakeLoss()
     tcb.retransmits = 0
     tcb.retransmitStart = Infinity
     tcb.retransmitAt = Infinity
     tcb.recoveryPoint = tcb.iss
     tcb.scoreboard.reset(tcb.sndUna)
     tcb.quickAcks = MAX_QUICK_ACKS
+    setReceiveBuffer(tcb, tcb.receiveBuffer)
     tcb.rcvSpaceSeq = tcb.rcvNxt
     tcb.rcvSpaceTime = now
     tcb.events |= TcbEvent.CONNECTED
@@ -347,6 +349,9 @@ export class TcpInput {
     if (rtt < 0) return
     tcb.rtt.sample(rtt, tcb.sndUna, tcb.sndNxt)
     tcb.rtt.sampleMinimum(rtt, now)
+    if (tcb.trace.listener === null) return
+    const { srtt, timeout: rto } = tcb.rtt
+    tcb.trace.add({ type: 'rtt', time: now, rtt, srtt, rto })
   }
 
   /** What the ACK completes; `false` if the connection is over with it. */

@@ -11,9 +11,6 @@ import { seqGe, seqGt, seqLt, seqMin } from './sequence.ts'
 import { LossState, type Tcb } from './tcb.ts'
 import type { RetransmitReason } from './trace.ts'
 
-/** Duplicate acknowledgments that mean loss (`tcp_reordering`, DupThresh). */
-export const DUP_THRESHOLD = 3
-
 export class LossRecovery {
   /** After {@link nextToRetransmit}: where that begins. */
   retransmitFrom = 0
@@ -77,10 +74,8 @@ export class LossRecovery {
     if (tcb.lossState === LossState.RECOVERY) {
       mib.tcpExt[tcb.sack ? TcpExtMib.TCPSackRecoveryFail : TcpExtMib.TCPRenoRecoveryFail]!++
     }
-    if (!again) {
-      tcb.congestion.onTimeout(this.inFlight(tcb), now)
-      tcb.recoveryPoint = tcb.sndNxt
-    }
+    tcb.congestion.onTimeout(this.inFlight(tcb), now, again)
+    if (!again) tcb.recoveryPoint = tcb.sndNxt
     if (tcb.scoreboard.timeout(tcb.sndNxt)) mib.tcpExt[TcpExtMib.TCPSACKReneging]!++
     tcb.lossState = LossState.LOSS
     tcb.dupAcks = 0
@@ -106,7 +101,7 @@ export class LossRecovery {
     const pipe = tcb.scoreboard.pipe(tcb.sndNxt)
     if (tcb.sack || tcb.dupAcks === 0) return pipe
     // Without SACK each duplicate says that some segment has left; before a recovery two at most (RFC 3042).
-    const left = tcb.lossState === LossState.OPEN ? Math.min(tcb.dupAcks, DUP_THRESHOLD - 1) : tcb.dupAcks
+    const left = tcb.lossState === LossState.OPEN ? Math.min(tcb.dupAcks, tcb.scoreboard.dupThresh - 1) : tcb.dupAcks
     return Math.max(0, pipe - left * tcb.mss)
   }
 
@@ -143,7 +138,7 @@ export class LossRecovery {
   #showsLoss(tcb: Tcb): boolean {
     if (tcb.sack) return tcb.scoreboard.sackedBytes > 0 && tcb.scoreboard.isLost(tcb.sndUna)
     // Duplicates for what a recovery has just sent again say nothing new (RFC 6582 §3.2 step 2).
-    return tcb.dupAcks >= DUP_THRESHOLD && seqGt(tcb.sndUna, tcb.recoveryPoint)
+    return tcb.dupAcks >= tcb.scoreboard.dupThresh && seqGt(tcb.sndUna, tcb.recoveryPoint)
   }
 
   #enterRecovery(tcb: Tcb, inFlight: number, now: number): void {

@@ -237,7 +237,10 @@ export class TcpOutput {
     }
     const next = (seq + length + (fin ? 1 : 0)) | 0
     if (seqGt(next, tcb.sndNxt)) {
-      if (tcb.sndUna === tcb.sndNxt && now - tcb.lastSent > tcb.rtt.timeout) tcb.congestion.onIdle(now - tcb.lastSent, tcb.rtt.timeout)
+      const idle = now - tcb.lastSent
+      if (tcb.sndUna === tcb.sndNxt && idle > tcb.rtt.timeout) {
+        if (ctx.sysctl.ipv4.tcp_slow_start_after_idle !== 0) tcb.congestion.onIdle(idle, tcb.rtt.timeout)
+      }
       tcb.sndNxt = next
       if (length > 0 && length % mss !== 0) tcb.smallEnd = next
       if (fin) tcb.finSent = true
@@ -283,6 +286,8 @@ export class TcpOutput {
       else if (window > 0 && before === 0) tcpExt[TcpExtMib.TCPFromZeroWindowAdv]!++
       tcb.rcvWnd = window
       tcb.rcvWup = tcb.rcvNxt
+      const edge = (tcb.rcvNxt + window) | 0
+      if (seqGt(edge, tcb.rcvEdge)) tcb.rcvEdge = edge
       tcb.ackPending = false
       tcb.hasDsack = false
       tcb.delayedAckAt = Infinity

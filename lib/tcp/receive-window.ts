@@ -4,38 +4,46 @@
  * application takes in a round trip (Linux's `tcp_rcv_space_adjust`).
  */
 import { MILLISECOND } from '../time/clock.ts'
-import { MAX_QUICK_ACKS } from './input.ts'
 import { seqGe } from './sequence.ts'
 import { type Tcb, TcpState } from './tcb.ts'
+
+/** Segments acknowledged at once at the start and after trouble (`TCP_MAX_QUICKACKS`). */
+export const MAX_QUICK_ACKS = 16
 
 /** How long an acknowledgment waits for company (`TCP_DELACK_MIN`, `TCP_ATO_MIN`). */
 export const DELAYED_ACK = 40 * MILLISECOND
 
 /** The window to offer now: what is free, or nothing while that is silly; never less than was offered (SHLD-14). */
 export function selectWindow(tcb: Tcb): number {
-  const space = tcb.ring.limit
-  const free = Math.max(0, space - tcb.ring.length)
-  const mss = Math.min(tcb.rcvMss, space)
+  const { receiveBuffer, ring, rcvScale } = tcb
+  const free = Math.max(0, receiveBuffer - ring.length)
+  const mss = Math.min(tcb.rcvMss, receiveBuffer)
   let window = free
-  if (free < space >> 4 || free < mss) window = 0
-  else if (tcb.rcvScale > 0) window = (free >>> tcb.rcvScale) << tcb.rcvScale
+  if (free < receiveBuffer >> 4 || free < mss) window = 0
+  else if (rcvScale > 0) window = (free >>> rcvScale) << rcvScale
   else if (free > mss) window = free - (free % mss)
   const offered = tcb.receiveWindow
-  // The right edge never moves left; what the scale cuts off is given instead of taken.
-  if (window < offered) window = roundUp(offered, tcb.rcvScale)
-  return Math.min(window, 0xffff * 2 ** tcb.rcvScale)
+  if (window < offered) {
+    // The right edge does not move left. What the scale would cut off is given in addition while there is room for
+    // it, and taken away after that: then the edge that is kept to is still the one that was offered (RFC 7323 §2.4).
+    const unit = 2 ** rcvScale
+    window = Math.ceil(offered / unit) * unit
+    if (window > ring.limit - ring.length) window = Math.floor(offered / unit) * unit
+  }
+  return Math.min(window, 0xffff * 2 ** rcvScale)
 }
 
-function roundUp(value: number, shift: number): number {
-  const unit = 2 ** shift
-  return Math.ceil(value / unit) * unit
+/** Sets the size of the receive buffer; the ring holds a unit of the window scale besides. */
+export function setReceiveBuffer(tcb: Tcb, bytes: number): void {
+  tcb.receiveBuffer = bytes
+  tcb.ring.limit = bytes + 2 ** tcb.rcvScale
 }
 
 /** Whether what has come is acknowledged at once (`__tcp_ack_snd_check`): two segments, trouble, or at the start. */
 export function acknowledgesNow(tcb: Tcb): boolean {
   if (((tcb.rcvNxt - tcb.rcvWup) | 0) > tcb.rcvMss) {
     // Or the window has run low: then the application's reading will say so.
-    return tcb.ring.limit - tcb.ring.length >= tcb.receiveWindow || tcb.receiveWindow === 0
+    return tcb.receiveBuffer - tcb.ring.length >= tcb.receiveWindow || tcb.receiveWindow === 0
   }
   return !tcb.outOfOrder.isEmpty || (tcb.quickAcks > 0 && !tcb.interactive)
 }
@@ -45,7 +53,7 @@ export function opensWindow(tcb: Tcb): boolean {
   if (tcb.finReceived || tcb.state === TcpState.SYN_SENT) return false
   if (tcb.ackPending && ((tcb.rcvNxt - tcb.rcvWup) | 0) > tcb.rcvMss) return true
   const now = tcb.receiveWindow
-  if (2 * now > tcb.ring.limit) return false
+  if (2 * now > tcb.receiveBuffer) return false
   const next = selectWindow(tcb)
   return next > 0 && next >= 2 * now
 }
@@ -63,9 +71,7 @@ export function growReceiveBuffer(tcb: Tcb, read: number, now: number): void {
   const rtt = tcb.rcvRtt
   if (rtt === 0 || now - tcb.rcvSpaceTime < rtt) return
   const wanted = 2 * tcb.rcvSpace + 16 * tcb.rcvMss
-  if (wanted > tcb.ring.limit && tcb.ring.limit < tcb.receiveBufferMax) {
-    tcb.ring.limit = Math.min(wanted, tcb.receiveBufferMax)
-  }
+  if (wanted > tcb.receiveBuffer) setReceiveBuffer(tcb, Math.max(tcb.receiveBuffer, Math.min(wanted, tcb.receiveBufferMax)))
   tcb.rcvSpace = 0
   tcb.rcvSpaceTime = now
 }

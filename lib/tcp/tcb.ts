@@ -131,9 +131,13 @@ export class Tcb {
   /** What was last acknowledged, and the window that was offered with it. */
   rcvWup = 0
   rcvWnd = 0
+  /** The furthest right edge that was offered. */
+  rcvEdge = 0
   rcvScale = 0
   readonly ring: ReceiveRing
   readonly outOfOrder: OutOfOrderQueue
+  /** Bytes that may wait for the application, now and at most. */
+  receiveBuffer: number
   receiveBufferMax: number
   finReceived = false
   /** The MSS option that was sent. */
@@ -241,6 +245,7 @@ export class Tcb {
     this.ring = new ReceiveRing(memory.rings, settings.receiveBuffer)
     this.outOfOrder = new OutOfOrderQueue(memory.rings)
     this.sendQueue = new SendQueue(memory.writes, memory.completions, settings.sendBuffer)
+    this.receiveBuffer = settings.receiveBuffer
     this.receiveBufferMax = settings.receiveBufferMax
     this.timer = new Timer(() => expire(this))
   }
@@ -265,9 +270,9 @@ export class Tcb {
     return (this.dataSeq + this.sendQueue.length) | 0
   }
 
-  /** Window that the peer may still fill (`tcp_receive_window`). */
+  /** Window that the peer may still fill (`tcp_receive_window`): all that it was ever offered. */
   get receiveWindow(): number {
-    const left = (this.rcvWup + this.rcvWnd - this.rcvNxt) | 0
+    const left = (this.rcvEdge - this.rcvNxt) | 0
     return left < 0 ? 0 : left
   }
 

@@ -94,7 +94,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     snd_cwnd: Math.floor(congestion.cwnd / mss),
     advmss: tcb.announcedMss,
     rcv_rtt: micro(tcb.rcvRtt),
-    rcv_space: tcb.ring.limit,
+    rcv_space: tcb.receiveBuffer,
     total_retrans: tcb.totalRetransmits,
     bytes_acked: tcb.bytesAcked,
     bytes_received: tcb.bytesReceived,

@@ -18,7 +18,7 @@ import type { Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
-import { type Clock, SECOND } from '../time/clock.ts'
+import { type Clock, MICROSECOND, MILLISECOND, SECOND } from '../time/clock.ts'
 import { Timer, type TimerWheel } from '../time/timer-wheel.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
@@ -215,6 +215,7 @@ export class Tcp implements TransportProtocol {
   #apply(tcb: Tcb, segment: Segment, effects: Effects): void {
     if (effects.reset) this.#replies.reset(segment)
     if (effects.closed) return this.destroy(tcb, effects.errno)
+    if (effects.established) this.output.currentMss(tcb)
     if (effects.synAck) this.#startTimer(tcb, () => this.output.syn(tcb))
     if (effects.timeWait) {
       this.output.ack(tcb)
@@ -487,6 +488,7 @@ export class Tcp implements TransportProtocol {
     tcb.dataSeq = halfOpen.sndNxt
     tcb.rcvNxt = tcb.rcvWup = halfOpen.rcvNxt
     tcb.rcvWnd = halfOpen.window
+    tcb.rcvEdge = (tcb.rcvNxt + tcb.rcvWnd) | 0
     tcb.timestamps = halfOpen.timestamps
     tcb.tsOffset = halfOpen.tsOffset
     tcb.tsRecent = halfOpen.tsRecent
@@ -550,7 +552,11 @@ export class Tcp implements TransportProtocol {
       ctx.time,
       this.#expireTcb,
     )
-    tcb.keepAlive = false
+    const { ipv4 } = ctx.sysctl
+    tcb.rtt.minRto = ipv4.tcp_rto_min_us * MICROSECOND
+    tcb.rtt.maxRto = ipv4.tcp_rto_max_ms * MILLISECOND
+    tcb.rtt.minRttSpan = ipv4.tcp_min_rtt_wlen * SECOND
+    tcb.scoreboard.dupThresh = ipv4.tcp_reordering
     return tcb
   }
 
@@ -824,7 +830,8 @@ export class Tcp implements TransportProtocol {
   consumed(tcb: Tcb, n: number): void {
     if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) return
     this.#run(tcb, () => {
-      growReceiveBuffer(tcb, n, this.ip.ctx.now)
+      const { ctx } = this.ip
+      if (ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0) growReceiveBuffer(tcb, n, ctx.now)
       if (opensWindow(tcb)) this.output.ack(tcb)
     })
   }

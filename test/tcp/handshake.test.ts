@@ -13,7 +13,7 @@ describe('TCP handshake', () => {
       const full = new RawPeer(bench(), 80)
       const answer = full.open({ mss: 1400, windowScale: 3, sackPermitted: true, timestamps: true })
       expect(answer.window).to.equal(64240) // 44 segments of 1460, as Linux offers
-      expect(answer.options).to.include({ mss: 1460, windowScale: 7, sackPermitted: true, timestamps: true })
+      expect(answer.options).to.include({ mss: 1460, windowScale: 10, sackPermitted: true, timestamps: true })
       expect(answer.options.tsEcho).to.equal(1000)
       const bare = new RawPeer(bench(), 80, 41001)
       expect(bare.open({}).options).to.include({ windowScale: -1, sackPermitted: false, timestamps: false })
@@ -133,12 +133,12 @@ describe('TCP handshake', () => {
         sackPermitted: true,
         timestamps: true,
       })
-      expect(syn.options).to.include({ mss: 1460, windowScale: 7, sackPermitted: true, timestamps: true })
+      expect(syn.options).to.include({ mss: 1460, windowScale: 10, sackPermitted: true, timestamps: true })
       expect(syn.window).to.equal(64240)
       expect(socket).to.include({ state: 'ESTABLISHED', remoteAddress: PEER, remotePort: 7000, localAddress: HOST })
       await socket.write(new Uint8Array([9]))
       expect(peer.take()[0]).to.include({ flags: 'PA', seq: 1, ack: 1 })
-      expect(socket.info).to.include({ options: 7, snd_wscale: 2, rcv_wscale: 7, advmss: 1460, snd_mss: 1388 })
+      expect(socket.info).to.include({ options: 7, snd_wscale: 2, rcv_wscale: 10, advmss: 1460, snd_mss: 1388 })
     })
 
     it('dial-noopts: segments of 536 bytes, no options', async () => {
