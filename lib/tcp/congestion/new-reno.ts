@@ -59,7 +59,7 @@ export class NewReno implements CongestionControl {
   }
 
   onRecoveryExit(_inFlight: number): void {
-    this.cwnd = Math.min(this.cwnd, this.ssthresh)
+    this.cwnd = Math.max(Math.min(this.cwnd, this.ssthresh), this.#mss)
     this.#counted = 0
   }
 
