@@ -40,6 +40,10 @@ export const Errno = {
   EPROTO: 71,
   EBADFD: 77,
   ECANCELED: 125,
+  EPIPE: 32,
+  EISCONN: 106,
+  ENOTCONN: 107,
+  ETIMEDOUT: 110,
 } as const
 
 export type ErrnoName = keyof typeof Errno

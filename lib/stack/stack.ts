@@ -27,6 +27,8 @@ import { Sysctl } from '../sysctl/sysctl.ts'
 import type { Clock } from '../time/clock.ts'
 import { systemClock } from '../time/system-clock.ts'
 import { Timer, TimerWheel } from '../time/timer-wheel.ts'
+import { Tcp } from '../tcp/tcp.ts'
+import { TcpApi } from '../tcp/tcp-api.ts'
 import { Udp } from '../udp/udp.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { DeviceHost } from './device-host.ts'
@@ -85,6 +87,10 @@ export class Stack {
   readonly pings: PingProtocol
   /** @internal */
   readonly udp: Udp
+  /** TCP: `stack.tcp.connect({ address, port })`, `stack.tcp.listen({ port })`. */
+  readonly tcp: TcpApi
+  /** @internal */
+  readonly tcpProtocol: Tcp
   readonly #captures: Captures
   readonly #interfaces = new Map<NetDevice, Interface>()
   readonly #epochMillisecondsOfDay: number
@@ -129,6 +135,8 @@ export class Stack {
     this.ipv4.reassemblyPending = () => this.#armReassembly()
     this.pings = new PingProtocol(this.ipv4, this.softirq)
     this.udp = new Udp(this.ipv4, this.softirq)
+    this.tcpProtocol = new Tcp(this.ipv4, this.softirq, this.timers)
+    this.tcp = new TcpApi(this.tcpProtocol)
 
     const loopback = new Loopback()
     this.loopback = this.#add(loopback, loopback.name)
@@ -351,6 +359,7 @@ export class Stack {
     this.ipv4.reassembly.clear()
     this.pings.close()
     this.udp.close()
+    this.tcpProtocol.stop()
     this.softirq.stop((packet) => this.drop(packet, DropReason.QUEUE_PURGE, null))
     this.#captures.close()
     await Promise.all(closing)
