@@ -58,7 +58,7 @@ function written(write: (bytes: Uint8Array, at: number) => number): number[] {
 function naive(bytes: readonly number[]): Plain {
   const plain: Plain = { whole: true }
   const word = (data: readonly number[], at: number): number =>
-    ((data[at]! << 24) | (data[at + 1]! << 16) | (data[at + 2]! << 8) | data[at + 3]!) | 0
+    (data[at]! << 24) | (data[at + 1]! << 16) | (data[at + 2]! << 8) | data[at + 3]! | 0
   let rest = [...bytes]
   while (rest.length > 0 && rest[0] !== 0) {
     if (rest[0] === 1) {
