@@ -256,7 +256,12 @@ export class Tcb {
     const from = this.state
     this.state = state
     if (this.trace.listener !== null) {
-      this.trace.add({ type: 'state', time: this.time.now, from: tcpStateName(from), to: tcpStateName(state) })
+      this.trace.add({
+        type: 'state',
+        time: this.time.now,
+        from: tcpStateName(from),
+        to: tcpStateName(state),
+      })
     }
     if (wasOpen !== isOpen(state)) counters[TcpMib.CurrEstab]! += wasOpen ? -1 : 1
     if (state === TcpState.CLOSED) {
