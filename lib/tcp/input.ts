@@ -281,7 +281,8 @@ export class TcpInput {
     const before = tcb.sndUna
     const isOld = seqLt(ack, before)
     const wnd = segment.wnd << (segment.isSyn ? 0 : tcb.sndScale)
-    let windowChanged = false
+    const windowChanged = wnd !== tcb.lastWnd
+    tcb.lastWnd = wnd
     if (
       !isOld &&
       (seqGt(ack, before) ||
@@ -289,7 +290,6 @@ export class TcpInput {
         (seq === tcb.sndWl1 && (wnd > tcb.sndWnd || wnd === 0)))
     ) {
       tcb.sndWl1 = seq
-      windowChanged = wnd !== tcb.sndWnd
       tcb.sndWnd = wnd
       if (wnd > tcb.maxSndWnd) {
         tcb.maxSndWnd = wnd

@@ -341,7 +341,7 @@ export class TcpOutput {
     }
     const smallest = this.#ctx.sysctl.ipv4.tcp_min_snd_mss
     tcb.mssMtu = mtu
-    tcb.mss = Math.max(size, smallest - options) - options
+    tcb.mss = Math.max(size, smallest) - options
     tcb.congestion.setMss(tcb.mss)
     tcb.scoreboard.mss = tcb.mss
   }

@@ -106,6 +106,8 @@ export class Tcb {
   /** Bytes, scaled. */
   sndWnd = 0
   sndWl1 = 0
+  /** The window of the segment before, whether it counted or not. */
+  lastWnd = 0
   /** Largest window that the peer has offered. */
   maxSndWnd = 0
   sndScale = 0

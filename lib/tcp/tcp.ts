@@ -577,7 +577,7 @@ export class Tcp implements TransportProtocol {
 
   /** Arms the timer for what comes next, and has the application told of what has come up. */
   settle(tcb: Tcb): void {
-    if (tcb.events !== 0 && tcb.user !== null) this.softirq.eventPending(tcb.user)
+    if ((tcb.events !== 0 || tcb.trace.isPending) && tcb.user !== null) this.softirq.eventPending(tcb.user)
     if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) return
     const next = Math.min(tcb.retransmitAt, tcb.delayedAckAt, tcb.keepaliveAt, tcb.roomAt)
     // A deadline that was put off is looked at when it comes: moving the timer for each segment costs more.

@@ -44,6 +44,10 @@ export class TcpTrace {
   lost = 0
   readonly #waiting: TcpEvent[] = []
 
+  get isPending(): boolean {
+    return this.#waiting.length > 0
+  }
+
   add(event: TcpEvent): void {
     if (this.#waiting.length === LIMIT) {
       this.#waiting.shift()
