@@ -41,4 +41,13 @@ export class Listener {
   get isFull(): boolean {
     return this.acceptQueue.length > this.backlog
   }
+
+  /**
+   * The oldest handshake, if its SYN-ACK was sent a second time in vain: it makes room for a new one, so that a flood
+   * of SYNs keeps nobody out for longer (RFC 4987 §3.4).
+   */
+  get staleHandshake(): HalfOpen | null {
+    for (const oldest of this.halfOpen) return oldest.retries > 0 && !oldest.confirmed ? oldest : null
+    return null
+  }
 }

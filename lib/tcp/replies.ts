@@ -13,7 +13,7 @@ import { completeChecksum } from '../packet/complete-checksum.ts'
 import { Checksum, HEADROOM, type Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
-import { RouteType } from '../route/rtnetlink.ts'
+import { RouteFlag, RouteType } from '../route/rtnetlink.ts'
 import { fold, pseudoHeaderSum } from '../wire/checksum.ts'
 import { IPV4_DESTINATION, IPV4_DF, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
 import {
@@ -141,6 +141,11 @@ export class TcpReplies {
     const route = ctx.routing.output(flow)
     if (route === null) {
       ctx.mib.ip[IpMib.OutNoRoutes]!++
+      ctx.consume(packet)
+      return false
+    }
+    // RFC 1122 §4.2.3.10: a broadcast address is nobody's.
+    if ((route.flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
       ctx.consume(packet)
       return false
     }

@@ -334,7 +334,9 @@ export class Tcp implements TransportProtocol {
     if (waiting >= Math.min(listener.backlog, ipv4.tcp_max_syn_backlog)) {
       mib.tcpExt[TcpExtMib.TCPReqQFullDrop]!++
       mib.tcpExt[TcpExtMib.ListenDrops]!++
-      return DropReason.TCP_LISTEN_OVERFLOW
+      const stale = listener.staleHandshake
+      if (stale === null) return DropReason.TCP_LISTEN_OVERFLOW
+      this.#dropHalfOpen(stale)
     }
     if (listener.isFull) {
       mib.tcpExt[TcpExtMib.ListenOverflows]!++
@@ -375,6 +377,10 @@ export class Tcp implements TransportProtocol {
     const { ctx } = this.ip
     const settings = this.#settings(halfOpen.listener.receiveBuffer, halfOpen.listener.sendBuffer)
     const path = new Ipv4Path(this.ip, halfOpen.key, 0)
+    // RFC 1122 §4.2.3.10: whom a broadcast address claims to be, nobody answers.
+    if (((path.route?.flags ?? 0) & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
+      return this.#dropHalfOpen(halfOpen)
+    }
     halfOpen.announcedMss = path.advertisedMss
     halfOpen.rcvScale = halfOpen.peerScale >= 0 ? this.#windowScale(settings) : 0
     halfOpen.wnd = initialWindow(settings.receiveBuffer, halfOpen.announcedMss)
