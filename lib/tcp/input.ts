@@ -100,7 +100,7 @@ export class TcpInput {
       tcb.tsRecentTime = this.#ctx.now
     }
     tcb.peerMss = options.mss === 0 ? 536 : options.mss
-    tcb.mss = 0
+    tcb.mssMtu = 0
   }
 
   #measureHandshake(tcb: Tcb, options: TcpOptions): void {
@@ -293,7 +293,7 @@ export class TcpInput {
       tcb.sndWnd = wnd
       if (wnd > tcb.maxSndWnd) {
         tcb.maxSndWnd = wnd
-        tcb.mss = 0 // half of the largest window bounds it
+        tcb.mssMtu = 0 // half of the largest window bounds it
       }
     }
     tcb.probes = 0

@@ -63,7 +63,7 @@ export class TcpOutput {
   /** Bytes of data that a segment may carry now, options counted (RFC 9293 §3.7.1, MUST-16). */
   currentMss(tcb: Tcb): number {
     const { mtu } = tcb.path
-    if (tcb.mss === 0 || mtu !== tcb.mssMtu) this.#syncMss(tcb, mtu)
+    if (mtu !== tcb.mssMtu) this.#syncMss(tcb, mtu)
     const blocks = !tcb.outOfOrder.isEmpty || tcb.hasDsack ? this.#sackBlocks(tcb) : 0
     return Math.max(8, tcb.mss - sackLength(blocks))
   }

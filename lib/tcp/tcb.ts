@@ -122,9 +122,9 @@ export class Tcb {
   noDelay = false
   /** The peer's MSS option less the options of every segment: bytes of data, before the path's MTU counts. */
   peerMss = 536
-  /** Bytes of data per segment now; 0: ask the path again. */
+  /** Bytes of data per segment; 0 before the handshake is done. */
   mss = 0
-  /** The path MTU that {@link mss} was computed for. */
+  /** The path MTU that {@link mss} was computed for; 0: it has to be computed again. */
   mssMtu = 0
 
   // Receive side.
