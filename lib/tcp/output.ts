@@ -19,7 +19,7 @@ import {
 } from '../wire/tcp-options.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
-import { selectWindow } from './receive-window.ts'
+import { DELAYED_ACK, selectWindow } from './receive-window.ts'
 import { writeTcpHeader } from './replies.ts'
 import { seqGt, seqLt } from './sequence.ts'
 import { LossState, type Tcb, TcpState } from './tcb.ts'
@@ -267,7 +267,7 @@ export class TcpOutput {
     if (packet === null) {
       // An acknowledgment that could not be made is not forgotten.
       if (tcb.delayedAckAt === Infinity && (flags & TcpFlag.RST) === 0) {
-        tcb.delayedAckAt = this.#ctx.now + 40 * MILLISECOND
+        tcb.delayedAckAt = this.#ctx.now + DELAYED_ACK
       }
       return
     }
@@ -323,7 +323,7 @@ export class TcpOutput {
     if (!tcb.sack) return 0
     const room = tcb.timestamps ? MAX_SACK_BLOCKS - 1 : MAX_SACK_BLOCKS
     let count = 0
-    if (tcb.hasDsack && this.#ctx.sysctl.ipv4.tcp_dsack !== 0) {
+    if (tcb.hasDsack) {
       this.#sackLeft[0] = tcb.dsackLeft
       this.#sackRight[0] = tcb.dsackRight
       count = 1

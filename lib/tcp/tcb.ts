@@ -168,9 +168,12 @@ export class Tcb {
   quickAcks = 0
   /** Data goes both ways: acknowledgments wait for data to go with. */
   interactive = false
-  lastReceived = 0
+  /** When data last came. */
+  lastReceived = -Infinity
   ackPending = false
-  /** Duplicate to report as the first SACK block (RFC 2883). */
+  /** Duplicates are reported (`tcp_dsack`). */
+  dsack = true
+  /** There is one to report as the first SACK block (RFC 2883). */
   hasDsack = false
   dsackLeft = 0
   dsackRight = 0
@@ -270,6 +273,14 @@ export class Tcb {
       if (wasOpen) counters[TcpMib.EstabResets]!++
       else if (from === TcpState.SYN_SENT || from === TcpState.SYN_RECEIVED) counters[TcpMib.AttemptFails]!++
     }
+  }
+
+  /** The next acknowledgment reports [left, right) as received twice. */
+  noteDuplicate(left: number, right: number): void {
+    if (!this.sack || !this.dsack) return
+    this.hasDsack = true
+    this.dsackLeft = left
+    this.dsackRight = right
   }
 
   /** Sequence number behind the last byte that the application has written. */
