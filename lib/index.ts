@@ -61,6 +61,7 @@ export type { RouteOptions, Routes } from './stack/routes.ts'
 export { type AddDeviceOptions, Stack, type StackOptions } from './stack/stack.ts'
 export type { DeviceConf } from './sysctl/device-conf.ts'
 export type { Sysctl } from './sysctl/sysctl.ts'
+export type { TcpStateName } from './tcp/tcb.ts'
 export type {
   TcpAbortSignal,
   TcpApi,
@@ -72,7 +73,6 @@ export type {
 export type { TcpInfo } from './tcp/tcp-info.ts'
 export type { TcpCatchAll, TcpRequest, TcpServer } from './tcp/tcp-server.ts'
 export type { TcpSocket } from './tcp/tcp-socket.ts'
-export type { TcpStateName } from './tcp/tcb.ts'
 export type { RetransmitReason, TcpEvent, TcpEventListener } from './tcp/trace.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'

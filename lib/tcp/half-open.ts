@@ -46,7 +46,7 @@ export class HalfOpen implements OutOfWindowClock {
   tsRecent: number
   readonly tsOffset: number
   /** Window offered with the SYN-ACK, and MSS and scale announced. */
-  window = 0
+  wnd = 0
   announcedMss = 0
   rcvScale = 0
   /** The program has not said yet whether it wants it: nothing has been answered. */
@@ -103,7 +103,7 @@ export class HalfOpen implements OutOfWindowClock {
     if ((flags & ACK) !== 0 && ack !== this.sndNxt) {
       return (flags & RST) !== 0 ? HandshakeVerdict.DROP : HandshakeVerdict.RESET
     }
-    const edge = (this.rcvNxt + this.window) | 0
+    const edge = (this.rcvNxt + this.wnd) | 0
     const inWindow = !(isOld && (flags & RST) === 0) && seqLe(seq, edge) && !seqLt(end, this.rcvNxt)
     if (!inWindow) return (flags & RST) !== 0 ? HandshakeVerdict.DROP : HandshakeVerdict.ACK
     if (stamped && !seqGt(seq, this.rcvNxt)) this.tsRecent = options.tsValue
@@ -129,7 +129,7 @@ export class HalfOpen implements OutOfWindowClock {
       remotePort(key),
       this.iss,
       this.rcvNxt,
-      Math.min(this.window, 0xffff),
+      Math.min(this.wnd, 0xffff),
       scratch,
     )
   }

@@ -71,7 +71,7 @@ export class TcpInput {
     tcb.rcvNxt = tcb.rcvWup = (segment.seq + 1) | 0
     this.#agree(tcb, options)
     tcb.rcvEdge = (tcb.rcvNxt + tcb.rcvWnd) | 0
-    tcb.sndWnd = tcb.maxSndWnd = segment.window // never scaled in a SYN
+    tcb.sndWnd = tcb.maxSndWnd = segment.wnd // never scaled in a SYN
     tcb.sndWl1 = segment.seq
     tcb.lastHeard = now
     if (!isAck) {
@@ -214,7 +214,7 @@ export class TcpInput {
     // An acknowledgment that was overtaken by another says nothing new, but nothing wrong (`tcp_disordered_ack`).
     const pureAck =
       segment.length === 0 && segment.end === seq && seq === tcb.rcvNxt && ack === tcb.sndUna && segment.isAck
-    if (pureAck && segment.window << tcb.sndScale === tcb.sndWnd) {
+    if (pureAck && segment.wnd << tcb.sndScale === tcb.sndWnd) {
       const replay = Math.max(tcb.rtt.timeout, 200 * MILLISECOND) * 1.2
       if (((tcb.tsRecent - options.tsValue) | 0) * MILLISECOND <= replay) {
         this.#ctx.mib.tcpExt[TcpExtMib.PAWSOldAck]!++
@@ -255,7 +255,7 @@ export class TcpInput {
       }
       tcb.dataSeq = (tcb.iss + 1) | 0
       tcb.sndUna = tcb.dataSeq
-      tcb.sndWnd = segment.window << (segment.isSyn ? 0 : tcb.sndScale)
+      tcb.sndWnd = segment.wnd << (segment.isSyn ? 0 : tcb.sndScale)
       tcb.maxSndWnd = Math.max(tcb.maxSndWnd, tcb.sndWnd)
       tcb.sndWl1 = segment.seq
       this.#measureHandshake(tcb, options)
@@ -285,19 +285,19 @@ export class TcpInput {
     const { now } = this.#ctx
     const before = tcb.sndUna
     const isOld = seqLt(ack, before)
-    const window = segment.window << (segment.isSyn ? 0 : tcb.sndScale)
-    let windowChanged = false
+    const wnd = segment.wnd << (segment.isSyn ? 0 : tcb.sndScale)
+    const windowChanged = wnd !== tcb.lastWnd
+    tcb.lastWnd = wnd
     if (
       !isOld &&
       (seqGt(ack, before) ||
         seqGt(seq, tcb.sndWl1) ||
-        (seq === tcb.sndWl1 && (window > tcb.sndWnd || window === 0)))
+        (seq === tcb.sndWl1 && (wnd > tcb.sndWnd || wnd === 0)))
     ) {
       tcb.sndWl1 = seq
-      windowChanged = window !== tcb.sndWnd
-      tcb.sndWnd = window
-      if (window > tcb.maxSndWnd) {
-        tcb.maxSndWnd = window
+      tcb.sndWnd = wnd
+      if (wnd > tcb.maxSndWnd) {
+        tcb.maxSndWnd = wnd
         tcb.mss = 0 // half of the largest window bounds it
       }
     }

@@ -70,7 +70,8 @@ export class LossRecovery {
   onTimeout(tcb: Tcb, now: number): void {
     const { mib } = this.#ctx
     // The threshold is set once for what was on its way (RFC 5681 §3.1).
-    const again = tcb.lossState === LossState.LOSS && seqLt(tcb.sndUna, tcb.recoveryPoint) && tcb.retransmits > 0
+    const again =
+      tcb.lossState === LossState.LOSS && seqLt(tcb.sndUna, tcb.recoveryPoint) && tcb.retransmits > 0
     if (tcb.lossState === LossState.RECOVERY) {
       mib.tcpExt[tcb.sack ? TcpExtMib.TCPSackRecoveryFail : TcpExtMib.TCPRenoRecoveryFail]!++
     }
@@ -101,7 +102,8 @@ export class LossRecovery {
     const pipe = tcb.scoreboard.pipe(tcb.sndNxt)
     if (tcb.sack || tcb.dupAcks === 0) return pipe
     // Without SACK each duplicate says that some segment has left; before a recovery two at most (RFC 3042).
-    const left = tcb.lossState === LossState.OPEN ? Math.min(tcb.dupAcks, tcb.scoreboard.dupThresh - 1) : tcb.dupAcks
+    const left =
+      tcb.lossState === LossState.OPEN ? Math.min(tcb.dupAcks, tcb.scoreboard.dupThresh - 1) : tcb.dupAcks
     return Math.max(0, pipe - left * tcb.mss)
   }
 

@@ -89,9 +89,9 @@ export class TcpOutput {
       tsEcho: answering ? tcb.tsRecent : 0,
     })
     const flags = answering ? TcpFlag.SYN | TcpFlag.ACK : TcpFlag.SYN
-    const window = Math.min(tcb.rcvWnd, 0xffff)
+    const wnd = Math.min(tcb.rcvWnd, 0xffff)
     const { localPort, remotePort } = tcb.path
-    writeTcpHeader(packet, at, localPort, remotePort, tcb.iss, answering ? tcb.rcvNxt : 0, flags, window)
+    writeTcpHeader(packet, at, localPort, remotePort, tcb.iss, answering ? tcb.rcvNxt : 0, flags, wnd)
     if (answering) tcb.rcvWup = tcb.rcvNxt
     this.#send(tcb, packet, at, 1)
   }
@@ -170,17 +170,17 @@ export class TcpOutput {
         if (tcb.finQueued) this.#sendFin(tcb)
         return
       }
-      const window = (tcb.windowEnd - tcb.sndNxt) | 0
-      if (window <= 0) return
+      const wnd = (tcb.windowEnd - tcb.sndNxt) | 0
+      if (wnd <= 0) return
       const congestion = this.#loss.room(tcb)
-      let length = Math.min(unsent, window, congestion, largest)
+      let length = Math.min(unsent, wnd, congestion, largest)
       if (length < unsent || unsent >= mss) {
         // Whole segments, unless it is the end that is sent.
         if (length < unsent || length % mss !== 0) {
           const whole = length - (length % mss)
           if (whole > 0) length = whole
           else if (length < unsent) {
-            tcb.cwndLimited = congestion < Math.min(window, mss)
+            tcb.cwndLimited = congestion < Math.min(wnd, mss)
             return
           }
         }
@@ -251,9 +251,11 @@ export class TcpOutput {
       mib.tcpExt[TcpExtMib.TCPOrigDataSent]! += length > 0 ? segments : 0
     }
     // Data that answers data: acknowledgments may wait for more of it.
-    if (length > 0 && now - tcb.lastReceived < 40 * MILLISECOND && tcb.lastReceived !== 0) tcb.interactive = true
+    if (length > 0 && now - tcb.lastReceived < 40 * MILLISECOND && tcb.lastReceived !== 0)
+      tcb.interactive = true
     tcb.lastSent = now
-    if (tcb.retransmitAt === Infinity || (again && seq === tcb.sndUna)) tcb.retransmitAt = now + tcb.rtt.timeout
+    if (tcb.retransmitAt === Infinity || (again && seq === tcb.sndUna))
+      tcb.retransmitAt = now + tcb.rtt.timeout
     tcb.bytesSent += length
     if (length > 0) tcb.dataSegmentsOut += segments
     this.#send(tcb, packet, at, segments)
@@ -277,16 +279,16 @@ export class TcpOutput {
 
   /** The fixed header; whatever has ACK acknowledges all, and offers the window. */
   #writeHeader(tcb: Tcb, packet: Packet, at: number, seq: number, flags: number): void {
-    let window = 0
+    let wnd = 0
     if ((flags & TcpFlag.RST) === 0) {
       const { tcpExt } = this.#ctx.mib
       const before = tcb.rcvWnd
-      window = selectWindow(tcb)
-      if (window === 0 && before > 0) tcpExt[TcpExtMib.TCPToZeroWindowAdv]!++
-      else if (window > 0 && before === 0) tcpExt[TcpExtMib.TCPFromZeroWindowAdv]!++
-      tcb.rcvWnd = window
+      wnd = selectWindow(tcb)
+      if (wnd === 0 && before > 0) tcpExt[TcpExtMib.TCPToZeroWindowAdv]!++
+      else if (wnd > 0 && before === 0) tcpExt[TcpExtMib.TCPFromZeroWindowAdv]!++
+      tcb.rcvWnd = wnd
       tcb.rcvWup = tcb.rcvNxt
-      const edge = (tcb.rcvNxt + window) | 0
+      const edge = (tcb.rcvNxt + wnd) | 0
       if (seqGt(edge, tcb.rcvEdge)) tcb.rcvEdge = edge
       tcb.ackPending = false
       tcb.hasDsack = false
@@ -294,7 +296,7 @@ export class TcpOutput {
       if (tcb.quickAcks > 0) tcb.quickAcks--
     }
     const { localPort, remotePort } = tcb.path
-    writeTcpHeader(packet, at, localPort, remotePort, seq, tcb.rcvNxt, flags, window >>> tcb.rcvScale)
+    writeTcpHeader(packet, at, localPort, remotePort, seq, tcb.rcvNxt, flags, wnd >>> tcb.rcvScale)
   }
 
   #writeOptions(tcb: Tcb, packet: Packet): void {
@@ -339,7 +341,7 @@ export class TcpOutput {
     }
     const smallest = this.#ctx.sysctl.ipv4.tcp_min_snd_mss
     tcb.mssMtu = mtu
-    tcb.mss = Math.max(size, smallest - options) - options
+    tcb.mss = Math.max(size, smallest) - options
     tcb.congestion.setMss(tcb.mss)
     tcb.scoreboard.mss = tcb.mss
   }

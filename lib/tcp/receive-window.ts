@@ -18,19 +18,19 @@ export function selectWindow(tcb: Tcb): number {
   const { receiveBuffer, ring, rcvScale } = tcb
   const free = Math.max(0, receiveBuffer - ring.length)
   const mss = Math.min(tcb.rcvMss, receiveBuffer)
-  let window = free
-  if (free < receiveBuffer >> 4 || free < mss) window = 0
-  else if (rcvScale > 0) window = (free >>> rcvScale) << rcvScale
-  else if (free > mss) window = free - (free % mss)
+  let wnd = free
+  if (free < receiveBuffer >> 4 || free < mss) wnd = 0
+  else if (rcvScale > 0) wnd = (free >>> rcvScale) << rcvScale
+  else if (free > mss) wnd = free - (free % mss)
   const offered = tcb.receiveWindow
-  if (window < offered) {
+  if (wnd < offered) {
     // The right edge does not move left. What the scale would cut off is given in addition while there is room for
     // it, and taken away after that: then the edge that is kept to is still the one that was offered (RFC 7323 §2.4).
     const unit = 2 ** rcvScale
-    window = Math.ceil(offered / unit) * unit
-    if (window > ring.limit - ring.length) window = Math.floor(offered / unit) * unit
+    wnd = Math.ceil(offered / unit) * unit
+    if (wnd > ring.limit - ring.length) wnd = Math.floor(offered / unit) * unit
   }
-  return Math.min(window, 0xffff * 2 ** rcvScale)
+  return Math.min(wnd, 0xffff * 2 ** rcvScale)
 }
 
 /** Sets the size of the receive buffer; the ring holds a unit of the window scale besides. */
@@ -71,7 +71,8 @@ export function growReceiveBuffer(tcb: Tcb, read: number, now: number): void {
   const rtt = tcb.rcvRtt
   if (rtt === 0 || now - tcb.rcvSpaceTime < rtt) return
   const wanted = 2 * tcb.rcvSpace + 16 * tcb.rcvMss
-  if (wanted > tcb.receiveBuffer) setReceiveBuffer(tcb, Math.max(tcb.receiveBuffer, Math.min(wanted, tcb.receiveBufferMax)))
+  if (wanted > tcb.receiveBuffer)
+    setReceiveBuffer(tcb, Math.max(tcb.receiveBuffer, Math.min(wanted, tcb.receiveBufferMax)))
   tcb.rcvSpace = 0
   tcb.rcvSpaceTime = now
 }

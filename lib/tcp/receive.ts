@@ -13,13 +13,7 @@ import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
-export function receiveData(
-  tcb: Tcb,
-  segment: Segment,
-  effects: Effects,
-  mib: Mib,
-  now: number,
-): void {
+export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: Mib, now: number): void {
   const { tcpExt } = mib
   if (tcb.finReceived) {
     // Behind the peer's FIN there is nothing: old data, or its FIN again.
@@ -28,8 +22,8 @@ export function receiveData(
     effects.reason = DropReason.TCP_OLD_DATA
     return
   }
-  const window = tcb.receiveWindow
-  const edge = (tcb.rcvNxt + window) | 0
+  const wnd = tcb.receiveWindow
+  const edge = (tcb.rcvNxt + wnd) | 0
   if (seqLe(segment.end, tcb.rcvNxt)) {
     reportOld(tcb, segment, tcpExt)
     enterQuickAck(tcb)
@@ -39,10 +33,10 @@ export function receiveData(
   }
   if (seqGt((segment.seq + segment.length) | 0, edge)) {
     if (seqGe(segment.seq, edge) && segment.length > 0) {
-      tcpExt[window === 0 ? TcpExtMib.TCPZeroWindowDrop : TcpExtMib.BeyondWindow]!++
+      tcpExt[wnd === 0 ? TcpExtMib.TCPZeroWindowDrop : TcpExtMib.BeyondWindow]!++
       enterQuickAck(tcb)
       effects.ack = AckAction.NOW
-      effects.reason = window === 0 ? DropReason.TCP_ZEROWINDOW : DropReason.TCP_OVERWINDOW
+      effects.reason = wnd === 0 ? DropReason.TCP_ZEROWINDOW : DropReason.TCP_OVERWINDOW
       return
     }
     segment.keep((edge - segment.seq) | 0)
@@ -73,7 +67,8 @@ export function receiveData(
     tcb.events |= TcbEvent.READABLE
   }
   effects.ack = AckAction.DATA
-  if (tcb.quickAcks > 0 && now - tcb.lastReceived > tcb.rtt.timeout && tcb.lastReceived !== 0) enterQuickAck(tcb)
+  if (tcb.quickAcks > 0 && now - tcb.lastReceived > tcb.rtt.timeout && tcb.lastReceived !== 0)
+    enterQuickAck(tcb)
   tcb.lastReceived = now
   measureWindowRtt(tcb, now)
   if (!tcb.outOfOrder.isEmpty) {

@@ -55,8 +55,8 @@ export class TcpReplies {
   }
 
   /** An ACK in answer to a segment, with timestamps unless `tsValue` and `tsEcho` are left out. */
-  ack(segment: Segment, seq: number, ack: number, window: number, tsValue?: number, tsEcho?: number): void {
-    this.#answer(segment.packet, seq, ack, TcpFlag.ACK, window, segment.tos & 0xfc, tsValue, tsEcho)
+  ack(segment: Segment, seq: number, ack: number, wnd: number, tsValue?: number, tsEcho?: number): void {
+    this.#answer(segment.packet, seq, ack, TcpFlag.ACK, wnd, segment.tos & 0xfc, tsValue, tsEcho)
   }
 
   /** A SYN-ACK. */
@@ -67,7 +67,7 @@ export class TcpReplies {
     remotePort: number,
     seq: number,
     ack: number,
-    window: number,
+    wnd: number,
     options: SynOptions,
   ): void {
     const packet = this.#ip.ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS, HEADROOM)
@@ -75,7 +75,7 @@ export class TcpReplies {
     const at = packet.put(TCP_MIN_HEADER)
     packet.end += writeSynOptions(packet.bytes, packet.end, options)
     const { SYN, ACK } = TcpFlag
-    writeTcpHeader(packet, at, localPort, remotePort, seq, ack, SYN | ACK, window)
+    writeTcpHeader(packet, at, localPort, remotePort, seq, ack, SYN | ACK, wnd)
     this.#send(packet, at, local, localPort, remote, remotePort, 0)
   }
 
@@ -98,7 +98,7 @@ export class TcpReplies {
     seq: number,
     ack: number,
     flags: number,
-    window: number,
+    wnd: number,
     tos: number,
     tsValue?: number,
     tsEcho?: number,
@@ -107,12 +107,13 @@ export class TcpReplies {
     const packet = this.#ip.ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS, HEADROOM)
     if (packet === null) return false
     const localPort =
-      (bytes[transportHeader + TCP_DESTINATION_PORT]! << 8) | bytes[transportHeader + TCP_DESTINATION_PORT + 1]!
+      (bytes[transportHeader + TCP_DESTINATION_PORT]! << 8) |
+      bytes[transportHeader + TCP_DESTINATION_PORT + 1]!
     const remotePort =
       (bytes[transportHeader + TCP_SOURCE_PORT]! << 8) | bytes[transportHeader + TCP_SOURCE_PORT + 1]!
     const at = packet.put(TCP_MIN_HEADER)
     if (tsValue !== undefined) packet.end += writeTimestamps(packet.bytes, packet.end, tsValue, tsEcho ?? 0)
-    writeTcpHeader(packet, at, localPort, remotePort, seq, ack, flags, window)
+    writeTcpHeader(packet, at, localPort, remotePort, seq, ack, flags, wnd)
     const local = readIpv4(bytes, networkHeader + IPV4_DESTINATION)
     const remote = readIpv4(bytes, networkHeader + IPV4_SOURCE)
     return this.#send(packet, at, local, localPort, remote, remotePort, tos)
@@ -168,7 +169,7 @@ export function writeTcpHeader(
   seq: number,
   ack: number,
   flags: number,
-  window: number,
+  wnd: number,
 ): void {
   const { bytes } = packet
   bytes[at + TCP_SOURCE_PORT] = localPort >>> 8
@@ -179,8 +180,8 @@ export function writeTcpHeader(
   write32(bytes, at + TCP_ACKNOWLEDGMENT, ack)
   bytes[at + TCP_DATA_OFFSET] = (packet.end - at) << 2
   bytes[at + TCP_FLAGS] = flags
-  bytes[at + TCP_WINDOW] = window >>> 8
-  bytes[at + TCP_WINDOW + 1] = window
+  bytes[at + TCP_WINDOW] = wnd >>> 8
+  bytes[at + TCP_WINDOW + 1] = wnd
   bytes[at + TCP_URGENT] = 0
   bytes[at + TCP_URGENT + 1] = 0
 }

@@ -25,7 +25,7 @@ export class Segment {
   ack = 0
   flags = 0
   /** The field as it is, not scaled. */
-  window = 0
+  wnd = 0
   /** Bytes of data. */
   length = 0
   /** The sequence number behind the segment: data, SYN and FIN counted. */
@@ -60,7 +60,7 @@ export class Segment {
     this.seq = read32(bytes, at + TCP_SEQUENCE)
     this.ack = read32(bytes, at + TCP_ACKNOWLEDGMENT)
     this.flags = bytes[at + TCP_FLAGS]!
-    this.window = (bytes[at + TCP_WINDOW]! << 8) | bytes[at + TCP_WINDOW + 1]!
+    this.wnd = (bytes[at + TCP_WINDOW]! << 8) | bytes[at + TCP_WINDOW + 1]!
     this.tos = bytes[packet.networkHeader + 1]!
     const headerLength = (bytes[at + TCP_DATA_OFFSET]! >>> 4) << 2
     this.dataStart = at + headerLength

@@ -106,6 +106,8 @@ export class Tcb {
   /** Bytes, scaled. */
   sndWnd = 0
   sndWl1 = 0
+  /** The window of the segment before, whether it counted or not. */
+  lastWnd = 0
   /** Largest window that the peer has offered. */
   maxSndWnd = 0
   sndScale = 0
@@ -256,7 +258,12 @@ export class Tcb {
     const from = this.state
     this.state = state
     if (this.trace.listener !== null) {
-      this.trace.add({ type: 'state', time: this.time.now, from: tcpStateName(from), to: tcpStateName(state) })
+      this.trace.add({
+        type: 'state',
+        time: this.time.now,
+        from: tcpStateName(from),
+        to: tcpStateName(state),
+      })
     }
     if (wasOpen !== isOpen(state)) counters[TcpMib.CurrEstab]! += wasOpen ? -1 : 1
     if (state === TcpState.CLOSED) {

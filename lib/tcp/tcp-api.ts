@@ -3,11 +3,11 @@
  */
 import { parseIpv4 } from '../address/ipv4-address.ts'
 import { errnoName, invalidArgument, TunstackError } from '../errors.ts'
+import { MILLISECOND } from '../time/clock.ts'
 import type { Listener } from './listener.ts'
 import type { Tcp } from './tcp.ts'
 import { TcpCatchAll, TcpServer } from './tcp-server.ts'
 import { TcpSocket } from './tcp-socket.ts'
-import { MILLISECOND } from '../time/clock.ts'
 import type { TcpEventListener } from './trace.ts'
 
 /** What of `AbortSignal` is used; any runtime's will do. */
@@ -154,7 +154,8 @@ export class TcpApi {
   }
 
   #checkOpen(): void {
-    if (this.#tcp.closed) throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
+    if (this.#tcp.closed)
+      throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
   }
 }
 
@@ -196,5 +197,8 @@ const MEANINGS: Partial<Record<string, string>> = {
 
 function failure(errno: number, what: string, syscall: string): TunstackError {
   const code = errnoName(errno)
-  return new TunstackError(code, `${what} ${MEANINGS[code] ?? `failed with ${code}`}`, { syscall, value: what })
+  return new TunstackError(code, `${what} ${MEANINGS[code] ?? `failed with ${code}`}`, {
+    syscall,
+    value: what,
+  })
 }

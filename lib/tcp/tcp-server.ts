@@ -67,7 +67,8 @@ export class TcpServer implements EventSource, AsyncIterable<TcpSocket> {
    */
   async accept(): Promise<TcpSocket> {
     const socket = await this.#next()
-    if (socket === null) throw new TunstackError('ECONNABORTED', 'this server was closed', { syscall: 'accept' })
+    if (socket === null)
+      throw new TunstackError('ECONNABORTED', 'this server was closed', { syscall: 'accept' })
     return socket
   }
 
@@ -174,8 +175,7 @@ export class TcpCatchAll implements EventSource, AsyncIterable<TcpRequest> {
   async *[Symbol.asyncIterator](): AsyncGenerator<TcpRequest, void, undefined> {
     for (;;) {
       const halfOpen = this.#listener.undecided.shift()
-      const request =
-        halfOpen !== undefined ? this.#request(halfOpen) : await this.#backlog.next(this.#tcp)
+      const request = halfOpen !== undefined ? this.#request(halfOpen) : await this.#backlog.next(this.#tcp)
       if (request === null) return
       yield request
     }

@@ -7,9 +7,9 @@ import { formatIpv4 } from '../address/ipv4-address.ts'
 import type { EventSource } from '../device/softirq.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import { MILLISECOND } from '../time/clock.ts'
+import { type Tcb, TcbEvent, TcpState, type TcpStateName, tcpStateName } from './tcb.ts'
 import type { Tcp } from './tcp.ts'
 import { type TcpInfo, tcpInfo } from './tcp-info.ts'
-import { type Tcb, TcbEvent, TcpState, type TcpStateName, tcpStateName } from './tcb.ts'
 import type { TcpEventListener } from './trace.ts'
 
 /** Longest chunk that iteration gives. */
@@ -249,7 +249,8 @@ export class TcpSocket implements EventSource, AsyncIterable<Uint8Array<ArrayBuf
       if (this.#opening !== null) this.#settleOpening(this.#deathError('connect'))
       for (const writer of this.#writers.splice(0)) writer.reject(this.#deathError('write'))
     }
-    if (this.#closers.length > 0 && this.#isOver) for (const closer of this.#closers.splice(0)) closer.resolve()
+    if (this.#closers.length > 0 && this.#isOver)
+      for (const closer of this.#closers.splice(0)) closer.resolve()
   }
 
   /** Two thirds of the buffer are taken at most (`sk_stream_is_writeable`). */

@@ -291,11 +291,11 @@ export class Tcp implements TransportProtocol {
       mib.tcpExt[TcpExtMib.TCPACKSkippedTimeWait]!++
       return DropReason.NONE
     }
-    const { timestamps, sndNxt, rcvNxt, window } = entry
+    const { timestamps, sndNxt, rcvNxt, wnd } = entry
     if (timestamps) {
       const clock = timestampAt(now, entry.tsOffset)
-      this.#replies.ack(segment, sndNxt, rcvNxt, window, clock, entry.tsRecent)
-    } else this.#replies.ack(segment, sndNxt, rcvNxt, window)
+      this.#replies.ack(segment, sndNxt, rcvNxt, wnd, clock, entry.tsRecent)
+    } else this.#replies.ack(segment, sndNxt, rcvNxt, wnd)
     return DropReason.NONE
   }
 
@@ -383,7 +383,7 @@ export class Tcp implements TransportProtocol {
     }
     halfOpen.announcedMss = path.advertisedMss
     halfOpen.rcvScale = halfOpen.peerScale >= 0 ? this.#windowScale(settings) : 0
-    halfOpen.window = initialWindow(settings.receiveBuffer, halfOpen.announcedMss)
+    halfOpen.wnd = initialWindow(settings.receiveBuffer, halfOpen.announcedMss)
     halfOpen.answer(this.#replies, ctx.now, this.#synOptions)
     this.wheel.schedule(halfOpen.timer, ctx.now + SYN_ACK_TIMEOUT)
   }
@@ -398,7 +398,10 @@ export class Tcp implements TransportProtocol {
       ctx.mib.tcp[TcpMib.RetransSegs]!++
       ctx.mib.tcpExt[TcpExtMib.TCPSynRetrans]!++
       halfOpen.answer(this.#replies, ctx.now, this.#synOptions)
-      this.wheel.schedule(halfOpen.timer, ctx.now + Math.min(SYN_ACK_TIMEOUT * 2 ** halfOpen.retries, 120 * SECOND))
+      this.wheel.schedule(
+        halfOpen.timer,
+        ctx.now + Math.min(SYN_ACK_TIMEOUT * 2 ** halfOpen.retries, 120 * SECOND),
+      )
     } finally {
       this.softirq.leave()
     }
@@ -460,12 +463,12 @@ export class Tcp implements TransportProtocol {
   }
 
   #ackHalfOpen(halfOpen: HalfOpen, segment: Segment): void {
-    const window = Math.min(halfOpen.window >>> halfOpen.rcvScale, 0xffff)
+    const wnd = Math.min(halfOpen.wnd >>> halfOpen.rcvScale, 0xffff)
     const { sndNxt, rcvNxt, timestamps } = halfOpen
     if (timestamps) {
       const clock = timestampAt(this.ip.ctx.now, halfOpen.tsOffset)
-      this.#replies.ack(segment, sndNxt, rcvNxt, window, clock, halfOpen.tsRecent)
-    } else this.#replies.ack(segment, sndNxt, rcvNxt, window)
+      this.#replies.ack(segment, sndNxt, rcvNxt, wnd, clock, halfOpen.tsRecent)
+    } else this.#replies.ack(segment, sndNxt, rcvNxt, wnd)
   }
 
   /** The last ACK of the handshake: the connection is made, and the segment is its first. */
@@ -493,7 +496,7 @@ export class Tcp implements TransportProtocol {
     tcb.sndNxt = halfOpen.sndNxt
     tcb.dataSeq = halfOpen.sndNxt
     tcb.rcvNxt = tcb.rcvWup = halfOpen.rcvNxt
-    tcb.rcvWnd = halfOpen.window
+    tcb.rcvWnd = halfOpen.wnd
     tcb.rcvEdge = (tcb.rcvNxt + tcb.rcvWnd) | 0
     tcb.timestamps = halfOpen.timestamps
     tcb.tsOffset = halfOpen.tsOffset
@@ -529,7 +532,8 @@ export class Tcp implements TransportProtocol {
     return {
       // Linux counts what a buffer costs beside its bytes: half of it is window.
       receiveBuffer: receiveBuffer !== 0 ? receiveBuffer : ipv4.tcp_rmem_default >>> 1,
-      receiveBufferMax: receiveBuffer !== 0 ? receiveBuffer : Math.max(ipv4.tcp_rmem_max, ipv4.tcp_rmem_default) >>> 1,
+      receiveBufferMax:
+        receiveBuffer !== 0 ? receiveBuffer : Math.max(ipv4.tcp_rmem_max, ipv4.tcp_rmem_default) >>> 1,
       sendBuffer: sendBuffer !== 0 ? sendBuffer : ipv4.tcp_wmem_default,
     }
   }
@@ -579,7 +583,7 @@ export class Tcp implements TransportProtocol {
 
   /** Arms the timer for what comes next, and has the application told of what has come up. */
   settle(tcb: Tcb): void {
-    if (tcb.events !== 0 && tcb.user !== null) this.softirq.eventPending(tcb.user)
+    if ((tcb.events !== 0 || tcb.trace.isPending) && tcb.user !== null) this.softirq.eventPending(tcb.user)
     if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) return
     const next = Math.min(tcb.retransmitAt, tcb.delayedAckAt, tcb.keepaliveAt, tcb.roomAt)
     // A deadline that was put off is looked at when it comes: moving the timer for each segment costs more.
@@ -649,7 +653,11 @@ export class Tcp implements TransportProtocol {
 
   #expireTimeWaits(): void {
     const now = this.wheel.now
-    for (let entry = this.#timeWaits.first; entry !== null && entry.deadline <= now; entry = this.#timeWaits.first) {
+    for (
+      let entry = this.#timeWaits.first;
+      entry !== null && entry.deadline <= now;
+      entry = this.#timeWaits.first
+    ) {
       this.ip.ctx.mib.tcpExt[TcpExtMib.TW]!++
       this.#endTimeWait(entry)
     }
@@ -696,7 +704,8 @@ export class Tcp implements TransportProtocol {
         key,
         range,
         now,
-        (candidate) => this.#endpoints.lookupConnected(candidate) === null && !this.#endpoints.inUse(candidate),
+        (candidate) =>
+          this.#endpoints.lookupConnected(candidate) === null && !this.#endpoints.inUse(candidate),
       )
       if (picked === 0) return Errno.EADDRNOTAVAIL
     } else if (this.#endpoints.inUse(key) || this.#endpoints.lookupConnected(key) !== null) {
@@ -827,7 +836,8 @@ export class Tcp implements TransportProtocol {
         ctx.mib.tcpExt[TcpExtMib.TCPAbortOnClose]!++
         return this.abort(tcb, Errno.ECONNABORTED)
       }
-      if (tcb.state === TcpState.FIN_WAIT_2) tcb.keepaliveAt = ctx.now + ctx.sysctl.ipv4.tcp_fin_timeout * SECOND
+      if (tcb.state === TcpState.FIN_WAIT_2)
+        tcb.keepaliveAt = ctx.now + ctx.sysctl.ipv4.tcp_fin_timeout * SECOND
       else this.shutdown(tcb)
     })
   }

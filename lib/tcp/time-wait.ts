@@ -23,7 +23,7 @@ export class TimeWait implements OutOfWindowClock {
   readonly rcvNxt: number
   readonly sndNxt: number
   /** Window as it goes into the header. */
-  readonly window: number
+  readonly wnd: number
   readonly timestamps: boolean
   tsRecent: number
   readonly tsOffset: number
@@ -38,7 +38,7 @@ export class TimeWait implements OutOfWindowClock {
     this.key = tcb.key
     this.rcvNxt = tcb.rcvNxt
     this.sndNxt = tcb.sndNxt
-    this.window = Math.min(tcb.receiveWindow >>> tcb.rcvScale, 0xffff)
+    this.wnd = Math.min(tcb.receiveWindow >>> tcb.rcvScale, 0xffff)
     this.timestamps = tcb.timestamps
     this.tsRecent = tcb.tsRecent
     this.tsOffset = tcb.tsOffset

@@ -151,8 +151,7 @@ export class TcpTimers {
       return
     }
     const count = tcb.keepCount !== 0 ? tcb.keepCount : ipv4.tcp_keepalive_probes
-    const lost =
-      tcb.userTimeout !== 0 ? silent >= tcb.userTimeout && tcb.probes > 0 : tcb.probes >= count
+    const lost = tcb.userTimeout !== 0 ? silent >= tcb.userTimeout && tcb.probes > 0 : tcb.probes >= count
     if (lost) return this.#ender.abort(tcb, tcb.softErrno !== 0 ? tcb.softErrno : Errno.ETIMEDOUT)
     tcb.probes++
     mib.tcpExt[TcpExtMib.TCPKeepAlive]!++

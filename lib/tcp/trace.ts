@@ -10,7 +10,13 @@ export type RetransmitReason = 'timeout' | 'fast' | 'path-mtu'
 /** Times are nanoseconds of stack time, sizes are bytes. */
 export type TcpEvent =
   | { readonly type: 'state'; readonly time: number; readonly from: TcpStateName; readonly to: TcpStateName }
-  | { readonly type: 'rtt'; readonly time: number; readonly rtt: number; readonly srtt: number; readonly rto: number }
+  | {
+      readonly type: 'rtt'
+      readonly time: number
+      readonly rtt: number
+      readonly srtt: number
+      readonly rto: number
+    }
   | {
       readonly type: 'retransmit'
       readonly time: number
@@ -37,6 +43,10 @@ export class TcpTrace {
   /** Events that were lost because too many waited. */
   lost = 0
   readonly #waiting: TcpEvent[] = []
+
+  get isPending(): boolean {
+    return this.#waiting.length > 0
+  }
 
   add(event: TcpEvent): void {
     if (this.#waiting.length === LIMIT) {

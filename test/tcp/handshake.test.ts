@@ -112,7 +112,10 @@ describe('TCP handshake', () => {
 
     it('tcp-isn, tcp-isn-sametuple, tcp-iss-clock, hardening-4: numbers that tell nothing, and grow', () => {
       bench().stack.tcp.listen({ port: 80 })
-      const numbers = Array.from({ length: 12 }, (_, i) => new RawPeer(bench(), 80, 42000 + i).send({ flags: 'S' })[0]!.seq)
+      const numbers = Array.from(
+        { length: 12 },
+        (_, i) => new RawPeer(bench(), 80, 42000 + i).send({ flags: 'S' })[0]!.seq,
+      )
       const steps = new Set(numbers.slice(1).map((seq, i) => (seq - numbers[i]!) >>> 0))
       expect(steps.size).to.equal(11)
       const peer = new RawPeer(bench(), 80, 43000)
@@ -135,10 +138,21 @@ describe('TCP handshake', () => {
       })
       expect(syn.options).to.include({ mss: 1460, windowScale: 10, sackPermitted: true, timestamps: true })
       expect(syn.window).to.equal(64240)
-      expect(socket).to.include({ state: 'ESTABLISHED', remoteAddress: PEER, remotePort: 7000, localAddress: HOST })
+      expect(socket).to.include({
+        state: 'ESTABLISHED',
+        remoteAddress: PEER,
+        remotePort: 7000,
+        localAddress: HOST,
+      })
       await socket.write(new Uint8Array([9]))
       expect(peer.take()[0]).to.include({ flags: 'PA', seq: 1, ack: 1 })
-      expect(socket.info).to.include({ options: 7, snd_wscale: 2, rcv_wscale: 10, advmss: 1460, snd_mss: 1388 })
+      expect(socket.info).to.include({
+        options: 7,
+        snd_wscale: 2,
+        rcv_wscale: 10,
+        advmss: 1460,
+        snd_mss: 1388,
+      })
     })
 
     it('dial-noopts: segments of 536 bytes, no options', async () => {
@@ -233,15 +247,21 @@ describe('TCP handshake', () => {
       const { tcp, routes } = bench().stack
       expect(await codeOf(tcp.connect({ address: PEER, port: 0 }))).to.equal('ERR_INVALID_ARG_VALUE')
       expect(await codeOf(tcp.connect({ address: 'nowhere', port: 1 }))).to.equal('ERR_INVALID_ARG_VALUE')
-      expect(await codeOf(tcp.connect({ address: PEER, port: 1, localAddress: '192.0.2.1' }))).to.equal('EADDRNOTAVAIL')
+      expect(await codeOf(tcp.connect({ address: PEER, port: 1, localAddress: '192.0.2.1' }))).to.equal(
+        'EADDRNOTAVAIL',
+      )
       expect(await codeOf(tcp.connect({ address: PEER, port: 1, device: 'eth9' }))).to.equal('ENODEV')
       expect(await codeOf(tcp.connect({ address: '10.9.0.255', port: 1 }))).to.equal('ENETUNREACH')
       routes.delete(`default via ${PEER} dev tun0`)
       expect(await codeOf(tcp.connect({ address: '192.0.2.1', port: 1 }))).to.equal('ENETUNREACH')
       tcp.listen({ port: 80 })
       expect(await codeOf(tcp.connect({ address: PEER, port: 1, localPort: 80 }))).to.equal('EADDRINUSE')
-      expect(() => tcp.listen({ port: 80 })).to.throw().with.property('code', 'EADDRINUSE')
-      expect(() => tcp.listen({ port: 81, address: '192.0.2.1' })).to.throw().with.property('code', 'EADDRNOTAVAIL')
+      expect(() => tcp.listen({ port: 80 }))
+        .to.throw()
+        .with.property('code', 'EADDRINUSE')
+      expect(() => tcp.listen({ port: 81, address: '192.0.2.1' }))
+        .to.throw()
+        .with.property('code', 'EADDRNOTAVAIL')
     })
 
     it('is given up by a signal', async () => {
@@ -265,7 +285,12 @@ describe('TCP handshake', () => {
       bench().settle()
       expect(bench().tun.take()).to.have.length(0)
       const request = (await requests.next()).value!
-      expect(request).to.include({ localAddress: dst, localPort: 443, remoteAddress: PEER, remotePort: 41000 })
+      expect(request).to.include({
+        localAddress: dst,
+        localPort: 443,
+        remoteAddress: PEER,
+        remotePort: 41000,
+      })
       const opening = request.accept()
       bench().settle()
       const [answer] = bench().tun.take()
@@ -274,7 +299,12 @@ describe('TCP handshake', () => {
       bench().tun.push(segment({ dst, dport: 443, seq: 101, ack: theirs + 1, data: [7] }))
       bench().settle()
       const socket = await opening
-      expect(socket).to.include({ localAddress: dst, localPort: 443, state: 'ESTABLISHED', readableLength: 1 })
+      expect(socket).to.include({
+        localAddress: dst,
+        localPort: 443,
+        state: 'ESTABLISHED',
+        readableLength: 1,
+      })
     })
 
     it('refuses, or says nothing', async () => {

@@ -8,8 +8,14 @@ describe('TCP over a bad network', function () {
   afterEach(() => pair.end())
 
   /** Both directions at once; gives seconds of virtual time. */
-  async function transfer(impairment: Impairment, bytes: number, settings: Record<string, number> = {}): Promise<number> {
-    pair = new Pair({ wrap: (device, side) => impaired(device, { ...impairment, seed: (impairment.seed ?? 1) * 2 + side }) })
+  async function transfer(
+    impairment: Impairment,
+    bytes: number,
+    settings: Record<string, number> = {},
+  ): Promise<number> {
+    pair = new Pair({
+      wrap: (device, side) => impaired(device, { ...impairment, seed: (impairment.seed ?? 1) * 2 + side }),
+    })
     for (const [name, value] of Object.entries(settings)) {
       pair.left.sysctlSet(name, value)
       pair.right.sysctlSet(name, value)
@@ -34,7 +40,10 @@ describe('TCP over a bad network', function () {
     ['with SACK and timestamps', {}],
     ['without SACK', { 'net.ipv4.tcp_sack': 0 }],
     ['without timestamps', { 'net.ipv4.tcp_timestamps': 0 }],
-    ['without any option', { 'net.ipv4.tcp_sack': 0, 'net.ipv4.tcp_timestamps': 0, 'net.ipv4.tcp_window_scaling': 0 }],
+    [
+      'without any option',
+      { 'net.ipv4.tcp_sack': 0, 'net.ipv4.tcp_timestamps': 0, 'net.ipv4.tcp_window_scaling': 0 },
+    ],
   ]
   for (const [name, settings] of variants) {
     it(`moves a megabyte at 1 % loss ${name} (hardening-21)`, async () => {

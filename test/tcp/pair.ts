@@ -50,7 +50,9 @@ export class Pair {
       if (next === undefined || this.clock.now() + next > end) {
         await tick()
         if (settled) break
-        throw new Error(next === undefined ? 'nothing is left to happen, and it has not come' : `not within ${limit} s`)
+        throw new Error(
+          next === undefined ? 'nothing is left to happen, and it has not come' : `not within ${limit} s`,
+        )
       }
       this.clock.advance(next)
     }

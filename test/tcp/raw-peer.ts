@@ -1,7 +1,14 @@
 /** A peer that speaks in raw segments over the wire of a host bench, and says what it got as values. */
 import { expect } from 'chai'
 import type { TcpConnectOptions, TcpListenOptions, TcpServer, TcpSocket } from '../../lib/index.ts'
-import { parseTcpOptions, TcpOptions, type SynOptions, writeSack, writeSynOptions, writeTimestamps } from '../../lib/wire/tcp-options.ts'
+import {
+  parseTcpOptions,
+  type SynOptions,
+  TcpOptions,
+  writeSack,
+  writeSynOptions,
+  writeTimestamps,
+} from '../../lib/wire/tcp-options.ts'
 import { HOST, type HostBench, PEER } from '../conformance/harness.ts'
 import { type Bytes, decode, internetChecksum, ipv4, pseudoSum } from '../conformance/packets.ts'
 import { tick } from './pair.ts'
@@ -51,7 +58,10 @@ export function segment(fields: Fields): Bytes {
   view.setUint32(4, seq >>> 0)
   view.setUint32(8, ack >>> 0)
   view.setUint8(12, (fields.dataOffset ?? headerLength / 4) << 4)
-  view.setUint8(13, [...flags].reduce((all, letter) => all | BITS[letter]!, 0))
+  view.setUint8(
+    13,
+    [...flags].reduce((all, letter) => all | BITS[letter]!, 0),
+  )
   view.setUint16(14, window)
   view.setUint16(18, urgent)
   bytes.set(options, 20)
@@ -232,4 +242,3 @@ export async function codeOf(promise: Promise<unknown>): Promise<unknown> {
     return (error as { code?: unknown }).code
   }
 }
-

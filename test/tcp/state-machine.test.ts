@@ -5,10 +5,10 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { TcpSocket } from '../../lib/index.ts'
-import { LossState, TcpState, type Tcb } from '../../lib/tcp/tcb.ts'
+import { LossState, type Tcb, TcpState } from '../../lib/tcp/tcb.ts'
 import { HostBench } from '../conformance/harness.ts'
-import { dialled, RawPeer, sack, segment, synOptions, timestamps } from './raw-peer.ts'
 import { tick } from './pair.ts'
+import { dialled, RawPeer, sack, segment, synOptions, timestamps } from './raw-peer.ts'
 
 const before = (a: number, b: number): boolean => ((a - b) | 0) <= 0
 
@@ -62,15 +62,37 @@ const action = fc.oneof(
       option,
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('write' as const), length: fc.integer({ min: 0, max: 20_000 }) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('read' as const), length: fc.integer({ min: 1, max: 5000 }) }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(0, 1, 41, 250, 1500, 70_000) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('end' as const, 'close' as const, 'reset' as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('write' as const),
+      length: fc.integer({ min: 0, max: 20_000 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('read' as const), length: fc.integer({ min: 1, max: 5000 }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('pass' as const),
+      ms: fc.constantFrom(0, 1, 41, 250, 1500, 70_000),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constantFrom('end' as const, 'close' as const, 'reset' as const) }),
+  },
 )
 
 type Action = typeof action extends fc.Arbitrary<infer T> ? T : never
 
-async function run(actions: readonly Action[], opening: 'accept' | 'connect', offered: boolean): Promise<void> {
+async function run(
+  actions: readonly Action[],
+  opening: 'accept' | 'connect',
+  offered: boolean,
+): Promise<void> {
   const bench = new HostBench()
   const { stack, tun } = bench
   const options = offered ? { mss: 1460, sackPermitted: true, timestamps: true, windowScale: 5 } : {}
@@ -85,7 +107,11 @@ async function run(actions: readonly Action[], opening: 'accept' | 'connect', of
     const dial = await dialled(bench)
     peer = dial.peer
     if (offered) peer.clock = 1000
-    peer.send({ flags: 'SA', ack: 1, options: synOptions({ ...options, tsValue: 1000, tsEcho: peer.lastTs }) })
+    peer.send({
+      flags: 'SA',
+      ack: 1,
+      options: synOptions({ ...options, tsValue: 1000, tsEcho: peer.lastTs }),
+    })
     socket = await dial.opening
   }
   const tcbs: Tcb[] = []
@@ -94,7 +120,8 @@ async function run(actions: readonly Action[], opening: 'accept' | 'connect', of
     stack.tcpProtocol.forEachConnection((tcb) => tcbs.push(tcb))
     tcbs.forEach(checkInvariants)
   }
-  const [tcb] = (check(), tcbs) as [Tcb]
+  check()
+  const tcb = tcbs[0]!
   const quiet = (promise: Promise<unknown>): void => void promise.catch(() => {})
   let reading: Promise<unknown> | null = null
   for (const each of actions) {
@@ -104,14 +131,18 @@ async function run(actions: readonly Action[], opening: 'accept' | 'connect', of
         const seq = (tcb.rcvNxt + each.seq) | 0
         const ack = (tcb.sndNxt + each.ack) | 0
         let bytes: Uint8Array
-        if (each.option === 'own') bytes = peer.clock >= 0 ? timestamps(peer.clock, peer.lastTs) : new Uint8Array()
+        if (each.option === 'own')
+          bytes = peer.clock >= 0 ? timestamps(peer.clock, peer.lastTs) : new Uint8Array()
         else if (each.option === 'none') bytes = new Uint8Array()
         else if (each.option === 'old') bytes = timestamps(10, 10)
         else if (each.option === 'syn') bytes = synOptions({ mss: 5, windowScale: 2, sackPermitted: true })
-        else if (each.option instanceof Uint8Array) bytes = each.option.slice(0, each.option.length & ~3)
+        else if (each.option instanceof Uint8Array)
+          bytes = Uint8Array.from((each.option as Uint8Array).slice(0, each.option.length & ~3))
         else {
           const blocks = each.option as [number, number][]
-          bytes = sack(...blocks.map(([from, n]): [number, number] => [tcb.sndUna + from, tcb.sndUna + from + n]))
+          bytes = sack(
+            ...blocks.map(([from, n]): [number, number] => [tcb.sndUna + from, tcb.sndUna + from + n]),
+          )
         }
         tun.push(
           segment({

@@ -298,16 +298,34 @@ describe('TCP states', () => {
     const { peer } = await accepted(bench(), { mss: 1460, sackPermitted: true, timestamps: true })
     const blocks = (sent: ReturnType<RawPeer['send']>) => {
       const { sackCount, sackLeft, sackRight } = sent[0]!.options
-      return Array.from({ length: sackCount }, (_, i) => [(sackLeft[i]! - peer.isn) | 0, (sackRight[i]! - peer.isn) | 0])
+      return Array.from({ length: sackCount }, (_, i) => [
+        (sackLeft[i]! - peer.isn) | 0,
+        (sackRight[i]! - peer.isn) | 0,
+      ])
     }
     const data = new Uint8Array(10)
     expect(blocks(peer.send({ seq: 11, ack: 1, data }))).to.deep.equal([[11, 21]])
-    expect(blocks(peer.send({ seq: 31, ack: 1, data }))).to.deep.equal([[31, 41], [11, 21]])
-    expect(blocks(peer.send({ seq: 51, ack: 1, data }))).to.deep.equal([[51, 61], [31, 41], [11, 21]])
-    expect(blocks(peer.send({ seq: 71, ack: 1, data }))).to.deep.equal([[71, 81], [51, 61], [31, 41]])
+    expect(blocks(peer.send({ seq: 31, ack: 1, data }))).to.deep.equal([
+      [31, 41],
+      [11, 21],
+    ])
+    expect(blocks(peer.send({ seq: 51, ack: 1, data }))).to.deep.equal([
+      [51, 61],
+      [31, 41],
+      [11, 21],
+    ])
+    expect(blocks(peer.send({ seq: 71, ack: 1, data }))).to.deep.equal([
+      [71, 81],
+      [51, 61],
+      [31, 41],
+    ])
     const [filled] = peer.send({ seq: 1, ack: 1, data })
     expect(filled, 'tcp-ooo-fill-ack').to.include({ ack: 21 })
-    expect(blocks([filled!])).to.deep.equal([[71, 81], [51, 61], [31, 41]])
+    expect(blocks([filled!])).to.deep.equal([
+      [71, 81],
+      [51, 61],
+      [31, 41],
+    ])
   })
 
   it('tcp-sack-none: no SACK where it was not agreed on', async () => {

@@ -1,7 +1,7 @@
 /** What becomes of segments that belong to no connection, and of those that are none. */
 import { expect } from 'chai'
 import { HOST, HostBench, PEER, useBench } from '../conformance/harness.ts'
-import { read, segment, type Fields } from './raw-peer.ts'
+import { type Fields, read, segment } from './raw-peer.ts'
 
 describe('TCP without a connection', () => {
   const bench = useBench(() => new HostBench())
@@ -10,13 +10,21 @@ describe('TCP without a connection', () => {
 
   const closed: [string, Fields, object | null][] = [
     ['tcp-closed-syn', { flags: 'S', seq: 1000 }, { flags: 'RA', seq: 0, ack: 1001 }],
-    ['tcp-closed-syndata', { flags: 'S', seq: 1000, data: new Uint8Array(10) }, { flags: 'RA', seq: 0, ack: 1011 }],
+    [
+      'tcp-closed-syndata',
+      { flags: 'S', seq: 1000, data: new Uint8Array(10) },
+      { flags: 'RA', seq: 0, ack: 1011 },
+    ],
     ['tcp-closed-null', { flags: '', seq: 1000 }, { flags: 'RA', seq: 0, ack: 1000 }],
     ['tcp-closed-fa', { flags: 'FA', seq: 1000, ack: 5000 }, { flags: 'R', seq: 5000, ack: 0 }],
     ['tcp-closed-pa', { flags: 'PA', seq: 1000, ack: 5000, data: [1] }, { flags: 'R', seq: 5000, ack: 0 }],
     ['tcp-closed-rst', { flags: 'R', seq: 1000 }, null],
     ['tcp-closed-rst with ACK', { flags: 'RA', seq: 1000, ack: 5000 }, null],
-    ['tcp-closed-syn at the end of the number space', { flags: 'S', seq: 0xffffffff }, { flags: 'RA', ack: 0 }],
+    [
+      'tcp-closed-syn at the end of the number space',
+      { flags: 'S', seq: 0xffffffff },
+      { flags: 'RA', ack: 0 },
+    ],
   ]
   for (const [name, fields, expected] of closed) {
     it(`${name}: answered with a reset as Linux does, and counted`, () => {

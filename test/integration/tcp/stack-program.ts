@@ -62,9 +62,7 @@ async function http(socket: TcpSocket): Promise<void> {
   const request = await readLine(socket)
   while ((await readLine(socket)) !== '') {} // headers
   const count = Number(/^GET \/(\d+)/.exec(request)?.[1] ?? 0)
-  await socket.write(
-    Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${count}\r\nConnection: close\r\n\r\n`),
-  )
+  await socket.write(Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${count}\r\nConnection: close\r\n\r\n`))
   await send(socket, count)
   await socket.close()
 }
