@@ -107,7 +107,8 @@ describe('TCP: segments that are none', () => {
 
   it('tcp-src-invalid: sources that are nobody (hardening-17)', async () => {
     for (const src of ['255.255.255.255', '10.9.0.255', '224.0.0.1', '0.0.0.0', '127.0.0.1']) {
-      for (const dport of [ECHO, CLOSED]) expect(await answers({ dport, flags: 'S', src }), src).to.deep.equal([])
+      for (const dport of [ECHO, CLOSED])
+        expect(await answers({ dport, flags: 'S', src }), src).to.deep.equal([])
     }
     for (const dst of ['255.255.255.255', '10.9.0.255', '224.0.0.1']) {
       for (const dport of [ECHO, CLOSED]) expect(await answers({ dport, flags: 'S', dst })).to.deep.equal([])
