@@ -150,6 +150,11 @@ export class TcpInput {
         return false
       }
     }
+    if (tcb.timestamps && !options.timestamps && !isRst) {
+      // RFC 7323 §3.2: without the option it was not sent by who agreed to send it in every segment.
+      reject(effects, DropReason.TCP_RFC7323_PAWS)
+      return false
+    }
     if (seqLt(end, tcb.rcvWup) || seqGt(seq, (tcb.rcvNxt + tcb.receiveWindow) | 0)) {
       if (isRst) {
         // A peer whose FIN is in may reset with the number before it (as macOS does).

@@ -69,7 +69,7 @@ const LETTERS = 'FSRPAUEC'
 
 const word = (n: number): number[] => [(n >>> 24) & 255, (n >>> 16) & 255, (n >>> 8) & 255, n & 255]
 
-/** Options as bytes, each by itself after two NOPs where that makes words of it. `base`: what blocks count from. */
+/** Options as bytes, each with the NOPs that make words of it. `base`: what SACK blocks count from. */
 function optionBytes({ mss, scale, sackOk, ts, sack }: Options, base: number): number[] {
   const bytes: number[] = []
   if (mss !== undefined) bytes.push(2, 4, mss >>> 8, mss & 255)
@@ -276,7 +276,7 @@ export class Peer {
         sport: this.ownPort,
         dport: this.port,
       },
-      this.isn,
+      this.irs,
     )
   }
 
