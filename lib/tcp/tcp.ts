@@ -187,6 +187,7 @@ export class Tcp implements TransportProtocol {
       ctx.drop(packet, DropReason.NOMEM, packet.device as NetDevice)
       return null
     }
+    this.ip.options.moved(packet, copy)
     packet.free()
     return copy
   }
