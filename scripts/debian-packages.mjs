@@ -20,6 +20,7 @@ export const DEBIAN_PACKAGES = {
   traceroute: { commands: ['traceroute'], why: 'shows that the stack answers and forwards as a router' },
   fping: { commands: ['fping'], why: 'pings many addresses at once' },
   'mtr-tiny': { commands: ['mtr'], why: 'watches every hop for loss' },
+  curl: { commands: ['curl'], why: 'fetches from the stack over HTTP' },
   tcpdump: { commands: ['tcpdump'], why: 'captures what crosses a device' },
   tshark: { commands: ['tshark'], why: 'says whether any packet of a capture is malformed' },
 }
@@ -37,6 +38,7 @@ export const NEEDED_FOR = {
     'traceroute',
     'fping',
     'mtr-tiny',
+    'curl',
     'tcpdump',
     'tshark',
   ],

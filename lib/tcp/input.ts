@@ -16,7 +16,7 @@ import type { LossRecovery } from './loss-recovery.ts'
 import { receiveData } from './receive.ts'
 import { MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
 import type { Segment } from './segment.ts'
-import { seqGe, seqGt, seqLe, seqLt } from './sequence.ts'
+import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
 import { LossState, type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
 /** A timestamp older than this says nothing any more (RFC 7323 §5.5). */
@@ -100,7 +100,7 @@ export class TcpInput {
       tcb.tsRecentTime = this.#ctx.now
     }
     tcb.peerMss = options.mss === 0 ? 536 : options.mss
-    tcb.mss = 0
+    tcb.mssMtu = 0
   }
 
   #measureHandshake(tcb: Tcb, options: TcpOptions): void {
@@ -298,7 +298,7 @@ export class TcpInput {
       tcb.sndWnd = wnd
       if (wnd > tcb.maxSndWnd) {
         tcb.maxSndWnd = wnd
-        tcb.mss = 0 // half of the largest window bounds it
+        tcb.mssMtu = 0 // half of the largest window bounds it
       }
     }
     tcb.probes = 0
@@ -404,9 +404,7 @@ function reject(effects: Effects, reason: DropReason): void {
 function reportDuplicate(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {
   if (end === seq || seqGe(seq, tcb.rcvNxt)) return
   tcpExt[TcpExtMib.DelayedACKLost]!++
-  tcb.hasDsack = tcb.sack
-  tcb.dsackLeft = seq
-  tcb.dsackRight = seqGt(end, tcb.rcvNxt) ? tcb.rcvNxt : end
+  tcb.noteDuplicate(seq, seqMin(end, tcb.rcvNxt))
 }
 
 /** What the peer echoes of our clock tells a receiver the RTT too. */

@@ -19,7 +19,7 @@ import {
 } from '../wire/tcp-options.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
-import { selectWindow } from './receive-window.ts'
+import { DELAYED_ACK, selectWindow } from './receive-window.ts'
 import { writeTcpHeader } from './replies.ts'
 import { seqGt, seqLt } from './sequence.ts'
 import { LossState, type Tcb, TcpState } from './tcb.ts'
@@ -63,7 +63,7 @@ export class TcpOutput {
   /** Bytes of data that a segment may carry now, options counted (RFC 9293 §3.7.1, MUST-16). */
   currentMss(tcb: Tcb): number {
     const { mtu } = tcb.path
-    if (tcb.mss === 0 || mtu !== tcb.mssMtu) this.#syncMss(tcb, mtu)
+    if (mtu !== tcb.mssMtu) this.#syncMss(tcb, mtu)
     const blocks = !tcb.outOfOrder.isEmpty || tcb.hasDsack ? this.#sackBlocks(tcb) : 0
     return Math.max(8, tcb.mss - sackLength(blocks))
   }
@@ -267,7 +267,7 @@ export class TcpOutput {
     if (packet === null) {
       // An acknowledgment that could not be made is not forgotten.
       if (tcb.delayedAckAt === Infinity && (flags & TcpFlag.RST) === 0) {
-        tcb.delayedAckAt = this.#ctx.now + 40 * MILLISECOND
+        tcb.delayedAckAt = this.#ctx.now + DELAYED_ACK
       }
       return
     }
@@ -323,7 +323,7 @@ export class TcpOutput {
     if (!tcb.sack) return 0
     const room = tcb.timestamps ? MAX_SACK_BLOCKS - 1 : MAX_SACK_BLOCKS
     let count = 0
-    if (tcb.hasDsack && this.#ctx.sysctl.ipv4.tcp_dsack !== 0) {
+    if (tcb.hasDsack) {
       this.#sackLeft[0] = tcb.dsackLeft
       this.#sackRight[0] = tcb.dsackRight
       count = 1

@@ -46,11 +46,7 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
 
   if (seqLt(segment.seq, tcb.rcvNxt)) {
     // Old at its beginning, new at its end.
-    if (tcb.sack) {
-      tcb.hasDsack = true
-      tcb.dsackLeft = segment.seq
-      tcb.dsackRight = tcb.rcvNxt
-    }
+    tcb.noteDuplicate(segment.seq, tcb.rcvNxt)
     segment.trimFront((tcb.rcvNxt - segment.seq) | 0)
   }
   if (segment.length > 0) {
@@ -97,9 +93,7 @@ function receiveEarly(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Floa
   const { outOfOrder } = tcb
   const result = outOfOrder.insert(seq, packet.bytes, dataStart, dataStart + length, segment.isFin)
   if (result === Insertion.PARTIAL || result === Insertion.DUPLICATE) {
-    tcb.hasDsack = tcb.sack
-    tcb.dsackLeft = outOfOrder.duplicateLeft
-    tcb.dsackRight = outOfOrder.duplicateRight
+    tcb.noteDuplicate(outOfOrder.duplicateLeft, outOfOrder.duplicateRight)
   }
   switch (result) {
     case Insertion.NEW:
@@ -140,10 +134,7 @@ function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
 
 function reportOld(tcb: Tcb, { seq, length, flags }: Segment, tcpExt: Float64Array): void {
   tcpExt[TcpExtMib.DelayedACKLost]!++
-  if (!tcb.sack || length === 0 || (flags & TcpFlag.SYN) !== 0) return
-  tcb.hasDsack = true
-  tcb.dsackLeft = seq
-  tcb.dsackRight = (seq + length) | 0
+  if (length > 0 && (flags & TcpFlag.SYN) === 0) tcb.noteDuplicate(seq, (seq + length) | 0)
 }
 
 /** A segment larger than any before: the size that acknowledgments count by, of a super-segment that of its parts. */

@@ -122,9 +122,9 @@ export class Tcb {
   noDelay = false
   /** The peer's MSS option less the options of every segment: bytes of data, before the path's MTU counts. */
   peerMss = 536
-  /** Bytes of data per segment now; 0: ask the path again. */
+  /** Bytes of data per segment; 0 before the handshake is done. */
   mss = 0
-  /** The path MTU that {@link mss} was computed for. */
+  /** The path MTU that {@link mss} was computed for; 0: it has to be computed again. */
   mssMtu = 0
 
   // Receive side.
@@ -168,9 +168,12 @@ export class Tcb {
   quickAcks = 0
   /** Data goes both ways: acknowledgments wait for data to go with. */
   interactive = false
-  lastReceived = 0
+  /** When data last came. */
+  lastReceived = -Infinity
   ackPending = false
-  /** Duplicate to report as the first SACK block (RFC 2883). */
+  /** Duplicates are reported (`tcp_dsack`). */
+  dsack = true
+  /** There is one to report as the first SACK block (RFC 2883). */
   hasDsack = false
   dsackLeft = 0
   dsackRight = 0
@@ -270,6 +273,14 @@ export class Tcb {
       if (wasOpen) counters[TcpMib.EstabResets]!++
       else if (from === TcpState.SYN_SENT || from === TcpState.SYN_RECEIVED) counters[TcpMib.AttemptFails]!++
     }
+  }
+
+  /** The next acknowledgment reports [left, right) as received twice. */
+  noteDuplicate(left: number, right: number): void {
+    if (!this.sack || !this.dsack) return
+    this.hasDsack = true
+    this.dsackLeft = left
+    this.dsackRight = right
   }
 
   /** Sequence number behind the last byte that the application has written. */

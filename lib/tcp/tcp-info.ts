@@ -85,7 +85,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     unacked: Math.ceil(inFlight / mss),
     sacked: Math.ceil(tcb.scoreboard.sackedBytes / mss),
     last_data_sent: tcb.lastSent === -Infinity ? 0 : since(tcb.lastSent),
-    last_data_recv: tcb.lastReceived === 0 ? 0 : since(tcb.lastReceived),
+    last_data_recv: tcb.lastReceived === -Infinity ? 0 : since(tcb.lastReceived),
     last_ack_recv: since(tcb.lastHeard),
     pmtu: tcb.path.mtu,
     rtt: micro(rtt.srtt),

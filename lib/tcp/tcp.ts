@@ -31,7 +31,7 @@ import {
   TCP_SOURCE_PORT,
   TcpFlag,
 } from '../wire/tcp.ts'
-import type { SynOptions } from '../wire/tcp-options.ts'
+import { type SynOptions, TCP_TIMESTAMPS_LENGTH } from '../wire/tcp-options.ts'
 import { ChallengeAck, ChallengeAckLimit, isLoopProne } from './challenge-ack.ts'
 import { congestionControl } from './congestion/registry.ts'
 import { AckAction, Effects } from './effects.ts'
@@ -58,6 +58,8 @@ type Endpoint = Tcb | HalfOpen | TimeWait | Listener
 
 /** Of a SYN-ACK, and of the wait for its answer: doubled each time. */
 const SYN_ACK_TIMEOUT = SECOND
+/** How long a program may take to decide on a request: by then the peer has given up, or asks again. */
+const DECISION_TIMEOUT = 60 * SECOND
 
 /** What a connection is asked for with, beside addresses and ports. */
 export interface ConnectSettings {
@@ -218,7 +220,7 @@ export class Tcp implements TransportProtocol {
     if (effects.established) this.output.currentMss(tcb)
     if (effects.synAck) this.#startTimer(tcb, () => this.output.syn(tcb))
     if (effects.timeWait) {
-      this.output.ack(tcb)
+      if (effects.ack !== AckAction.NONE) this.output.ack(tcb)
       this.#enterTimeWait(tcb)
       return
     }
@@ -349,7 +351,7 @@ export class Tcp implements TransportProtocol {
       key,
       segment,
       isn !== 0 ? isn : this.#isn.sequence(key, now),
-      this.#isn.timestampOffset(key),
+      this.#timestampOffset(key),
       {
         timestamps: ipv4.tcp_timestamps !== 0,
         sack: ipv4.tcp_sack !== 0,
@@ -366,6 +368,7 @@ export class Tcp implements TransportProtocol {
     if (listener.isCatchAll) {
       halfOpen.undecided = true
       listener.undecided.push(halfOpen)
+      this.wheel.schedule(halfOpen.timer, now + DECISION_TIMEOUT)
       this.softirq.eventPending(listener.user)
       return DropReason.NONE
     }
@@ -383,7 +386,10 @@ export class Tcp implements TransportProtocol {
     }
     halfOpen.announcedMss = path.advertisedMss
     halfOpen.rcvScale = halfOpen.peerScale >= 0 ? this.#windowScale(settings) : 0
-    halfOpen.wnd = initialWindow(settings.receiveBuffer, halfOpen.announcedMss)
+    halfOpen.wnd = initialWindow(
+      settings.receiveBuffer,
+      halfOpen.announcedMss - (halfOpen.timestamps ? TCP_TIMESTAMPS_LENGTH : 0),
+    )
     halfOpen.answer(this.#replies, ctx.now, this.#synOptions)
     this.wheel.schedule(halfOpen.timer, ctx.now + SYN_ACK_TIMEOUT)
   }
@@ -423,6 +429,7 @@ export class Tcp implements TransportProtocol {
     listener.halfOpen.delete(halfOpen)
     const at = listener.undecided.indexOf(halfOpen)
     if (at >= 0) listener.undecided.splice(at, 1)
+    halfOpen.undecided = false
   }
 
   #toHalfOpen(halfOpen: HalfOpen, segment: Segment): DropReason {
@@ -567,7 +574,13 @@ export class Tcp implements TransportProtocol {
     tcb.rtt.maxRto = ipv4.tcp_rto_max_ms * MILLISECOND
     tcb.rtt.minRttSpan = ipv4.tcp_min_rtt_wlen * SECOND
     tcb.scoreboard.dupThresh = ipv4.tcp_reordering
+    tcb.dsack = ipv4.tcp_dsack !== 0
     return tcb
+  }
+
+  /** With `tcp_timestamps` at 2 the clock begins at the same place for everybody. */
+  #timestampOffset(key: Int32Array): number {
+    return this.ip.ctx.sysctl.ipv4.tcp_timestamps === 1 ? this.#isn.timestampOffset(key) : 0
   }
 
   /** Runs what belongs to packet processing, from the event loop. */
@@ -722,7 +735,7 @@ export class Tcp implements TransportProtocol {
     tcb.registered = true
     if (ownPort !== 0) tcb.bound = this.#endpoints.bind(key, tcb)
     tcb.iss = this.#isn.sequence(key, now)
-    tcb.tsOffset = this.#isn.timestampOffset(key)
+    tcb.tsOffset = this.#timestampOffset(key)
     tcb.sndUna = tcb.iss
     tcb.sndNxt = tcb.dataSeq = (tcb.iss + 1) | 0
     tcb.timestamps = ipv4.tcp_timestamps !== 0

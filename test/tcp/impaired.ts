@@ -12,6 +12,8 @@ export interface Impairment {
   delay?: number
   extra?: number
   seed?: number
+  /** Probability that a packet is lost on the way in. */
+  lossIn?: number
   /** Asked for each packet, with its number; `true`: lost. */
   drop?: (bytes: Uint8Array, n: number) => boolean
 }
@@ -24,6 +26,27 @@ function generator(seed: number): () => number {
     state ^= state >>> 17
     state ^= state << 5
     return (state >>> 0) / 0x1_0000_0000
+  }
+}
+
+/** The stack's side, to which not everything gets through. */
+function losing(host: LinkHost, loss: number, random: () => number): LinkHost {
+  const kept = new Burst()
+  return {
+    pool: host.pool,
+    clock: host.clock,
+    schedule: () => host.schedule(),
+    wake: () => host.wake(),
+    changed: () => host.changed(),
+    receive: (burst, now) => {
+      for (let i = 0; i < burst.length; i++) {
+        const packet = burst.packets[i]!
+        if (random() < loss) packet.free()
+        else kept.push(packet)
+      }
+      burst.clear()
+      if (kept.length > 0) host.receive(kept, now)
+    },
   }
 }
 
@@ -71,7 +94,7 @@ export function impaired(inner: LinkDevice, options: Impairment): LinkDevice {
         case 'attach':
           return (given: LinkHost) => {
             host = given
-            target.attach(given)
+            target.attach(options.lossIn === undefined ? given : losing(given, options.lossIn, random))
           }
         case 'transmit':
           return (given: Burst) => {

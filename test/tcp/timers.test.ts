@@ -35,7 +35,7 @@ describe('TCP timers', () => {
     }
     expect(sent[0]).to.be.within(199, 202)
     const gaps = sent.slice(1).map((ms, i) => ms - sent[i]!)
-    gaps.forEach((gap, i) => expect(gap).to.be.closeTo(400 * 2 ** i, 5))
+    for (const [i, gap] of gaps.entries()) expect(gap).to.be.closeTo(400 * 2 ** i, 5)
     expect(sent).to.have.length(5)
     expect(bench().count('TcpRetransSegs')).to.equal(5)
     expect(bench().count('TcpExtTCPTimeouts')).to.equal(5)
@@ -146,9 +146,7 @@ describe('TCP timers', () => {
           peer.send({ seq: 1, ack: 1, window: 0 })
         }
       }
-      gaps.slice(0, 6).forEach((gap, i) => {
-        expect(gap).to.be.closeTo(200 * 2 ** i, 51)
-      })
+      for (const [i, gap] of gaps.slice(0, 6).entries()) expect(gap).to.be.closeTo(200 * 2 ** i, 51)
       expect(Math.max(...gaps)).to.equal(120_000)
       expect(socket.state).to.equal('ESTABLISHED')
       const [data] = peer.send({ seq: 1, ack: 1, window: 1000 })

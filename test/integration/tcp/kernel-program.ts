@@ -20,7 +20,9 @@ async function send(socket: Socket, count: number): Promise<void> {
 
 async function digest(socket: Socket): Promise<string> {
   const hash = createHash('sha256')
-  for await (const chunk of socket) hash.update(chunk as Buffer)
+  // Not by iteration, which would destroy the socket at the end.
+  socket.on('data', (chunk: Buffer) => hash.update(chunk))
+  await once(socket, 'end')
   return hash.digest('hex')
 }
 

@@ -2,18 +2,18 @@
  * A stack behind a TUN device, for the tests beside this: it serves echo (7), discard with a digest at the end (9),
  * bytes on demand (19) and a little HTTP (80), and connects where it is told to.
  *
- *     stack-program.ts tun0 10.9.0.2/24 [--sysctl name=value]… [send HOST PORT BYTES | fetch HOST PORT BYTES]…
+ *     stack-program.ts tun0 10.9.0.2/24 IMPAIRMENT [send HOST PORT BYTES | fetch HOST PORT BYTES]…
  */
 import { createHash } from 'node:crypto'
 import { openTun } from '../../../lib/device/tun/index.ts'
 import { Stack, type TcpSocket } from '../../../lib/index.ts'
+import { type Impairment, impaired } from '../../tcp/impaired.ts'
 import { Bytes } from './bytes.ts'
 
-const [, , name, address, ...rest] = process.argv
+const [, , name, address, impairment, ...rest] = process.argv
 const stack = new Stack()
-const device = await openTun({ name: name! })
+const device = impaired(await openTun({ name: name! }), JSON.parse(impairment!) as Impairment)
 stack.addDevice(device, { name: name! }).addAddress(address!)
-stack.routes.add(`default via ${address!.replace(/\d+\/.*/, '1')} dev ${name}`)
 
 async function serve(port: number, handle: (socket: TcpSocket) => Promise<void>): Promise<void> {
   for await (const socket of stack.tcp.listen({ port })) {
@@ -75,13 +75,6 @@ console.log('ready')
 
 while (rest.length > 0) {
   const [what, host, port, size] = rest.splice(0, 4)
-  if (what === '--sysctl') {
-    const [key, value] = host!.split('=')
-    stack.sysctlSet(key!, value!)
-    rest.unshift(port!, size!)
-    rest.splice(0, rest.length, ...rest.filter((each) => each !== undefined))
-    continue
-  }
   const socket = await stack.tcp.connect({ address: host!, port: Number(port) })
   if (what === 'send') {
     await send(socket, Number(size))
