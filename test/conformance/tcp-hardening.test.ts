@@ -112,7 +112,8 @@ describe('TCP: attacks', () => {
     }
     await use(50, 1050)
     const after = memory()
-    expect((after.buffers - before.buffers) / 1000, 'bytes of buffers each').to.be.below(1200)
+    // The smallest ring has 4096 bytes.
+    expect((after.buffers - before.buffers) / 1000, 'bytes of buffers each').to.be.below(3000)
     expect(
       (after.heap - before.heap) / 1000,
       'bytes of heap each, the peer and its service included',
