@@ -171,8 +171,18 @@ function tick(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
+/** Whom a peer talks to. */
+export interface PeerHost {
+  /** Milliseconds. */
+  readonly time: number
+  /** Packets that the host will find on its wire when time goes on. */
+  push(...packets: Bytes[]): void
+  /** Lets milliseconds pass; what the host sent meanwhile. */
+  elapse(milliseconds?: number): Promise<Segment[]>
+}
+
 /** A host with services on its TUN. */
-export class TcpBench extends HostBench {
+export class TcpBench extends HostBench implements PeerHost {
   /** Connections to {@link HOLD}. */
   readonly held: TcpSocket[] = []
   /** What {@link DISCARD} has got, of all connections. */
@@ -194,6 +204,14 @@ export class TcpBench extends HostBench {
     this.#serve(HOLD, async (socket) => {
       this.held.push(socket)
     })
+  }
+
+  get time(): number {
+    return this.clock.now() / MILLISECOND
+  }
+
+  push(...packets: Bytes[]): void {
+    this.tun.push(...packets)
   }
 
   #serve(port: number, service: (socket: TcpSocket) => Promise<void>): void {
@@ -237,7 +255,7 @@ export function chargen(at: number, n: number): Bytes {
 
 /** One end of one connection. */
 export class Peer {
-  readonly bench: TcpBench
+  readonly host: PeerHost
   readonly port: number
   readonly ownPort: number
   /** Our initial sequence number, and the stack's. */
@@ -251,15 +269,15 @@ export class Peer {
   timestamps = false
   echo = 0
 
-  constructor(bench: TcpBench, port: number, { ownPort = 41000, isn = 1_000_000 } = {}) {
-    this.bench = bench
+  constructor(host: PeerHost, port: number, { ownPort = 41000, isn = 1_000_000 } = {}) {
+    this.host = host
     this.port = port
     this.ownPort = ownPort
     this.isn = isn
   }
 
   get clock(): number {
-    return 5000 + Math.floor(this.bench.clock.now() / MILLISECOND)
+    return 5000 + Math.floor(this.host.time)
   }
 
   build(fields: Fields = {}): Bytes {
@@ -287,7 +305,7 @@ export class Peer {
 
   /** The same for several in one burst. */
   async exchange(list: readonly Fields[], milliseconds = 0): Promise<Segment[]> {
-    this.bench.tun.push(...list.map((fields) => this.build(fields)))
+    this.host.push(...list.map((fields) => this.build(fields)))
     return this.elapse(milliseconds)
   }
 
@@ -300,7 +318,7 @@ export class Peer {
 
   /** What the stack sends to this peer while time passes, in relative numbers. */
   async elapse(milliseconds = 0): Promise<Segment[]> {
-    const all = await this.bench.elapse(milliseconds)
+    const all = await this.host.elapse(milliseconds)
     return all
       .filter(({ sport, dport }) => sport === this.port && dport === this.ownPort)
       .map((s) => this.relative(s))
@@ -357,12 +375,12 @@ export class Peer {
 
 /** A connection to `port`, open. */
 export async function open(
-  bench: TcpBench,
+  host: PeerHost,
   port: number,
   options: Options = { mss: 1460 },
   own: { ownPort?: number; isn?: number } = {},
 ): Promise<Peer> {
-  const peer = new Peer(bench, port, own)
+  const peer = new Peer(host, port, own)
   await peer.open(options)
   return peer
 }
