@@ -349,7 +349,9 @@ export class TcpInput {
       tcb.timedAt = Infinity
     } else if (tcb.timestamps && options.timestamps && options.tsEcho !== 0 && tcb.timedAt === Infinity) {
       const elapsed = (timestampAt(now, tcb.tsOffset) - options.tsEcho) | 0
-      if (elapsed >= 0) rtt = Math.max(elapsed, 1) * MILLISECOND
+      // An echo from before the last timeout may be of what had arrived, and only its acknowledgment was lost: it
+      // would count the wait for the timeout as a round trip.
+      if (elapsed >= 0 && elapsed * MILLISECOND <= now - tcb.timeoutAt) rtt = Math.max(elapsed, 1) * MILLISECOND
     }
     if (rtt < 0) return
     tcb.rtt.sample(rtt, tcb.sndUna, tcb.sndNxt)

@@ -195,6 +195,8 @@ export class Tcb {
   timedAt = Infinity
   /** Timestamp clock (ms) when the first retransmission of this loss left; for Eifel and for timeouts. */
   retransmitStart = Infinity
+  /** When the retransmission timer last fired. */
+  timeoutAt = -Infinity
   /** Timeouts in a row. */
   retransmits = 0
   /** Unanswered window probes, and keep-alive probes. */
