@@ -17,7 +17,7 @@ import { receiveData } from './receive.ts'
 import { MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
-import { LossState, type Tcb, TcbEvent, TcpState } from './tcb.ts'
+import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
 /** A timestamp older than this says nothing any more (RFC 7323 §5.5). */
 const PAWS_VALID = 24 * 86400 * SECOND
@@ -328,13 +328,8 @@ export class TcpInput {
       !windowChanged
     if (flightBefore > 0) this.#loss.onAck(tcb, segment, acked, duplicate, now)
     if (acked > 0) {
-      if (tcb.sndUna === tcb.sndNxt) {
-        tcb.retransmitAt = Infinity
-        tcb.retransmitStart = Infinity
-      } else {
-        tcb.retransmitAt = now + tcb.rtt.timeout
-        if (tcb.lossState === LossState.OPEN) tcb.retransmitStart = Infinity
-      }
+      tcb.retransmitStart = Infinity // it gets on: whatever waits now has not waited in vain yet
+      tcb.retransmitAt = tcb.sndUna === tcb.sndNxt ? Infinity : now + tcb.rtt.timeout
     } else if (tcb.sndUna === tcb.sndNxt && tcb.sndWnd > 0 && tcb.retransmitAt !== Infinity) {
       tcb.retransmitAt = Infinity // a probe was answered with an open window
       tcb.rtt.resetBackoff()
