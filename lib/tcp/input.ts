@@ -33,8 +33,9 @@ export class TcpInput {
 
   /** Takes a segment for the connection. The packet stays the caller's. */
   onSegment(tcb: Tcb, segment: Segment, effects: Effects): void {
-    tcb.segmentsIn++
-    if (segment.length > 0) tcb.dataSegmentsIn++
+    const { gsoSegments } = segment.packet
+    tcb.segmentsIn += gsoSegments
+    if (segment.length > 0) tcb.dataSegmentsIn += gsoSegments
     if (tcb.state === TcpState.SYN_SENT) this.#synSent(tcb, segment, effects)
     else if (this.#acceptable(tcb, segment, effects)) this.#acknowledged(tcb, segment, effects)
   }
@@ -346,7 +347,8 @@ export class TcpInput {
       const elapsed = (timestampAt(now, tcb.tsOffset) - options.tsEcho) | 0
       // An echo from before the last timeout may be of what had arrived, and only its acknowledgment was lost: it
       // would count the wait for the timeout as a round trip.
-      if (elapsed >= 0 && elapsed * MILLISECOND <= now - tcb.timeoutAt) rtt = Math.max(elapsed, 1) * MILLISECOND
+      if (elapsed >= 0 && elapsed * MILLISECOND <= now - tcb.timeoutAt)
+        rtt = Math.max(elapsed, 1) * MILLISECOND
     }
     if (rtt < 0) return
     tcb.rtt.sample(rtt, tcb.sndUna, tcb.sndNxt)

@@ -204,8 +204,6 @@ export class Tcb {
   lastSent = -Infinity
   /** Something came of the peer. */
   lastHeard = 0
-  /** Sending was ended by the congestion window, not by the application. */
-  cwndLimited = false
 
   // Timers: deadlines; one wheel timer serves them all.
   readonly timer: Timer
