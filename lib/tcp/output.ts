@@ -174,14 +174,10 @@ export class TcpOutput {
       if (wnd <= 0) return
       const congestion = this.#loss.room(tcb)
       let length = Math.min(unsent, wnd, congestion, largest)
-      if (length < unsent || unsent >= mss) {
-        // Whole segments, unless it is the end that is sent.
-        if (length < unsent || length % mss !== 0) {
-          const whole = length - (length % mss)
-          if (whole > 0) length = whole
-          else if (length < unsent) return
-        }
-      }
+      // Whole segments, but for the end of what there is.
+      const whole = length - (length % mss)
+      if (whole > 0) length = whole
+      else if (length < unsent) return
       if (length < mss && this.#holdSmall(tcb, length)) return
       if (tcb.path.room <= 0) {
         tcb.roomAt = this.#ctx.now + ROOM_RETRY
