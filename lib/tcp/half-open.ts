@@ -12,7 +12,7 @@ import { timestampAt } from './isn.ts'
 import type { Listener } from './listener.ts'
 import type { TcpReplies } from './replies.ts'
 import type { Segment } from './segment.ts'
-import { seqGt, seqLe, seqLt } from './sequence.ts'
+import { seqGt, seqLt } from './sequence.ts'
 import { EndpointKind } from './tcb.ts'
 
 /** What a segment is to a half-open connection. */
@@ -45,6 +45,10 @@ export class HalfOpen implements OutOfWindowClock {
   readonly timestamps: boolean
   tsRecent: number
   readonly tsOffset: number
+  /** Timestamps of the first and of the last SYN-ACK, if one was sent. */
+  tsFirst = 0
+  tsLast = 0
+  answered = false
   /** Window offered with the SYN-ACK, and MSS and scale announced. */
   wnd = 0
   announcedMss = 0
@@ -96,21 +100,28 @@ export class HalfOpen implements OutOfWindowClock {
     const { seq, end, ack, options } = segment
     const stamped = this.timestamps && options.timestamps
     const isOld = stamped && ((options.tsValue - this.tsRecent) | 0) < 0
-    const { SYN, RST, ACK, FIN } = TcpFlag
-    let flags = segment.flags & (SYN | RST | ACK | FIN)
+    const { SYN, RST, ACK } = TcpFlag
+    let flags = segment.flags & (SYN | RST | ACK)
     if (seq === this.irs && flags === SYN && !isOld) return HandshakeVerdict.REPEAT
     if (this.undecided) return (flags & RST) !== 0 ? HandshakeVerdict.ABORT : HandshakeVerdict.DROP
-    if ((flags & ACK) !== 0 && ack !== this.sndNxt) {
-      return (flags & RST) !== 0 ? HandshakeVerdict.DROP : HandshakeVerdict.RESET
-    }
+    if ((flags & ACK) !== 0 && (flags & RST) === 0 && ack !== this.sndNxt) return HandshakeVerdict.RESET
     const edge = (this.rcvNxt + this.wnd) | 0
-    const inWindow = !(isOld && (flags & RST) === 0) && seqLe(seq, edge) && !seqLt(end, this.rcvNxt)
+    const left = this.rcvNxt
+    const overlaps = seq === left || (seqGt(end, left) && seqLt(seq, edge)) || (seq === edge && seq === end)
+    const inWindow = overlaps && !isOld && !this.echoesNothingSent(segment)
     if (!inWindow) return (flags & RST) !== 0 ? HandshakeVerdict.DROP : HandshakeVerdict.ACK
-    if (stamped && !seqGt(seq, this.rcvNxt)) this.tsRecent = options.tsValue
     if (seq === this.irs) flags &= ~SYN // it begins with the SYN that was there already
     if ((flags & RST) !== 0) return seq === this.rcvNxt ? HandshakeVerdict.ABORT : HandshakeVerdict.ACK
     if ((flags & SYN) !== 0) return HandshakeVerdict.ABORT_RESET
-    return (flags & ACK) === 0 ? HandshakeVerdict.DROP : HandshakeVerdict.COMPLETE
+    if ((flags & ACK) === 0) return HandshakeVerdict.DROP
+    if (stamped && !seqGt(seq, this.rcvNxt)) this.tsRecent = options.tsValue
+    return HandshakeVerdict.COMPLETE
+  }
+
+  /** Its echo is of no timestamp that a SYN-ACK had: it is not from who got one (Linux's `TSEcrRejected`). */
+  echoesNothingSent({ options }: Segment): boolean {
+    if (!this.timestamps || !options.timestamps || options.tsEcho === 0) return false
+    return seqLt(options.tsEcho, this.tsFirst) || seqGt(options.tsEcho, this.tsLast)
   }
 
   /** Sends the SYN-ACK, for the first time or again. */
@@ -120,7 +131,9 @@ export class HalfOpen implements OutOfWindowClock {
     scratch.windowScale = this.peerScale >= 0 ? this.rcvScale : -1
     scratch.sackPermitted = this.sack
     scratch.timestamps = this.timestamps
-    scratch.tsValue = timestampAt(now, this.tsOffset)
+    scratch.tsValue = this.tsLast = timestampAt(now, this.tsOffset)
+    if (!this.answered) this.tsFirst = this.tsLast
+    this.answered = true
     scratch.tsEcho = this.tsRecent
     replies.synAck(
       key[FlowKey.LOCAL + 3]!,

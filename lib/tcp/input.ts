@@ -14,7 +14,7 @@ import { AckAction, type Effects } from './effects.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { receiveData } from './receive.ts'
-import { MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
+import { enterQuickAck, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
@@ -141,7 +141,19 @@ export class TcpInput {
     const { seq, end, flags, options } = segment
     const { mib, now } = this.#ctx
     const isRst = (flags & TcpFlag.RST) !== 0
+    // RFC 9293 §3.10.7.4, fifth: without ACK it is nothing, wherever it lies.
+    if ((flags & (TcpFlag.ACK | TcpFlag.RST | TcpFlag.SYN)) === 0) {
+      reject(effects, DropReason.TCP_FLAGS)
+      return false
+    }
     if (tcb.timestamps && options.timestamps && this.#isOld(tcb, segment)) {
+      if ((flags & TcpFlag.SYN) !== 0 && !isRst) return this.#challengeSyn(effects)
+      // An acknowledgment that was overtaken, of what is acknowledged since: nothing wrong, and nothing to say.
+      if (end === seq && seqLt(seq, tcb.rcvNxt) && !isRst) {
+        mib.tcpExt[TcpExtMib.PAWSOldAck]!++
+        reject(effects, DropReason.TCP_RFC7323_PAWS)
+        return false
+      }
       if (!isRst) {
         mib.tcpExt[TcpExtMib.PAWSEstab]!++
         effects.ack = AckAction.OUT_OF_WINDOW
@@ -158,11 +170,8 @@ export class TcpInput {
     }
     if (seqLt(end, tcb.rcvWup) || seqGt(seq, (tcb.rcvNxt + tcb.receiveWindow) | 0)) {
       if (isRst) {
-        // A peer whose FIN is in may reset with the number before it (as macOS does).
-        const late = tcb.state === TcpState.CLOSE_WAIT || tcb.state === TcpState.LAST_ACK
-        if (seq === ((tcb.rcvNxt - 1) | 0) && (late || tcb.state === TcpState.CLOSING)) {
-          this.#reset(tcb, effects)
-        } else reject(effects, DropReason.TCP_INVALID_SEQUENCE)
+        if (resetsLate(tcb, seq)) this.#reset(tcb, effects)
+        else reject(effects, DropReason.TCP_INVALID_SEQUENCE)
         return false
       }
       if ((flags & TcpFlag.SYN) !== 0) return this.#challengeSyn(effects)
@@ -174,7 +183,9 @@ export class TcpInput {
     }
     if (isRst) {
       // Only the exact number ends it at once (RFC 5961 §3.2).
-      if (seq === tcb.rcvNxt) this.#reset(tcb, effects)
+      // Or the one behind what SACK has told of: there the peer is (RFC 5961 §3.2 knows of no SACK; Linux does).
+      const atEnd = tcb.sack && !tcb.outOfOrder.isEmpty && seq === tcb.outOfOrder.end
+      if (seq === tcb.rcvNxt || atEnd || resetsLate(tcb, seq)) this.#reset(tcb, effects)
       else {
         effects.ack = AckAction.CHALLENGE
         reject(effects, DropReason.TCP_RESET)
@@ -261,7 +272,7 @@ export class TcpInput {
       tcb.sndWl1 = segment.seq
       this.#measureHandshake(tcb, options)
       this.#establish(tcb, effects)
-    } else if (seqLt(ack, (tcb.sndUna - tcb.maxSndWnd) | 0)) {
+    } else if (seqLt(ack, (tcb.sndUna - oldestAck(tcb)) | 0)) {
       effects.ack = AckAction.CHALLENGE
       return reject(effects, DropReason.TCP_TOO_OLD_ACK)
     }
@@ -399,10 +410,22 @@ function reject(effects: Effects, reason: DropReason): void {
   effects.reason = reason
 }
 
+/** How far below SND.UNA an acknowledgment may lie (RFC 5961 §5.2), and never below what was sent first. */
+function oldestAck({ maxSndWnd, bytesAcked, finSent, sndUna, sndNxt }: Tcb): number {
+  return Math.min(maxSndWnd, bytesAcked + (finSent && sndUna === sndNxt ? 1 : 0))
+}
+
+/** A peer whose FIN is in may reset with the number before it (as macOS does; `tcp_reset_check`). */
+function resetsLate({ state, rcvNxt }: Tcb, seq: number): boolean {
+  const late = state === TcpState.CLOSE_WAIT || state === TcpState.LAST_ACK || state === TcpState.CLOSING
+  return late && seq === ((rcvNxt - 1) | 0)
+}
+
 /** Data that was here already is reported by the next acknowledgment (RFC 2883 §4). */
 function reportDuplicate(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {
   if (end === seq || seqGe(seq, tcb.rcvNxt)) return
   tcpExt[TcpExtMib.DelayedACKLost]!++
+  enterQuickAck(tcb)
   tcb.noteDuplicate(seq, seqMin(end, tcb.rcvNxt))
 }
 

@@ -4,7 +4,7 @@
  * made to hold is bounded by the window that it offered, however small the segments are (nothing of a packet is
  * kept), and so is the work: a segment costs a binary search and a move within a list of at most 1024 ranges
  * (hardening: SegmentSmack, CVE-2018-5390). A byte that is there is never overwritten, so that who sends another
- * version of it later changes nothing. FIN counts as a byte that needs no storage.
+ * version of it later changes nothing. FIN counts as a byte.
  */
 import { RangeSet } from './range-set.ts'
 import type { ReceiveRing, RingStore } from './receive-ring.ts'
@@ -17,6 +17,9 @@ const BLOCK_NUMBERS = 1 << (32 - BLOCK_SHIFT)
 
 /** Holes that may be open at the same time; a segment that would open another one is dropped. */
 export const MAX_RANGES = 1024
+
+/** FINs at different places that are remembered. */
+const MAX_FINS = 4
 
 /** How many of the latest ranges are remembered: no more fit into the SACK option (RFC 2018 §3). */
 const RECENT = 4
@@ -38,9 +41,11 @@ export const Insertion = {
 export type Insertion = (typeof Insertion)[keyof typeof Insertion]
 
 export class OutOfOrderQueue {
-  /** Of the last {@link insert} that found a duplicate (RFC 2883 §4). */
+  /** Of the last {@link insert} or {@link deliver} that found a duplicate (RFC 2883 §4). */
   duplicateLeft = 0
   duplicateRight = 0
+  /** What had arrived in order before the last {@link deliver} was here, too, in part. */
+  foundDuplicate = false
   /** The last {@link deliver} came to the FIN. It takes the sequence number behind the bytes that were delivered. */
   finReached = false
   readonly #store: RingStore
@@ -50,8 +55,9 @@ export class OutOfOrderQueue {
   /** Left edges of the ranges that were touched last, the latest first (RFC 2018 §4). */
   readonly #recent = new Int32Array(RECENT)
   #recentCount = 0
-  #hasFin = false
-  #fin = 0
+  /** Where FINs are. There is one, unless somebody lies: then the first that is reached counts, as in Linux. */
+  readonly #fins = new Int32Array(MAX_FINS)
+  #finCount = 0
 
   constructor(store: RingStore) {
     this.#store = store
@@ -66,6 +72,11 @@ export class OutOfOrderQueue {
     return this.#ranges.count
   }
 
+  /** The number behind all that is there; there must be something. */
+  get end(): number {
+    return this.#ranges.right[this.#ranges.count - 1]!
+  }
+
   /** Bytes of sequence space that are there. */
   get bytes(): number {
     return this.#ranges.bytes
@@ -76,14 +87,8 @@ export class OutOfOrderQueue {
    * FIN if `fin`.
    */
   insert(seq: number, bytes: Uint8Array, from: number, to: number, fin: boolean): Insertion {
-    let dataEnd = (seq + to - from) | 0
-    let end = fin ? (dataEnd + 1) | 0 : dataEnd
-    // Nothing comes behind the FIN.
-    if (this.#hasFin && seqGt(end, this.#fin + 1)) {
-      end = (this.#fin + 1) | 0
-      dataEnd = seqMin(dataEnd, this.#fin)
-    }
-    if (seqGe(seq, end)) return Insertion.FULL
+    const dataEnd = (seq + to - from) | 0
+    const end = fin ? (dataEnd + 1) | 0 : dataEnd
     // The ranges first…last−1 overlap or touch it.
     const ranges = this.#ranges
     const first = ranges.firstEndingFrom(seq)
@@ -95,10 +100,11 @@ export class OutOfOrderQueue {
       return Insertion.DUPLICATE
     }
     if (first === last && ranges.count === MAX_RANGES) return Insertion.FULL
-    if (!this.#allocate(seq, dataEnd)) return Insertion.FULL
+    if (fin && this.#finCount === MAX_FINS) return Insertion.FULL
+    if (!this.#allocate(seq, end)) return Insertion.FULL
     const partial = this.#fill(first, last, seq, dataEnd, end, bytes, from)
     this.#touch(ranges.merge(first, last, seq, end), ranges.right[first]!)
-    if (fin) this.#endAt(dataEnd)
+    if (fin) this.#fins[this.#finCount++] = dataEnd
     return partial ? Insertion.PARTIAL : Insertion.NEW
   }
 
@@ -108,16 +114,24 @@ export class OutOfOrderQueue {
    */
   deliver(rcvNxt: number, ring: ReceiveRing): number {
     this.finReached = false
+    this.foundDuplicate = false
     const ranges = this.#ranges
     if (ranges.count === 0 || seqGt(ranges.left[0]!, rcvNxt)) return 0
     const firstBlock = ranges.left[0]! >>> BLOCK_SHIFT
+    if (seqLt(ranges.left[0]!, rcvNxt)) {
+      this.foundDuplicate = true
+      this.duplicateLeft = ranges.left[0]!
+      this.duplicateRight = seqMin(ranges.right[0]!, rcvNxt)
+    }
+    const hasFin = this.#findFin(rcvNxt)
+    const fin = this.#fins[0]!
     let next = rcvNxt
     let gone = 0
     while (gone < ranges.count && seqLe(ranges.left[gone]!, next)) {
       const right = ranges.right[gone]!
-      const atFin = this.#hasFin && seqGt(right, this.#fin)
-      next = this.#move(next, atFin ? seqMin(right, this.#fin) : right, ring)
-      if (atFin && seqGe(next, this.#fin)) {
+      const atFin = hasFin && seqGt(right, fin)
+      next = this.#move(next, atFin ? seqMin(right, fin) : right, ring)
+      if (atFin && seqGe(next, fin)) {
         this.finReached = true
         this.clear()
         return (next - rcvNxt) | 0
@@ -164,9 +178,27 @@ export class OutOfOrderQueue {
     for (let i = 0; i < this.#blocks.length; i++) this.#release(i)
     this.#ranges.clear()
     this.#recentCount = 0
-    this.#hasFin = false
+    this.#finCount = 0
     // A small table is kept for the next time.
     if (this.#blocks.length > KEPT_PLACES) this.#blocks = []
+  }
+
+  /** Puts the first FIN at `rcvNxt` or later first; whose number data has taken is none. `false`: there is none. */
+  #findFin(rcvNxt: number): boolean {
+    const fins = this.#fins
+    let kept = 0
+    for (let i = 0; i < this.#finCount; i++) {
+      const fin = fins[i]!
+      if (seqLt(fin, rcvNxt)) continue
+      fins[kept] = fin
+      if (seqLt(fin, fins[0]!)) {
+        fins[kept] = fins[0]!
+        fins[0] = fin
+      }
+      kept++
+    }
+    this.#finCount = kept
+    return kept > 0
   }
 
   /** Copies what is missing of [seq, dataEnd); whether any of [seq, end) was there. */
@@ -195,18 +227,6 @@ export class OutOfOrderQueue {
     }
     if (seqLt(at, dataEnd)) this.#copyIn(at, dataEnd, bytes, from + ((at - seq) | 0))
     return overlaps
-  }
-
-  /** The FIN is at `fin`; whatever came from behind it was never part of the stream. */
-  #endAt(fin: number): void {
-    const ranges = this.#ranges
-    this.#hasFin = true
-    this.#fin = fin
-    const last = (ranges.right[ranges.count - 1]! - 1) | 0
-    while (seqGt(ranges.left[ranges.count - 1]!, fin)) ranges.count--
-    ranges.right[ranges.count - 1] = seqMin(ranges.right[ranges.count - 1]!, (fin + 1) | 0)
-    this.#releaseBlocks((fin >>> BLOCK_SHIFT) + 1, (last >>> BLOCK_SHIFT) + 1)
-    this.#forgetRecent((fin + 1) | 0, (last + 1) | 0)
   }
 
   /** The range [left, right) is the latest; those that have become part of it are no longer remembered. */
@@ -245,7 +265,6 @@ export class OutOfOrderQueue {
 
   /** Makes the blocks of [seq, end) that are not there; `false`, and none made, if the stack has no memory left. */
   #allocate(seq: number, end: number): boolean {
-    if (seq === end) return true
     const firstBlock = seq >>> BLOCK_SHIFT
     const count = blocksBetween(firstBlock, ((end - 1) | 0) >>> BLOCK_SHIFT) + 1
     this.#cover(firstBlock, count)

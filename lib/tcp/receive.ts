@@ -3,9 +3,9 @@
  * is early waits in the out-of-order queue, what is old is reported as a duplicate; what the window does not allow is
  * cut off.
  */
+import { Errno } from '../errors.ts'
 import { type Mib, TcpExtMib } from '../observe/mib.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import { TcpFlag } from '../wire/tcp.ts'
 import { AckAction, type Effects } from './effects.ts'
 import { Insertion } from './out-of-order.ts'
 import { enterQuickAck, measureWindowRtt } from './receive-window.ts'
@@ -16,10 +16,7 @@ import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: Mib, now: number): void {
   const { tcpExt } = mib
   if (tcb.finReceived) {
-    // Behind the peer's FIN there is nothing: old data, or its FIN again.
-    effects.ack = AckAction.NOW
-    reportOld(tcb, segment, tcpExt)
-    effects.reason = DropReason.TCP_OLD_DATA
+    receiveAfterFin(tcb, segment, effects, tcpExt)
     return
   }
   const wnd = tcb.receiveWindow
@@ -67,17 +64,37 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
     enterQuickAck(tcb)
   tcb.lastReceived = now
   measureWindowRtt(tcb, now)
+  if (segment.isFin) receiveFin(tcb, effects, mib)
   if (!tcb.outOfOrder.isEmpty) {
     effects.ack = AckAction.NOW // it filled (part of) a hole: RFC 5681 §4.2
     deliverEarly(tcb, effects, mib)
   }
-  if (segment.isFin && !tcb.finReceived) receiveFin(tcb, effects, mib)
+}
+
+/** Behind the peer's FIN there is nothing, but old data and that FIN may come again. */
+function receiveAfterFin(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Float64Array): void {
+  effects.reason = DropReason.TCP_OLD_DATA
+  if (seqGe(segment.seq, tcb.rcvNxt)) return
+  if (seqGt((segment.seq + segment.length) | 0, tcb.rcvNxt)) {
+    // Data where the FIN was: one of the two is forged.
+    tcpExt[TcpExtMib.TCPAbortOnData]!++
+    effects.closed = true
+    effects.errno = Errno.ECONNRESET
+    effects.reset = true
+    effects.reason = DropReason.TCP_ABORT_ON_DATA
+    return
+  }
+  effects.ack = AckAction.NOW
+  reportOld(tcb, segment, tcpExt)
 }
 
 /** What waited and is next now. */
 function deliverEarly(tcb: Tcb, effects: Effects, mib: Mib): void {
   const { outOfOrder, ring } = tcb
   const bytes = outOfOrder.deliver(tcb.rcvNxt, ring)
+  if (outOfOrder.foundDuplicate && !tcb.hasDsack) {
+    tcb.noteDuplicate(outOfOrder.duplicateLeft, outOfOrder.duplicateRight)
+  }
   if (bytes > 0) {
     tcb.rcvNxt = (tcb.rcvNxt + bytes) | 0
     tcb.bytesReceived += bytes
@@ -120,6 +137,7 @@ function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
   effects.ack = AckAction.NOW
   switch (tcb.state) {
     case TcpState.ESTABLISHED:
+      tcb.hasDsack = false // as Linux, whose other states have acknowledged by now
       tcb.setState(TcpState.CLOSE_WAIT, mib.tcp)
       break
     case TcpState.FIN_WAIT_1:
@@ -132,9 +150,9 @@ function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
   }
 }
 
-function reportOld(tcb: Tcb, { seq, length, flags }: Segment, tcpExt: Float64Array): void {
+function reportOld(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {
   tcpExt[TcpExtMib.DelayedACKLost]!++
-  if (length > 0 && (flags & TcpFlag.SYN) === 0) tcb.noteDuplicate(seq, (seq + length) | 0)
+  if (end !== seq) tcb.noteDuplicate(seq, end)
 }
 
 /** A segment larger than any before: the size that acknowledgments count by, of a super-segment that of its parts. */

@@ -280,6 +280,7 @@ export class Tcp implements TransportProtocol {
         const listener = this.#listenerFor()
         if (listener === null) break
         this.#endTimeWait(entry)
+        if ((segment.flags & TcpFlag.FIN) !== 0) return DropReason.TCP_FLAGS
         // Beyond everything that the old connection can have sent (RFC 6191).
         return this.#openRequest(listener, segment, (entry.sndNxt + 65535 + 2) | 0 || 1)
       }

@@ -143,22 +143,52 @@ describe('OutOfOrderQueue', () => {
     expect([queue.finReached, queue.isEmpty, store.inUse]).to.deep.equal([true, true, 4096])
   })
 
-  it('takes nothing behind the FIN, and lets go of what came from there', () => {
+  it('keeps what came from behind the FIN until that is reached; of two the first counts', () => {
     const { insert, deliver, queue, blocks, read, store, ring } = rig()
     insert(3 * BLOCK, 2 * BLOCK)
     insert(50, 10)
-    expect(insert(40, 15, true)).to.equal(Insertion.PARTIAL)
-    expect(blocks()).to.deep.equal([[40, 56]])
-    expect(store.inUse).to.equal(BLOCK)
-    expect(insert(70, 10)).to.equal(Insertion.FULL)
-    expect(insert(30, 100)).to.equal(Insertion.PARTIAL)
-    expect(blocks()).to.deep.equal([[30, 56]])
-    // A second FIN further on is none.
-    expect(insert(20, 60, true)).to.equal(Insertion.PARTIAL)
-    expect(deliver(20)).to.equal(35)
-    expect(queue.finReached).to.equal(true)
-    expect(read()).to.deep.equal(stream(20, 35))
+    expect(insert(40, 5, true)).to.equal(Insertion.NEW)
+    expect(insert(70, 10, true)).to.equal(Insertion.NEW)
+    expect(blocks(3)).to.deep.equal([
+      [70, 81],
+      [40, 46],
+      [50, 60],
+    ])
+    expect(insert(20, 20)).to.equal(Insertion.NEW)
+    expect(deliver(20)).to.equal(25)
+    expect([queue.finReached, queue.isEmpty]).to.deep.equal([true, true])
+    expect(read()).to.deep.equal(stream(20, 25))
     expect([store.inUse, ring.length]).to.deep.equal([0, 0])
+  })
+
+  it('a FIN whose number data has taken is none', () => {
+    const { insert, deliver, queue, blocks } = rig()
+    insert(10, 5, true)
+    insert(40, 5, true)
+    expect(deliver(20)).to.equal(0)
+    expect(queue.finReached).to.equal(false)
+    expect(blocks()).to.deep.equal([[40, 46]])
+    // The next one is.
+    expect(deliver(40)).to.equal(5)
+    expect(queue.finReached).to.equal(true)
+  })
+
+  it('remembers four FINs at different places', () => {
+    const { insert } = rig()
+    for (const at of [50, 40, 60, 30]) expect(insert(at, 5, true)).to.equal(Insertion.NEW)
+    expect(insert(70, 5, true)).to.equal(Insertion.FULL)
+    expect(insert(70, 5)).to.equal(Insertion.NEW)
+  })
+
+  it('tcp-dsack: finds what came in order and was here already', () => {
+    const { insert, deliver, queue } = rig()
+    insert(10, 10)
+    insert(30, 10)
+    expect(deliver(10)).to.equal(10)
+    expect(queue.foundDuplicate).to.equal(false)
+    // Up to 34 in order: four bytes of the range from 30 on.
+    expect(deliver(34)).to.equal(6)
+    expect([queue.foundDuplicate, queue.duplicateLeft, queue.duplicateRight]).to.deep.equal([true, 30, 34])
   })
 
   it('keeps what the ring cannot take', () => {
@@ -167,7 +197,10 @@ describe('OutOfOrderQueue', () => {
     insert(40, 1)
     expect(deliver(10)).to.equal(6)
     expect(queue.finReached).to.equal(false)
-    expect(blocks()).to.deep.equal([[16, 21]])
+    expect(blocks()).to.deep.equal([
+      [40, 41],
+      [16, 21],
+    ])
     expect(read()).to.deep.equal(stream(10, 6))
     expect(deliver(16)).to.equal(4)
     expect(queue.finReached).to.equal(true)

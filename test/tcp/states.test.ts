@@ -174,7 +174,12 @@ describe('TCP states', () => {
       expect(peer.send({ seq: 1, ack: -100_000, data: [1] })[0]).to.include({ flags: 'A', ack: 1 })
       expect(socket.readableLength).to.equal(0)
       expect(socket.info.snd_cwnd).to.equal(10)
-      peer.send({ seq: 1, ack: -10_000, data: [1] }) // old, but not too old
+      bench().pass(600)
+      peer.send({ seq: 1, ack: -1, data: [1] }) // of what was never sent
+      expect(socket.readableLength).to.equal(0)
+      void socket.write(new Uint8Array(100))
+      peer.send({ seq: 1, ack: 101 })
+      peer.send({ seq: 1, ack: 1, data: [1] }) // old, but not too old
       expect(socket.readableLength).to.equal(1)
     })
 

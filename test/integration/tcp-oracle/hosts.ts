@@ -19,7 +19,13 @@ export const SETTINGS: Readonly<Record<string, string | number>> = {
   tcp_syncookies: 0,
   tcp_max_syn_backlog: 10_000,
   tcp_ecn: 0,
+  // Nothing is sent again while a script runs: when, real time would decide.
+  tcp_rto_min_us: 3_000_000,
+  tcp_early_retrans: 0,
 }
+
+/** What the stack has not. */
+const KERNEL_ONLY = new Set(['tcp_syncookies', 'tcp_early_retrans'])
 
 export class KernelHost implements PeerHost {
   time = 0
@@ -57,12 +63,18 @@ export class KernelHost implements PeerHost {
   }
 
   async #answer(): Promise<Answer> {
-    const gone = once(this.#program, 'exit').then(([code]) => {
-      throw new Error(`the program in the namespace ended with ${String(code)}`)
-    })
-    gone.catch(() => {})
-    const [answer] = (await Promise.race([once(this.#program, 'message'), gone])) as [Answer]
-    return answer
+    const stop = new AbortController()
+    const { signal } = stop
+    try {
+      const gone = once(this.#program, 'exit', { signal }).then(([code]) => {
+        throw new Error(`the program in the namespace ended with ${String(code)}`)
+      })
+      gone.catch(() => {})
+      const [answer] = (await Promise.race([once(this.#program, 'message', { signal }), gone])) as [Answer]
+      return answer
+    } finally {
+      stop.abort()
+    }
   }
 
   async stop(): Promise<void> {
@@ -85,7 +97,7 @@ export class StackHost extends TcpBench {
   constructor() {
     super()
     for (const [name, value] of Object.entries(SETTINGS)) {
-      if (name !== 'tcp_syncookies') this.stack.sysctlSet(`net.ipv4.${name}`, value)
+      if (!KERNEL_ONLY.has(name)) this.stack.sysctlSet(`net.ipv4.${name}`, value)
     }
     const server = this.stack.tcp.listen({ port: CLOSER, backlog: 4000 })
     void (async () => {

@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { createServer, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { loadAddon } from '../../../lib/device/tun/addon.ts'
 import { HOST } from '../../conformance/harness.ts'
 import type { Answer, Order } from './protocol.ts'
@@ -64,8 +64,17 @@ await serve(CLOSER, (socket) => {
 })
 
 process.on('disconnect', () => process.exit())
+/** Waits, and then until everything that lies ready has been seen to: this process may have been kept waiting. */
+async function settled(wait: number): Promise<void> {
+  await sleep(wait)
+  for (let before = -1; before !== received.length; ) {
+    before = received.length
+    for (let i = 0; i < 4; i++) await turn()
+  }
+}
+
 process.on('message', ({ packets, wait }: Order) => {
   for (const bytes of packets) write(bytes)
-  void sleep(wait).then(() => process.send!({ received: received.splice(0) } satisfies Answer))
+  void settled(wait).then(() => process.send!({ received: received.splice(0) } satisfies Answer))
 })
 process.send!({ received: [] } satisfies Answer)
