@@ -43,6 +43,8 @@ export const Errno = {
   EPROTO: 71,
   EBADFD: 77,
   ECANCELED: 125,
+  EPIPE: 32,
+  ETIMEDOUT: 110,
 } as const
 
 export type ErrnoName = keyof typeof Errno

@@ -75,6 +75,19 @@ export type { RouteOptions, Routes } from './stack/routes.ts'
 export { type AddDeviceOptions, Stack, type StackOptions } from './stack/stack.ts'
 export type { DeviceConf } from './sysctl/device-conf.ts'
 export type { Sysctl } from './sysctl/sysctl.ts'
+export type { TcpStateName } from './tcp/tcb.ts'
+export type {
+  TcpAbortSignal,
+  TcpApi,
+  TcpConnectOptions,
+  TcpListenAllOptions,
+  TcpListenOptions,
+  TcpSocketOptions,
+} from './tcp/tcp-api.ts'
+export type { TcpInfo } from './tcp/tcp-info.ts'
+export type { TcpCatchAll, TcpRequest, TcpServer } from './tcp/tcp-server.ts'
+export type { TcpSocket } from './tcp/tcp-socket.ts'
+export type { RetransmitReason, TcpEvent, TcpEventListener } from './tcp/trace.ts'
 export { type Clock, MICROSECOND, MILLISECOND, SECOND, type TimerHandle } from './time/clock.ts'
 export { systemClock } from './time/system-clock.ts'
 export { VirtualClock } from './time/virtual-clock.ts'

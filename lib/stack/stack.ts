@@ -26,6 +26,8 @@ import { InetAddresses } from '../route/inet-addresses.ts'
 import { MulticastGroups } from '../route/multicast-groups.ts'
 import { Routing } from '../route/routing.ts'
 import { Sysctl } from '../sysctl/sysctl.ts'
+import { Tcp } from '../tcp/tcp.ts'
+import { TcpApi } from '../tcp/tcp-api.ts'
 import type { Clock } from '../time/clock.ts'
 import { systemClock } from '../time/system-clock.ts'
 import { Timer, TimerWheel } from '../time/timer-wheel.ts'
@@ -92,6 +94,10 @@ export class Stack {
   readonly udp: Udp
   /** Raw sockets: `stack.raw.open({ protocol: 'icmp' })`. */
   readonly raw: Raw
+  /** TCP: `stack.tcp.connect({ address, port })`, `stack.tcp.listen({ port })`. */
+  readonly tcp: TcpApi
+  /** @internal */
+  readonly tcpProtocol: Tcp
   readonly #captures: Captures
   readonly #gro = new Gro()
   /** Devices that take TCP super-segments, loopback aside: for them it pays to merge what is forwarded. */
@@ -141,6 +147,8 @@ export class Stack {
     this.pings = new PingProtocol(this.ipv4, this.softirq)
     this.udp = new Udp(this.ipv4, this.softirq)
     this.raw = new Raw(this.ipv4, this.softirq)
+    this.tcpProtocol = new Tcp(this.ipv4, this.softirq, this.timers)
+    this.tcp = new TcpApi(this.tcpProtocol)
 
     const loopback = new Loopback()
     this.loopback = this.#add(loopback, loopback.name)
@@ -387,6 +395,7 @@ export class Stack {
     this.pings.close()
     this.udp.close()
     this.raw.close()
+    this.tcpProtocol.stop()
     this.softirq.stop((packet) => this.drop(packet, DropReason.QUEUE_PURGE, null))
     this.#captures.close()
     await Promise.all(closing)

@@ -2,9 +2,11 @@
  * The stack-wide settings, under their Linux names, with the values that a fresh network namespace has. They
  * are plain numeric fields, since the packet path reads them; who may write what is in the ranges beside them.
  */
+import type { SettingRange } from './setting-range.ts'
+import { TCP_RANGES, TcpSettings } from './tcp-settings.ts'
 
-/** `net.ipv4.*` */
-export class Ipv4Settings {
+/** `net.ipv4.*`, those of TCP with it */
+export class Ipv4Settings extends TcpSettings {
   /** The same variable as `conf.all.forwarding`. */
   ip_forward = 0
   ip_default_ttl = 64
@@ -85,15 +87,9 @@ export class CoreSettings {
   somaxconn = 4096
   optmem_max = 131072
   rmem_default = 212992
-  rmem_max = 212992
+  rmem_max = 4194304
   wmem_default = 212992
-  wmem_max = 212992
-}
-
-/** Smallest and largest value that a write may carry. */
-export interface SettingRange {
-  readonly min: number
-  readonly max: number
+  wmem_max = 4194304
 }
 
 const INT: SettingRange = { min: -2147483648, max: 2147483647 }
@@ -142,6 +138,7 @@ export const IPV4_RANGES: Ranges<Ipv4Settings> = {
   udp_early_demux: BYTE,
   udp_rmem_min: POSITIVE,
   udp_wmem_min: POSITIVE,
+  ...TCP_RANGES,
 }
 
 export const ROUTE_RANGES: Ranges<RouteSettings> = {

@@ -5,6 +5,7 @@
  */
 import { TunstackError } from '../errors.ts'
 import { DEVICE_CONF_NAMES, DeviceConf, type DeviceConfName } from './device-conf.ts'
+import type { SettingRange } from './setting-range.ts'
 import {
   CORE_RANGES,
   CoreSettings,
@@ -12,8 +13,8 @@ import {
   Ipv4Settings,
   ROUTE_RANGES,
   RouteSettings,
-  type SettingRange,
 } from './settings.ts'
+import { CONGESTION_CONTROLS } from './tcp-settings.ts'
 
 /** Hears of every write that changed something; `ifindex` is that of the device whose `conf` it was, else 0. */
 export type SysctlListener = (name: string, ifindex: number) => void
@@ -26,6 +27,8 @@ interface Knob {
 
 /** Why a value was not taken: what it must be. */
 class Refusal extends Error {}
+
+type BufferField = `tcp_${'r' | 'w'}mem_${'min' | 'default' | 'max'}`
 
 const INT_RANGE: SettingRange = { min: -2147483648, max: 2147483647 }
 
@@ -60,6 +63,7 @@ export class Sysctl {
     this.#addNumbers('net.ipv4.route.', this.route, ROUTE_RANGES)
     this.#addNumbers('net.core.', this.core, CORE_RANGES)
     this.#addSpecialKnobs()
+    this.#addTcpKnobs()
     return table
   }
 
@@ -208,6 +212,42 @@ export class Sysctl {
         ipv4.ping_group_range_low = high < low ? 1 : low
         ipv4.ping_group_range_high = high < low ? 0 : high
         this.#changed('net.ipv4.ping_group_range')
+      },
+    })
+  }
+
+  #addTcpKnobs(): void {
+    const { ipv4 } = this
+    this.#addBuffer('tcp_rmem', ['tcp_rmem_min', 'tcp_rmem_default', 'tcp_rmem_max'])
+    this.#addBuffer('tcp_wmem', ['tcp_wmem_min', 'tcp_wmem_default', 'tcp_wmem_max'])
+    const algorithm = 'net.ipv4.tcp_congestion_control'
+    this.#knobs.set(algorithm, {
+      read: () => ipv4.tcp_congestion_control,
+      write: (text) => {
+        const known = CONGESTION_CONTROLS.find((name) => name === text)
+        if (known === undefined) {
+          const message = `${algorithm} must be one of ${CONGESTION_CONTROLS.join(', ')}; got '${text}'`
+          throw new TunstackError('ENOENT', message, { value: text, syscall: 'sysctl' })
+        }
+        if (known === ipv4.tcp_congestion_control) return
+        ipv4.tcp_congestion_control = known
+        this.#changed(algorithm)
+      },
+    })
+  }
+
+  /** Three sizes in one; fewer numbers leave the last ones as they are. */
+  #addBuffer(name: string, fields: readonly BufferField[]): void {
+    const { ipv4 } = this
+    this.#knobs.set(`net.ipv4.${name}`, {
+      read: () => fields.map((field) => ipv4[field]).join('\t'),
+      write: (text) => {
+        const words = text.split(/\s+/)
+        if (words.length > fields.length) throw new Refusal('three numbers at most')
+        const values = words.map((word) => parseNumber(word, { min: 1, max: 2147483647 }))
+        if (values.every((value, i) => ipv4[fields[i]!] === value)) return
+        for (const [i, value] of values.entries()) ipv4[fields[i]!] = value
+        this.#changed(`net.ipv4.${name}`)
       },
     })
   }

@@ -47,7 +47,7 @@ export class Timer {
 export class TimerWheel {
   /** Timers armed. */
   length = 0
-  readonly #clock: Clock
+  readonly clock: Clock
   readonly #heads = new Array<Timer | null>(LEVELS * SLOTS).fill(null)
   readonly #tails = new Array<Timer | null>(LEVELS * SLOTS).fill(null)
   /** A bit per slot that holds something. */
@@ -62,25 +62,25 @@ export class TimerWheel {
   readonly #run = (): void => {
     this.#handle = null
     // A runtime may round and wake a little early; nothing is due then, and the clock has to be armed again.
-    if (this.#clock.now() < this.#wake) this.#arm(this.#wake)
+    if (this.clock.now() < this.#wake) this.#arm(this.#wake)
     else this.advance()
   }
 
   constructor(clock: Clock) {
-    this.#clock = clock
+    this.clock = clock
     this.#tick = Math.floor(clock.now() / TICK)
   }
 
   /** Nanoseconds, of the clock. */
   get now(): number {
-    return this.#clock.now()
+    return this.clock.now()
   }
 
   /** Arms `timer` for `deadline` (ns of the clock; past is as good as now), or moves it if it is armed. */
   schedule(timer: Timer, deadline: number): void {
     if (timer.slot >= 0) this.#unlink(timer)
     else {
-      if (this.length === 0 && !this.#firing) this.#tick = Math.floor(this.#clock.now() / TICK)
+      if (this.length === 0 && !this.#firing) this.#tick = Math.floor(this.clock.now() / TICK)
       this.length++
     }
     timer.deadline = deadline
@@ -103,7 +103,7 @@ export class TimerWheel {
    * What callbacks arm for a time that has come fires in the next call, so that none can keep the rest waiting.
    */
   advance(): void {
-    const now = this.#clock.now()
+    const now = this.clock.now()
     if (this.#firing || now < this.#wake) return
     this.#firing = true
     const horizon = this.#order
@@ -273,10 +273,10 @@ export class TimerWheel {
 
   #arm(deadline: number): void {
     if (deadline === this.#wake && this.#handle !== null) return
-    if (this.#handle !== null) this.#clock.clearTimer(this.#handle)
+    if (this.#handle !== null) this.clock.clearTimer(this.#handle)
     this.#handle = null
     this.#wake = deadline
     if (deadline === Infinity) return
-    this.#handle = this.#clock.setTimer(this.#run, Math.max(0, deadline - this.#clock.now()))
+    this.#handle = this.clock.setTimer(this.#run, Math.max(0, deadline - this.clock.now()))
   }
 }

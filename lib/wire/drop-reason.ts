@@ -78,12 +78,36 @@ export const DropReason = {
   DEV_TX_ERROR: 42,
   /** What a test or an impaired link took away on purpose. Not a name of the kernel's. */
   IMPAIRED: 43,
+  /** Flags that make no sense in the connection's state. */
+  TCP_FLAGS: 44,
+  TCP_ZEROWINDOW: 45,
+  TCP_OLD_DATA: 46,
+  TCP_OVERWINDOW: 47,
+  /** Out of order, and there already. */
+  TCP_OFOMERGE: 48,
+  /** Out of order, and there is no room for more. */
+  TCP_OFO_DROP: 49,
+  TCP_RFC7323_PAWS: 50,
+  TCP_INVALID_SEQUENCE: 51,
+  TCP_INVALID_ACK_SEQUENCE: 52,
+  TCP_RESET: 53,
+  TCP_INVALID_SYN: 54,
+  TCP_CLOSE: 55,
+  TCP_OLD_ACK: 56,
+  TCP_TOO_OLD_ACK: 57,
+  TCP_ACK_UNSENT_DATA: 58,
+  /** Data for an endpoint whose application has closed it. */
+  TCP_ABORT_ON_DATA: 59,
+  /** A protocol's memory is used up. */
+  PROTO_MEM: 60,
+  /** A listener's queues are full. */
+  TCP_LISTEN_OVERFLOW: 61,
 } as const
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
 /** How many reasons there are: the length of a table of counters. */
-export const DROP_REASONS = 44
+export const DROP_REASONS = 62
 
 const names = new Array<string>(DROP_REASONS).fill('NOT_SPECIFIED')
 for (const [name, reason] of Object.entries(DropReason)) names[reason] = name

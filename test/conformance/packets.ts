@@ -20,7 +20,7 @@ export function internetChecksum(bytes: ArrayLike<number>, first = 0): number {
   return ~sum & 0xffff
 }
 
-function pseudoSum(src: string, dst: string, protocol: number, length: number): number {
+export function pseudoSum(src: string, dst: string, protocol: number, length: number): number {
   const [a, b, c, d] = address(src) as [number, number, number, number]
   const [e, f, g, h] = address(dst) as [number, number, number, number]
   return ((a << 8) | b) + ((c << 8) | d) + ((e << 8) | f) + ((g << 8) | h) + protocol + length

@@ -179,19 +179,6 @@ describe('UDP (RFC 768, RFC 1122 §4.1)', () => {
   })
 })
 
-describe('TCP until there is one', () => {
-  it('is an unknown protocol: Protocol Unreachable, and not for what is broadcast (hardening-17)', async () => {
-    const { tcp } = await import('./packets.ts')
-    bench().expect(bench().tun, tcp(TO_HOST, { dport: 80 }), [{ icmp: { type: 3, code: 2 } }])
-    for (const dst of ['10.9.0.255', '255.255.255.255', '224.0.0.1']) {
-      expectSilence(tcp({ src: PEER, dst }, { dport: 80 }))
-    }
-    for (const src of ['255.255.255.255', '224.0.0.1', '127.0.0.1', HOST, '0.0.0.0']) {
-      expectSilence(tcp({ src, dst: HOST }, { dport: 80 }))
-    }
-  })
-})
-
 describe('UDP endpoints', () => {
   it('say why they cannot be bound', () => {
     const { udp: protocol } = bench().stack

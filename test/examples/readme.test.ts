@@ -7,7 +7,13 @@ import { promisify } from 'node:util'
 import { expect } from 'chai'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PAGES = ['README.md', 'docs/getting-started.md', 'docs/loopback.md', 'docs/simulation.md']
+const PAGES = [
+  'README.md',
+  'docs/getting-started.md',
+  'docs/loopback.md',
+  'docs/simulation.md',
+  'docs/tcp.md',
+]
 
 interface Block {
   language: string

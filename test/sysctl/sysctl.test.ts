@@ -101,6 +101,28 @@ describe('Sysctl', () => {
     }
   })
 
+  it('keeps three sizes of a TCP buffer in one setting', () => {
+    const sysctl = withDevices()
+    expect(sysctl.get('net.ipv4.tcp_rmem')).to.equal('4096\t131072\t33554432')
+    sysctl.set('net.ipv4.tcp_rmem', '8192 65536')
+    expect(sysctl.get('net.ipv4.tcp_rmem')).to.equal('8192\t65536\t33554432')
+    for (const value of ['1 2 3 4', '0', '1 x', '']) {
+      expect(
+        codeOf(() => sysctl.set('net.ipv4.tcp_rmem', value)),
+        value,
+      ).to.equal('EINVAL')
+    }
+    expect([sysctl.ipv4.tcp_rmem_min, sysctl.ipv4.tcp_rmem_default]).to.deep.equal([8192, 65536])
+  })
+
+  it('knows the algorithms of congestion control that there are', () => {
+    const sysctl = withDevices()
+    const name = 'net.ipv4.tcp_congestion_control'
+    expect(codeOf(() => sysctl.set(name, 'vegas'))).to.equal('ENOENT')
+    sysctl.set(name, 'reno')
+    expect(sysctl.get(name)).to.equal('reno')
+  })
+
   it('makes a router of everything with ip_forward, which is conf.all.forwarding', () => {
     const sysctl = withDevices()
     sysctl.set('net.ipv4.ip_forward', 1)

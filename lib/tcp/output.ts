@@ -1,0 +1,351 @@
+/**
+ * What a connection sends, and when: new data within the peer's window and the congestion window, held together by
+ * Nagle's rule (RFC 9293 §3.7.4) and the avoidance of silly windows (§3.8.6.2.1); what is lost; acknowledgments,
+ * probes, FIN and RST. A device that takes super-segments gets up to 64 KiB in one packet.
+ */
+import type { Ipv4Context } from '../ipv4/context.ts'
+import { TcpExtMib, TcpMib } from '../observe/mib.ts'
+import { Gso, HEADROOM, type Packet } from '../packet/packet.ts'
+import { MILLISECOND } from '../time/clock.ts'
+import { TCP_MIN_HEADER, TcpFlag } from '../wire/tcp.ts'
+import {
+  MAX_SACK_BLOCKS,
+  sackLength,
+  TCP_MAX_OPTIONS,
+  TCP_TIMESTAMPS_LENGTH,
+  writeSack,
+  writeSynOptions,
+  writeTimestamps,
+} from '../wire/tcp-options.ts'
+import { timestampAt } from './isn.ts'
+import type { LossRecovery } from './loss-recovery.ts'
+import { DELAYED_ACK, selectWindow } from './receive-window.ts'
+import { writeTcpHeader } from './replies.ts'
+import { seqGt, seqLt } from './sequence.ts'
+import { LossState, type Tcb, TcpState } from './tcb.ts'
+
+/** How soon a connection looks again whether its device has room, or the pool a packet. */
+const ROOM_RETRY = MILLISECOND
+
+export class TcpOutput {
+  readonly #ctx: Ipv4Context
+  readonly #loss: LossRecovery
+  readonly #sackLeft = new Int32Array(MAX_SACK_BLOCKS)
+  readonly #sackRight = new Int32Array(MAX_SACK_BLOCKS)
+
+  constructor(ctx: Ipv4Context, loss: LossRecovery) {
+    this.#ctx = ctx
+    this.#loss = loss
+  }
+
+  /** Sends all that may be sent now: what is lost first, then what is new. */
+  push(tcb: Tcb): void {
+    switch (tcb.state) {
+      case TcpState.ESTABLISHED:
+      case TcpState.CLOSE_WAIT:
+      case TcpState.FIN_WAIT_1:
+      case TcpState.CLOSING:
+      case TcpState.LAST_ACK:
+        break
+      default:
+        return
+    }
+    if (tcb.sndUna === tcb.sndNxt && tcb.sndNxt === tcb.dataEnd && tcb.finQueued === tcb.finSent) return
+    const mss = this.currentMss(tcb)
+    if (tcb.lossState !== LossState.OPEN && !this.#retransmit(tcb, mss)) return
+    this.#sendNew(tcb, mss)
+    if (tcb.sndUna === tcb.sndNxt && tcb.sndNxt !== tcb.dataEnd && tcb.retransmitAt === Infinity) {
+      // The window is closed, or too small to be filled: somebody has to ask (RFC 9293 §3.8.6.1).
+      tcb.retransmitAt = this.#ctx.now + tcb.rtt.timeout
+    }
+  }
+
+  /** Bytes of data that a segment may carry now, options counted (RFC 9293 §3.7.1, MUST-16). */
+  currentMss(tcb: Tcb): number {
+    const { mtu } = tcb.path
+    if (mtu !== tcb.mssMtu) this.#syncMss(tcb, mtu)
+    const blocks = !tcb.outOfOrder.isEmpty || tcb.hasDsack ? this.#sackBlocks(tcb) : 0
+    return Math.max(8, tcb.mss - sackLength(blocks))
+  }
+
+  /** An ACK, now. */
+  ack(tcb: Tcb): void {
+    this.#sendEmpty(tcb, tcb.sndNxt, TcpFlag.ACK)
+  }
+
+  /** SYN, or in SYN-RECEIVED SYN-ACK, the first time or again. */
+  syn(tcb: Tcb): void {
+    const ctx = this.#ctx
+    const packet = ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS, HEADROOM)
+    if (packet === null) return
+    const answering = tcb.state === TcpState.SYN_RECEIVED
+    const at = packet.put(TCP_MIN_HEADER)
+    packet.end += writeSynOptions(packet.bytes, packet.end, {
+      mss: tcb.announcedMss,
+      windowScale: tcb.windowScaling ? tcb.rcvScale : -1,
+      sackPermitted: tcb.sack,
+      timestamps: tcb.timestamps,
+      tsValue: timestampAt(ctx.now, tcb.tsOffset),
+      tsEcho: answering ? tcb.tsRecent : 0,
+    })
+    const flags = answering ? TcpFlag.SYN | TcpFlag.ACK : TcpFlag.SYN
+    const wnd = Math.min(tcb.rcvWnd, 0xffff)
+    const { localPort, remotePort } = tcb.path
+    writeTcpHeader(packet, at, localPort, remotePort, tcb.iss, answering ? tcb.rcvNxt : 0, flags, wnd)
+    if (answering) tcb.rcvWup = tcb.rcvNxt
+    this.#send(tcb, packet, at, 1)
+  }
+
+  /** RST: the connection is aborted, or its application closed without having read. */
+  reset(tcb: Tcb): void {
+    this.#sendEmpty(tcb, tcb.sndNxt, TcpFlag.RST | TcpFlag.ACK)
+    this.#ctx.mib.tcp[TcpMib.OutRsts]!++
+  }
+
+  /** A number that was acknowledged already: the peer has to answer with where it stands. */
+  probe(tcb: Tcb): void {
+    this.#sendEmpty(tcb, (tcb.sndUna - 1) | 0, TcpFlag.ACK)
+  }
+
+  /** What fits a window that is too small for a whole segment, after a long wait (`tcp_write_wakeup`); `false`: nothing does. */
+  sendIntoSmallWindow(tcb: Tcb): boolean {
+    const room = (tcb.windowEnd - tcb.sndNxt) | 0
+    const unsent = (tcb.dataEnd - tcb.sndNxt) | 0
+    if (room <= 0 || unsent <= 0) return false
+    const length = Math.min(room, unsent, this.currentMss(tcb))
+    return this.#sendData(tcb, tcb.sndNxt, length, this.currentMss(tcb), false)
+  }
+
+  /** The first segment that is not acknowledged, again: after a timeout, or on a fast retransmit. */
+  retransmitHead(tcb: Tcb): void {
+    const mss = this.currentMss(tcb)
+    const missing = this.#loss.nextToRetransmit(tcb)
+    const at = this.#loss.retransmitFrom
+    const length = Math.min(mss, missing)
+    if (length > 0 && this.#resend(tcb, at, length, mss)) this.#loss.retransmitted(tcb, at, length)
+  }
+
+  /** What of the missing may be sent again; `false` if nothing new may follow it. */
+  #retransmit(tcb: Tcb, mss: number): boolean {
+    const loss = this.#loss
+    for (;;) {
+      const missing = loss.nextToRetransmit(tcb)
+      if (missing <= 0) return true
+      const at = loss.retransmitFrom
+      const room = loss.room(tcb)
+      if (room < mss && !loss.mayExceed(tcb)) return false
+      if (tcb.path.room <= 0) {
+        tcb.roomAt = this.#ctx.now + ROOM_RETRY
+        return false
+      }
+      const length = Math.min(mss, missing)
+      if (!this.#resend(tcb, at, length, mss)) return false
+      loss.retransmitted(tcb, at, length)
+    }
+  }
+
+  /** `length` counts FIN. */
+  #resend(tcb: Tcb, seq: number, length: number, mss: number): boolean {
+    tcb.timedAt = Infinity // Karn: what comes back may be about either
+    if (tcb.retransmitStart === Infinity) tcb.retransmitStart = tcb.lastSent
+    tcb.totalRetransmits++
+    tcb.bytesRetransmitted += length
+    this.#ctx.mib.tcp[TcpMib.RetransSegs]!++
+    const sent = this.#sendData(tcb, seq, length, mss, true)
+    if (!sent) this.#ctx.mib.tcpExt[TcpExtMib.TCPRetransFail]!++
+    return sent
+  }
+
+  #sendNew(tcb: Tcb, mss: number): void {
+    const superSegment = tcb.path.superSegment
+    const largest =
+      superSegment === 0
+        ? mss
+        : Math.max(mss, Math.floor((superSegment - tcb.path.headers - TCP_MAX_OPTIONS) / mss) * mss)
+    const end = tcb.dataEnd
+    this.#restartAfterIdle(tcb)
+    while (!tcb.finSent) {
+      const unsent = (end - tcb.sndNxt) | 0
+      if (unsent === 0) {
+        if (tcb.finQueued) this.#sendFin(tcb)
+        return
+      }
+      const wnd = (tcb.windowEnd - tcb.sndNxt) | 0
+      if (wnd <= 0) return
+      const congestion = this.#loss.room(tcb)
+      let length = Math.min(unsent, wnd, congestion, largest)
+      // Whole segments, but for the end of what there is.
+      const whole = length - (length % mss)
+      if (whole > 0) length = whole
+      else if (length < unsent) return
+      if (length < mss && this.#holdSmall(tcb, length)) return
+      if (tcb.path.room <= 0) {
+        tcb.roomAt = this.#ctx.now + ROOM_RETRY
+        return
+      }
+      if (!this.#sendData(tcb, tcb.sndNxt, length, mss, false)) return
+    }
+  }
+
+  /** What the network took before a pause says little of what it takes now (RFC 5681 §4.1). */
+  #restartAfterIdle(tcb: Tcb): void {
+    const { now, sysctl } = this.#ctx
+    const idle = now - tcb.lastSent
+    if (tcb.sndUna !== tcb.sndNxt || idle <= tcb.rtt.timeout) return
+    if (sysctl.ipv4.tcp_slow_start_after_idle !== 0) tcb.congestion.onIdle(idle, tcb.rtt.timeout)
+  }
+
+  /** Nagle in Minshall's variant, as Linux: one small segment at a time is on its way. FIN ends the waiting. */
+  #holdSmall(tcb: Tcb, length: number): boolean {
+    if (tcb.noDelay || (tcb.finQueued && ((tcb.sndNxt + length) | 0) === tcb.dataEnd)) return false
+    return seqGt(tcb.smallEnd, tcb.sndUna) && !seqGt(tcb.smallEnd, tcb.sndNxt)
+  }
+
+  /**
+   * FIN alone. A closed window does not keep it back: it takes no buffer (and a peer that reads no more would never
+   * learn of it).
+   */
+  #sendFin(tcb: Tcb): void {
+    this.#sendData(tcb, tcb.sndNxt, 0, tcb.mss, false)
+  }
+
+  /** A segment, or a super-segment, of data from `seq` on; FIN goes with the last byte. */
+  #sendData(tcb: Tcb, seq: number, count: number, mss: number, again: boolean): boolean {
+    const ctx = this.#ctx
+    const { now, mib } = ctx
+    const offset = (seq - tcb.dataSeq) | 0
+    let length = count
+    const end = tcb.dataEnd
+    if (seqGt((seq + length) | 0, end)) length = (end - seq) | 0 // FIN was counted
+    const fin = tcb.finQueued && ((seq + length) | 0) === end && (again ? tcb.finSent : true)
+    const packet = ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS + length, HEADROOM)
+    if (packet === null) {
+      tcb.roomAt = now + ROOM_RETRY
+      return false
+    }
+    const at = packet.put(TCP_MIN_HEADER)
+    this.#writeOptions(tcb, packet)
+    let flags: number = TcpFlag.ACK
+    if (fin) flags |= TcpFlag.FIN
+    if (length > 0 && ((seq + length) | 0) === end) flags |= TcpFlag.PSH
+    this.#writeHeader(tcb, packet, at, seq, flags)
+    if (length > 0) tcb.sendQueue.copyTo(offset, length, packet.bytes, packet.put(length))
+    let segments = 1
+    if (length > mss) {
+      packet.gsoType = Gso.TCPV4
+      packet.gsoSize = mss
+      packet.gsoSegments = segments = Math.ceil(length / mss)
+    }
+    const next = (seq + length + (fin ? 1 : 0)) | 0
+    if (seqGt(next, tcb.sndNxt)) {
+      tcb.sndNxt = next
+      if (length > 0 && length % mss !== 0) tcb.smallEnd = next
+      if (fin) tcb.finSent = true
+      if (tcb.timedAt === Infinity && tcb.lossState === LossState.OPEN) {
+        tcb.timedAt = now
+        tcb.timedEnd = next
+      }
+      mib.tcpExt[TcpExtMib.TCPOrigDataSent]! += length > 0 ? segments : 0
+    }
+    // Data that answers data: acknowledgments may wait for more of it.
+    if (length > 0 && now - tcb.lastReceived < 40 * MILLISECOND && tcb.lastReceived !== 0)
+      tcb.interactive = true
+    tcb.lastSent = now
+    if (tcb.retransmitAt === Infinity || (again && seq === tcb.sndUna))
+      tcb.retransmitAt = now + tcb.rtt.timeout
+    tcb.bytesSent += length
+    if (length > 0) tcb.dataSegmentsOut += segments
+    this.#send(tcb, packet, at, segments)
+    return true
+  }
+
+  #sendEmpty(tcb: Tcb, seq: number, flags: number): void {
+    const packet = this.#ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS, HEADROOM)
+    if (packet === null) {
+      // An acknowledgment that could not be made is not forgotten.
+      if (tcb.delayedAckAt === Infinity && (flags & TcpFlag.RST) === 0) {
+        tcb.delayedAckAt = this.#ctx.now + DELAYED_ACK
+      }
+      return
+    }
+    const at = packet.put(TCP_MIN_HEADER)
+    this.#writeOptions(tcb, packet)
+    this.#writeHeader(tcb, packet, at, seq, flags)
+    this.#send(tcb, packet, at, 1)
+  }
+
+  /** The fixed header; whatever has ACK acknowledges all, and offers the window. */
+  #writeHeader(tcb: Tcb, packet: Packet, at: number, seq: number, flags: number): void {
+    let wnd = 0
+    if ((flags & TcpFlag.RST) === 0) {
+      const { tcpExt } = this.#ctx.mib
+      const before = tcb.rcvWnd
+      wnd = selectWindow(tcb)
+      if (wnd === 0 && before > 0) tcpExt[TcpExtMib.TCPToZeroWindowAdv]!++
+      else if (wnd > 0 && before === 0) tcpExt[TcpExtMib.TCPFromZeroWindowAdv]!++
+      tcb.rcvWnd = wnd
+      tcb.rcvWup = tcb.rcvNxt
+      const edge = (tcb.rcvNxt + wnd) | 0
+      if (seqGt(edge, tcb.rcvEdge)) tcb.rcvEdge = edge
+      tcb.ackPending = false
+      tcb.hasDsack = false
+      tcb.delayedAckAt = Infinity
+      if (tcb.quickAcks > 0) tcb.quickAcks--
+    }
+    const { localPort, remotePort } = tcb.path
+    writeTcpHeader(packet, at, localPort, remotePort, seq, tcb.rcvNxt, flags, wnd >>> tcb.rcvScale)
+  }
+
+  #writeOptions(tcb: Tcb, packet: Packet): void {
+    if (tcb.timestamps) {
+      packet.end += writeTimestamps(
+        packet.bytes,
+        packet.end,
+        timestampAt(this.#ctx.now, tcb.tsOffset),
+        tcb.tsRecent,
+      )
+    }
+    if (!tcb.outOfOrder.isEmpty || tcb.hasDsack) {
+      const count = this.#sackBlocks(tcb)
+      if (tcb.hasDsack) {
+        const { tcpExt } = this.#ctx.mib
+        tcpExt[seqLt(tcb.dsackLeft, tcb.rcvNxt) ? TcpExtMib.TCPDSACKOldSent : TcpExtMib.TCPDSACKOfoSent]!++
+      }
+      packet.end += writeSack(packet.bytes, packet.end, this.#sackLeft, this.#sackRight, count)
+    }
+  }
+
+  /** Fills in the blocks to send and gives their number: a duplicate first, then the newest ranges (RFC 2018 §4). */
+  #sackBlocks(tcb: Tcb): number {
+    if (!tcb.sack) return 0
+    const room = tcb.timestamps ? MAX_SACK_BLOCKS - 1 : MAX_SACK_BLOCKS
+    let count = 0
+    if (tcb.hasDsack) {
+      this.#sackLeft[0] = tcb.dsackLeft
+      this.#sackRight[0] = tcb.dsackRight
+      count = 1
+    }
+    return tcb.outOfOrder.sackBlocks(this.#sackLeft, this.#sackRight, count, room)
+  }
+
+  #syncMss(tcb: Tcb, mtu: number): void {
+    const options = tcb.timestamps ? TCP_TIMESTAMPS_LENGTH : 0
+    let size = Math.min(mtu - tcb.path.headers, tcb.peerMss)
+    // Never more than half of the largest window (`tcp_bound_to_half_wnd`), so that a small one can be filled.
+    if (tcb.maxSndWnd > 0) {
+      const bound = tcb.maxSndWnd > 536 ? tcb.maxSndWnd >> 1 : tcb.maxSndWnd
+      size = Math.min(size, Math.max(bound, 68 - tcb.path.headers))
+    }
+    const smallest = this.#ctx.sysctl.ipv4.tcp_min_snd_mss
+    tcb.mssMtu = mtu
+    tcb.mss = Math.max(size, smallest) - options
+    tcb.congestion.setMss(tcb.mss)
+    tcb.scoreboard.mss = tcb.mss
+  }
+
+  #send(tcb: Tcb, packet: Packet, at: number, segments: number): void {
+    tcb.segmentsOut += segments
+    this.#ctx.mib.tcp[TcpMib.OutSegs]! += segments
+    tcb.path.send(packet, at)
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Data and FIN of an acceptable segment (RFC 9293 §3.10.7.4, seventh and eighth): what is next goes to the ring, what
+ * is early waits in the out-of-order queue, what is old is reported as a duplicate; what the window does not allow is
+ * cut off.
+ */
+import { Errno } from '../errors.ts'
+import { type Mib, TcpExtMib } from '../observe/mib.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import { AckAction, type Effects } from './effects.ts'
+import { Insertion } from './out-of-order.ts'
+import { enterQuickAck, measureWindowRtt } from './receive-window.ts'
+import type { Segment } from './segment.ts'
+import { seqGe, seqGt, seqLe, seqLt } from './sequence.ts'
+import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
+
+export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: Mib, now: number): void {
+  const { tcpExt } = mib
+  if (tcb.finReceived) {
+    receiveAfterFin(tcb, segment, effects, tcpExt)
+    return
+  }
+  const wnd = tcb.receiveWindow
+  const edge = (tcb.rcvNxt + wnd) | 0
+  if (seqLe(segment.end, tcb.rcvNxt)) {
+    reportOld(tcb, segment, tcpExt)
+    enterQuickAck(tcb)
+    effects.ack = AckAction.NOW
+    effects.reason = DropReason.TCP_OLD_DATA
+    return
+  }
+  if (seqGt((segment.seq + segment.length) | 0, edge)) {
+    if (seqGe(segment.seq, edge) && segment.length > 0) {
+      tcpExt[wnd === 0 ? TcpExtMib.TCPZeroWindowDrop : TcpExtMib.BeyondWindow]!++
+      enterQuickAck(tcb)
+      effects.ack = AckAction.NOW
+      effects.reason = wnd === 0 ? DropReason.TCP_ZEROWINDOW : DropReason.TCP_OVERWINDOW
+      return
+    }
+    segment.keep((edge - segment.seq) | 0)
+  }
+  if (segment.length > tcb.rcvMss) learnSegmentSize(tcb, segment)
+  if (seqGt(segment.seq, tcb.rcvNxt)) return receiveEarly(tcb, segment, effects, tcpExt)
+
+  if (seqLt(segment.seq, tcb.rcvNxt)) {
+    // Old at its beginning, new at its end.
+    tcb.noteDuplicate(segment.seq, tcb.rcvNxt)
+    segment.trimFront((tcb.rcvNxt - segment.seq) | 0)
+  }
+  if (segment.length > 0) {
+    const { packet, dataStart } = segment
+    const taken = tcb.ring.write(packet.bytes, dataStart, dataStart + segment.length)
+    if (taken < segment.length) {
+      // No memory: what was not taken is not acknowledged, and comes again.
+      tcpExt[TcpExtMib.TCPRcvQDrop]!++
+      effects.reason = DropReason.PROTO_MEM
+      segment.keep(taken)
+    }
+    tcb.rcvNxt = (tcb.rcvNxt + taken) | 0
+    tcb.bytesReceived += taken
+    tcb.events |= TcbEvent.READABLE
+  }
+  effects.ack = AckAction.DATA
+  if (tcb.quickAcks > 0 && now - tcb.lastReceived > tcb.rtt.timeout && tcb.lastReceived !== 0)
+    enterQuickAck(tcb)
+  tcb.lastReceived = now
+  measureWindowRtt(tcb, now)
+  if (segment.isFin) receiveFin(tcb, effects, mib)
+  if (!tcb.outOfOrder.isEmpty) {
+    effects.ack = AckAction.NOW // it filled (part of) a hole: RFC 5681 §4.2
+    deliverEarly(tcb, effects, mib)
+  }
+}
+
+/** Behind the peer's FIN there is nothing, but old data and that FIN may come again. */
+function receiveAfterFin(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Float64Array): void {
+  effects.reason = DropReason.TCP_OLD_DATA
+  if (seqGe(segment.seq, tcb.rcvNxt)) return
+  if (seqGt((segment.seq + segment.length) | 0, tcb.rcvNxt)) {
+    // Data where the FIN was: one of the two is forged.
+    tcpExt[TcpExtMib.TCPAbortOnData]!++
+    effects.closed = true
+    effects.errno = Errno.ECONNRESET
+    effects.reset = true
+    effects.reason = DropReason.TCP_ABORT_ON_DATA
+    return
+  }
+  effects.ack = AckAction.NOW
+  reportOld(tcb, segment, tcpExt)
+}
+
+/** What waited and is next now. */
+function deliverEarly(tcb: Tcb, effects: Effects, mib: Mib): void {
+  const { outOfOrder, ring } = tcb
+  const bytes = outOfOrder.deliver(tcb.rcvNxt, ring)
+  if (outOfOrder.foundDuplicate && !tcb.hasDsack) {
+    tcb.noteDuplicate(outOfOrder.duplicateLeft, outOfOrder.duplicateRight)
+  }
+  if (bytes > 0) {
+    tcb.rcvNxt = (tcb.rcvNxt + bytes) | 0
+    tcb.bytesReceived += bytes
+    tcb.events |= TcbEvent.READABLE
+  }
+  if (outOfOrder.finReached) receiveFin(tcb, effects, mib)
+}
+
+function receiveEarly(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Float64Array): void {
+  const { packet, dataStart, length, seq } = segment
+  enterQuickAck(tcb)
+  effects.ack = AckAction.NOW // at once, so that the sender counts it (RFC 5681 §4.2)
+  const { outOfOrder } = tcb
+  const result = outOfOrder.insert(seq, packet.bytes, dataStart, dataStart + length, segment.isFin)
+  if (result === Insertion.PARTIAL || result === Insertion.DUPLICATE) {
+    tcb.noteDuplicate(outOfOrder.duplicateLeft, outOfOrder.duplicateRight)
+  }
+  switch (result) {
+    case Insertion.NEW:
+    case Insertion.PARTIAL:
+      tcpExt[TcpExtMib.TCPOFOQueue]!++
+      break
+    case Insertion.DUPLICATE:
+      tcpExt[TcpExtMib.TCPOFOMerge]!++
+      effects.reason = DropReason.TCP_OFOMERGE
+      break
+    case Insertion.FULL:
+      tcpExt[TcpExtMib.TCPOFODrop]!++
+      effects.reason = DropReason.TCP_OFO_DROP
+      break
+  }
+}
+
+/** The peer has said all (RFC 9293 §3.10.7.4, eighth). */
+function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
+  tcb.finReceived = true
+  tcb.rcvNxt = (tcb.rcvNxt + 1) | 0
+  tcb.outOfOrder.clear()
+  tcb.events |= TcbEvent.READABLE
+  effects.ack = AckAction.NOW
+  switch (tcb.state) {
+    case TcpState.ESTABLISHED:
+      tcb.hasDsack = false // as Linux, whose other states have acknowledged by now
+      tcb.setState(TcpState.CLOSE_WAIT, mib.tcp)
+      break
+    case TcpState.FIN_WAIT_1:
+      tcb.setState(TcpState.CLOSING, mib.tcp)
+      break
+    case TcpState.FIN_WAIT_2:
+      effects.timeWait = true
+      break
+    default:
+  }
+}
+
+function reportOld(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {
+  tcpExt[TcpExtMib.DelayedACKLost]!++
+  if (end !== seq) tcb.noteDuplicate(seq, end)
+}
+
+/** A segment larger than any before: the size that acknowledgments count by, of a super-segment that of its parts. */
+function learnSegmentSize(tcb: Tcb, { packet, length }: Segment): void {
+  const size = packet.gsoSize !== 0 ? Math.min(packet.gsoSize, length) : length
+  tcb.rcvMss = Math.max(tcb.rcvMss, Math.min(size, tcb.announcedMss))
+}

@@ -1,0 +1,205 @@
+/**
+ * What the application has written and the peer has not acknowledged. A written buffer is the stack's until it has
+ * been acknowledged, so that neither sending nor sending again copies it: packets refer to it as their body. Small
+ * writes are copied together instead, into blocks that the connections of a stack share, so that a segment seldom
+ * spans buffers, a thousand writes of one byte are not a thousand objects, and their buffers are free at once. What
+ * has become free is entered into a list that is worked off after the burst: nobody is called from in here.
+ */
+
+/** Writes of up to this many bytes are copied. */
+export const SMALL_WRITE = 512
+const BLOCK_SIZE = 16384
+
+/** Buffers that have become their owners' again. */
+export class Completions {
+  readonly #list: (() => void)[] = []
+
+  get isEmpty(): boolean {
+    return this.#list.length === 0
+  }
+
+  add(done: () => void): void {
+    this.#list.push(done)
+  }
+
+  /** Calls back for each in order, also for those that are added meanwhile. */
+  run(): void {
+    for (let i = 0; i < this.#list.length; i++) this.#list[i]!()
+    this.#list.length = 0
+  }
+}
+
+/** Where small writes are put together. One for all connections of a stack: an idle one holds nothing of it. */
+export class WriteArena {
+  /** @internal */
+  block = new Uint8Array(0)
+  /** @internal bytes of the block that are given out; never given out again */
+  used = 0
+
+  /** @internal Copies `bytes` behind what is there, into a new block if they do not fit; gives their offset. */
+  append(bytes: Uint8Array): number {
+    if (this.used + bytes.length > this.block.length) {
+      this.block = new Uint8Array(BLOCK_SIZE)
+      this.used = 0
+    }
+    const at = this.used
+    this.block.set(bytes, at)
+    this.used += bytes.length
+    return at
+  }
+}
+
+interface Piece {
+  readonly bytes: Uint8Array
+  /** Where in `bytes` it begins. */
+  readonly start: number
+  /** Bytes of the stream before it. */
+  readonly position: number
+  length: number
+  readonly done: (() => void) | null
+}
+
+/** Heads of the list that are gone before it is moved up. */
+const COMPACT = 64
+
+export class SendQueue {
+  /** Bytes that may wait before the application is to hold back (the send buffer). */
+  limit: number
+  readonly #arena: WriteArena
+  readonly #completions: Completions
+  #pieces: Piece[] = []
+  #first = 0
+  /** The piece that was asked for last: the next question is about it or the one behind it. */
+  #cursor = 0
+  /** Position in the stream of the first byte that is not acknowledged, and of the end. */
+  #una = 0
+  #end = 0
+
+  constructor(arena: WriteArena, completions: Completions, limit: number) {
+    this.#arena = arena
+    this.#completions = completions
+    this.limit = limit
+  }
+
+  /** Bytes that wait, sent or not. */
+  get length(): number {
+    return this.#end - this.#una
+  }
+
+  /** Bytes that may still be written. */
+  get room(): number {
+    return Math.max(0, this.limit - this.length)
+  }
+
+  /**
+   * Appends `bytes`, all of them whatever the limit says: until `done` is entered into the completions they are not
+   * to be written to. That is when they are acknowledged, or now if they were copied.
+   */
+  push(bytes: Uint8Array, done: (() => void) | null): void {
+    if (bytes.length === 0 || (bytes.length <= SMALL_WRITE && bytes.length <= this.room)) {
+      if (bytes.length > 0) this.#copyIn(bytes)
+      if (done !== null) this.#completions.add(done)
+      return
+    }
+    this.#append({ bytes, start: 0, position: this.#end, length: bytes.length, done })
+  }
+
+  /** The peer has the first `n` bytes; no more than there are. */
+  acknowledge(n: number): void {
+    if (n > this.length) throw new RangeError(`${n} bytes acknowledged, ${this.length} there`)
+    this.#una += n
+    while (this.#first < this.#pieces.length) {
+      const piece = this.#pieces[this.#first]!
+      if (piece.position + piece.length > this.#una) break
+      if (piece.done !== null) this.#completions.add(piece.done)
+      this.#first++
+    }
+    if (this.#first === this.#pieces.length) this.#forgetAll()
+    else if (this.#first >= COMPACT && this.#first * 2 >= this.#pieces.length) {
+      this.#pieces.splice(0, this.#first)
+      this.#cursor = Math.max(0, this.#cursor - this.#first)
+      this.#first = 0
+    }
+  }
+
+  /** How many bytes from `offset` (0: the first one not acknowledged) lie in one buffer. */
+  runLength(offset: number): number {
+    const piece = this.#pieces[this.#find(offset)]!
+    return piece.position + piece.length - (this.#una + offset)
+  }
+
+  /** The `length` bytes from `offset` on where they lie, or `null` if they lie in more than one buffer. */
+  view(offset: number, length: number): Uint8Array | null {
+    const piece = this.#pieces[this.#find(offset)]!
+    const inside = this.#una + offset - piece.position
+    if (inside + length > piece.length) return null
+    const from = piece.start + inside
+    return piece.bytes.subarray(from, from + length)
+  }
+
+  /** Copies the `length` bytes from `offset` on to `target[at…]`. */
+  copyTo(offset: number, length: number, target: Uint8Array, at: number): void {
+    let index = this.#find(offset)
+    let inside = this.#una + offset - this.#pieces[index]!.position
+    for (let copied = 0; copied < length; index++) {
+      const piece = this.#pieces[index]!
+      const count = Math.min(length - copied, piece.length - inside)
+      const from = piece.start + inside
+      target.set(piece.bytes.subarray(from, from + count), at + copied)
+      copied += count
+      inside = 0
+    }
+  }
+
+  /** The connection is over: every buffer becomes its owner's. */
+  clear(): void {
+    for (let i = this.#first; i < this.#pieces.length; i++) {
+      const { done } = this.#pieces[i]!
+      if (done !== null) this.#completions.add(done)
+    }
+    this.#una = this.#end
+    this.#forgetAll()
+  }
+
+  #copyIn(bytes: Uint8Array): void {
+    const arena = this.#arena
+    const last = this.#pieces[this.#pieces.length - 1]
+    const at = arena.append(bytes)
+    if (last !== undefined && last.bytes === arena.block && last.start + last.length === at) {
+      last.length += bytes.length
+      this.#end += bytes.length
+      return
+    }
+    this.#append({ bytes: arena.block, start: at, position: this.#end, length: bytes.length, done: null })
+  }
+
+  #append(piece: Piece): void {
+    this.#pieces.push(piece)
+    this.#end += piece.length
+  }
+
+  #forgetAll(): void {
+    this.#pieces.length = 0
+    this.#first = 0
+    this.#cursor = 0
+  }
+
+  /** Index of the piece that has the byte at `offset`. */
+  #find(offset: number): number {
+    if (offset < 0 || offset >= this.length) throw new RangeError(`no byte at ${offset} of ${this.length}`)
+    const position = this.#una + offset
+    const pieces = this.#pieces
+    for (let i = Math.max(this.#cursor, this.#first), end = Math.min(i + 2, pieces.length); i < end; i++) {
+      const { position: start, length } = pieces[i]!
+      if (position >= start && position < start + length) return (this.#cursor = i)
+    }
+    let low = this.#first
+    let high = pieces.length - 1
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if (pieces[middle]!.position > position) high = middle - 1
+      else low = middle
+    }
+    return (this.#cursor = low)
+  }
+}

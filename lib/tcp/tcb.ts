@@ -1,0 +1,312 @@
+/**
+ * The transmission control block (RFC 9293 §3.3.1): all that is known of one connection. It holds numbers and the
+ * queues, and does nothing by itself: {@link TcpInput} changes it for a segment that came, {@link TcpOutput} for one
+ * that goes, {@link TcpTimers} when time has passed. Sequence numbers are signed 32-bit integers, times are
+ * nanoseconds of stack time, `Infinity` for never.
+ */
+import type { EventSource } from '../device/softirq.ts'
+import { TcpMib } from '../observe/mib.ts'
+import { Timer } from '../time/timer-wheel.ts'
+import type { CongestionControl } from './congestion/congestion-control.ts'
+import type { HalfOpen } from './half-open.ts'
+import type { Ipv4Path } from './ipv4-path.ts'
+import { OutOfOrderQueue } from './out-of-order.ts'
+import { ReceiveRing, type RingStore } from './receive-ring.ts'
+import { RttEstimator } from './rtt-estimator.ts'
+import { Scoreboard } from './scoreboard.ts'
+import { type Completions, SendQueue, type WriteArena } from './send-queue.ts'
+import { type RetransmitReason, TcpTrace } from './trace.ts'
+
+/** Connection states, with Linux's numbers (`TCP_ESTABLISHED`, …). */
+export const TcpState = {
+  ESTABLISHED: 1,
+  SYN_SENT: 2,
+  SYN_RECEIVED: 3,
+  FIN_WAIT_1: 4,
+  FIN_WAIT_2: 5,
+  TIME_WAIT: 6,
+  CLOSED: 7,
+  CLOSE_WAIT: 8,
+  LAST_ACK: 9,
+  LISTEN: 10,
+  CLOSING: 11,
+} as const
+export type TcpState = (typeof TcpState)[keyof typeof TcpState]
+
+export type TcpStateName = keyof typeof TcpState
+
+const stateNames: TcpStateName[] = []
+for (const [name, state] of Object.entries(TcpState)) stateNames[state] = name as TcpStateName
+
+export function tcpStateName(state: TcpState): TcpStateName {
+  return stateNames[state]!
+}
+
+/** What `TcpCurrEstab` counts (RFC 4022). */
+function isOpen(state: TcpState): boolean {
+  return state === TcpState.ESTABLISHED || state === TcpState.CLOSE_WAIT
+}
+
+/** What the endpoint table of TCP holds. */
+export const EndpointKind = { CONNECTION: 0, HALF_OPEN: 1, TIME_WAIT: 2, LISTENER: 3 } as const
+
+/** What has come up for the application since it was last told; bits of {@link Tcb.events}. */
+export const TcbEvent = { CONNECTED: 1, READABLE: 2, WRITABLE: 4, CLOSED: 8, ACKED: 16 } as const
+
+/** How the sender stands towards loss (`tcp_ca_state` of Linux, less DISORDER and CWR). */
+export const LossState = { OPEN: 0, RECOVERY: 3, LOSS: 4 } as const
+export type LossState = (typeof LossState)[keyof typeof LossState]
+
+/** What a listener's or a program's options give a connection from the start. */
+export interface TcbSettings {
+  /** Bytes that may wait for the application at first, and at most (`tcp_rmem`). */
+  receiveBuffer: number
+  receiveBufferMax: number
+  /** Bytes that may wait to be acknowledged (`tcp_wmem`). */
+  sendBuffer: number
+}
+
+/** Where the buffers of all connections come from. */
+export interface TcbMemory {
+  readonly rings: RingStore
+  readonly writes: WriteArena
+  readonly completions: Completions
+}
+
+export class Tcb {
+  readonly kind = EndpointKind.CONNECTION
+  /** Its place in the endpoint table. */
+  readonly key: Int32Array
+  readonly path: Ipv4Path
+  readonly trace: TcpTrace = new TcpTrace()
+  /** Stack time. */
+  readonly time: { readonly now: number }
+  /** The request that it came of, if a program had to decide. */
+  handshake: HalfOpen | null = null
+  state: TcpState = TcpState.CLOSED
+  /** Whom {@link events} are for; `null` once the application has let go. */
+  user: EventSource | null = null
+  /** {@link TcbEvent} bits. */
+  events = 0
+  /** Why it ended: a positive errno; 0 for an orderly end. */
+  errno = 0
+  /** An ICMP error that does not end it; what a timeout is reported as. */
+  softErrno = 0
+  /** In the endpoint table under {@link key}. */
+  registered = false
+  /** Bound to its local port by the application. */
+  bound = false
+  /** The application has closed it: nobody reads what comes. */
+  orphan = false
+
+  // Send side.
+  iss = 0
+  sndUna = 0
+  sndNxt = 0
+  /** Bytes, scaled. */
+  sndWnd = 0
+  sndWl1 = 0
+  /** The window of the segment before, whether it counted or not. */
+  lastWnd = 0
+  /** Largest window that the peer has offered. */
+  maxSndWnd = 0
+  sndScale = 0
+  /** Sequence number of the first byte of {@link sendQueue}. */
+  dataSeq = 0
+  readonly sendQueue: SendQueue
+  /** No more data after what is queued: FIN follows it. */
+  finQueued = false
+  finSent = false
+  /** End of the last small segment (Minshall's variant of Nagle). */
+  smallEnd = 0
+  noDelay = false
+  /** The peer's MSS option less the options of every segment: bytes of data, before the path's MTU counts. */
+  peerMss = 536
+  /** Bytes of data per segment; 0 before the handshake is done. */
+  mss = 0
+  /** The path MTU that {@link mss} was computed for; 0: it has to be computed again. */
+  mssMtu = 0
+
+  // Receive side.
+  irs = 0
+  rcvNxt = 0
+  /** What was last acknowledged, and the window that was offered with it. */
+  rcvWup = 0
+  rcvWnd = 0
+  /** The furthest right edge that was offered. */
+  rcvEdge = 0
+  rcvScale = 0
+  readonly ring: ReceiveRing
+  readonly outOfOrder: OutOfOrderQueue
+  /** Bytes that may wait for the application, now and at most. */
+  receiveBuffer: number
+  receiveBufferMax: number
+  finReceived = false
+  /** The MSS option that was sent. */
+  announcedMss = 536
+  /** Size of the segments that the peer sends: what acknowledgments are counted by. */
+  rcvMss = 536
+  /** Where the last copied byte of a round trip began, when, and how much was read since (receive autotuning). */
+  rcvSpaceSeq = 0
+  rcvSpaceTime = 0
+  rcvSpace = 0
+  /** RTT as a receiver sees it, by timestamps echoed or windows filled. */
+  rcvRtt = 0
+  rcvRttSeq = 0
+  rcvRttTime = 0
+
+  // Options agreed on.
+  timestamps = false
+  sack = false
+  windowScaling = false
+  tsRecent = 0
+  tsRecentTime = 0
+  tsOffset = 0
+
+  // Acknowledgments to send.
+  /** Segments that are acknowledged at once before acknowledgments are delayed. */
+  quickAcks = 0
+  /** Data goes both ways: acknowledgments wait for data to go with. */
+  interactive = false
+  /** When data last came. */
+  lastReceived = -Infinity
+  ackPending = false
+  /** Duplicates are reported (`tcp_dsack`). */
+  dsack = true
+  /** There is one to report as the first SACK block (RFC 2883). */
+  hasDsack = false
+  dsackLeft = 0
+  dsackRight = 0
+  /** When an acknowledgment of something unacceptable was last sent (`tcp_invalid_ratelimit`). */
+  lastOutOfWindowAck = -Infinity
+
+  // Loss.
+  readonly rtt: RttEstimator = new RttEstimator()
+  congestion: CongestionControl
+  readonly scoreboard: Scoreboard = new Scoreboard()
+  lossState: LossState = LossState.OPEN
+  /** Recovery ends when this is acknowledged. */
+  recoveryPoint = 0
+  dupAcks = 0
+  /** Why it sends again, where that is neither a timeout nor what acknowledgments say. */
+  reason: RetransmitReason | null = null
+  /** A segment that is timed: what its end is and when it left; none if `timedAt` is Infinity. */
+  timedEnd = 0
+  timedAt = Infinity
+  /** Timestamp clock (ms) when the first retransmission of this loss left; for Eifel and for timeouts. */
+  retransmitStart = Infinity
+  /** When the retransmission timer last fired. */
+  timeoutAt = -Infinity
+  /** Timeouts in a row. */
+  retransmits = 0
+  /** Unanswered window probes, and keep-alive probes. */
+  probes = 0
+  lastSent = -Infinity
+  /** Something came of the peer. */
+  lastHeard = 0
+
+  // Timers: deadlines; one wheel timer serves them all.
+  readonly timer: Timer
+  retransmitAt = Infinity
+  delayedAckAt = Infinity
+  keepaliveAt = Infinity
+  /** The device had no room: try again then. */
+  roomAt = Infinity
+  keepAlive = false
+  /** 0: as the sysctls say. Nanoseconds. */
+  keepIdle = 0
+  keepInterval = 0
+  keepCount = 0
+  /** Nanoseconds that data may wait for its acknowledgment; 0: as `tcp_retries2` says. */
+  userTimeout = 0
+
+  // For TCP_INFO.
+  bytesSent = 0
+  bytesAcked = 0
+  bytesReceived = 0
+  bytesRetransmitted = 0
+  segmentsIn = 0
+  segmentsOut = 0
+  dataSegmentsIn = 0
+  dataSegmentsOut = 0
+  totalRetransmits = 0
+  dsackDuplicates = 0
+  establishedAt = 0
+
+  /** @param expire called when {@link timer} fires */
+  constructor(
+    key: Int32Array,
+    path: Ipv4Path,
+    congestion: CongestionControl,
+    settings: TcbSettings,
+    memory: TcbMemory,
+    time: { readonly now: number },
+    expire: (tcb: Tcb) => void,
+  ) {
+    this.key = key
+    this.path = path
+    this.congestion = congestion
+    this.time = time
+    this.ring = new ReceiveRing(memory.rings, settings.receiveBuffer)
+    this.outOfOrder = new OutOfOrderQueue(memory.rings)
+    this.sendQueue = new SendQueue(memory.writes, memory.completions, settings.sendBuffer)
+    this.receiveBuffer = settings.receiveBuffer
+    this.receiveBufferMax = settings.receiveBufferMax
+    this.timer = new Timer(() => expire(this))
+  }
+
+  /** @param counters `Mib.tcp`, where the connections that are open are counted */
+  setState(state: TcpState, counters: Float64Array): void {
+    const wasOpen = isOpen(this.state)
+    const from = this.state
+    this.state = state
+    if (this.trace.listener !== null) {
+      this.trace.add({
+        type: 'state',
+        time: this.time.now,
+        from: tcpStateName(from),
+        to: tcpStateName(state),
+      })
+    }
+    if (wasOpen !== isOpen(state)) counters[TcpMib.CurrEstab]! += wasOpen ? -1 : 1
+    if (state === TcpState.CLOSED) {
+      if (wasOpen) counters[TcpMib.EstabResets]!++
+      else if (from === TcpState.SYN_SENT || from === TcpState.SYN_RECEIVED) counters[TcpMib.AttemptFails]!++
+    }
+  }
+
+  /** The next acknowledgment reports [left, right) as received twice. */
+  noteDuplicate(left: number, right: number): void {
+    if (!this.sack || !this.dsack) return
+    this.hasDsack = true
+    this.dsackLeft = left
+    this.dsackRight = right
+  }
+
+  /** Sequence number behind the last byte that the application has written. */
+  get dataEnd(): number {
+    return (this.dataSeq + this.sendQueue.length) | 0
+  }
+
+  /** Window that the peer may still fill (`tcp_receive_window`): all that it was ever offered. */
+  get receiveWindow(): number {
+    const left = (this.rcvEdge - this.rcvNxt) | 0
+    return left < 0 ? 0 : left
+  }
+
+  /** First sequence number that the peer's window does not allow. */
+  get windowEnd(): number {
+    return (this.sndUna + this.sndWnd) | 0
+  }
+
+  /** Past the handshake, and not over. */
+  get synchronized(): boolean {
+    const { state } = this
+    return state !== TcpState.SYN_SENT && state !== TcpState.SYN_RECEIVED && state !== TcpState.CLOSED
+  }
+
+  /** Nothing more comes in: the peer has said so. */
+  get atEnd(): boolean {
+    return this.finReceived || this.state === TcpState.CLOSED || this.state === TcpState.TIME_WAIT
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * `stack.tcp`: connecting and listening, with the options of both looked at.
+ */
+import { parseIpv4 } from '../address/ipv4-address.ts'
+import { errnoName, invalidArgument, TunstackError } from '../errors.ts'
+import { MILLISECOND } from '../time/clock.ts'
+import type { Listener } from './listener.ts'
+import type { Tcp } from './tcp.ts'
+import { TcpCatchAll, TcpServer } from './tcp-server.ts'
+import { TcpSocket } from './tcp-socket.ts'
+import type { TcpEventListener } from './trace.ts'
+
+/** What of `AbortSignal` is used; any runtime's will do. */
+export interface TcpAbortSignal {
+  readonly aborted: boolean
+  readonly reason?: unknown
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** Options of a connection, given when it is asked for or by the listener. */
+export interface TcpSocketOptions {
+  /** `TCP_NODELAY` */
+  noDelay?: boolean
+  /** `SO_KEEPALIVE` */
+  keepAlive?: boolean
+  /** `SO_RCVBUF` in bytes of data: fixed then; otherwise it grows as `tcp_rmem` says. */
+  receiveBuffer?: number
+  /** `SO_SNDBUF` in bytes of data. */
+  sendBuffer?: number
+}
+
+export interface TcpConnectOptions extends TcpSocketOptions {
+  address: string
+  port: number
+  /** An address of this host; the route's choice by default. */
+  localAddress?: string
+  /** 0 or absent: an unused one is picked (RFC 6056). */
+  localPort?: number
+  /** Gives the attempt up. */
+  signal?: TcpAbortSignal
+  /** `TCP_USER_TIMEOUT` in milliseconds. */
+  userTimeout?: number
+  /** Name of a device to leave by, whatever the routes say. */
+  device?: string
+  /** The whole TOS octet; ECN is not taken from it. */
+  tos?: number
+  ttl?: number
+  mark?: number
+  /** Hears of states, losses and the congestion window from the first SYN on. */
+  events?: TcpEventListener
+}
+
+export interface TcpListenOptions extends TcpSocketOptions {
+  /** An address of this host; all by default. */
+  address?: string
+  /** 0: an unused one is picked. */
+  port: number
+  /** Connections that may wait to be accepted, `somaxconn` at most; 511 by default. */
+  backlog?: number
+}
+
+export interface TcpListenAllOptions extends TcpSocketOptions {
+  /** Requests that may wait for the program's answer and connections that may wait for it; 511 by default. */
+  backlog?: number
+}
+
+const DEFAULT_BACKLOG = 511
+
+export class TcpApi {
+  readonly #tcp: Tcp
+
+  /** @internal */
+  constructor(tcp: Tcp) {
+    this.#tcp = tcp
+  }
+
+  /**
+   * Connects; the socket is there when the handshake is done.
+   * @throws TunstackError `ECONNREFUSED`, `ETIMEDOUT`, `ENETUNREACH`, `EHOSTUNREACH`, `EADDRNOTAVAIL`, `EADDRINUSE`,
+   * `ERR_INVALID_ARG_VALUE`, `ENODEV`, `ERR_STACK_CLOSED`; the reason of `signal`
+   */
+  async connect(options: TcpConnectOptions): Promise<TcpSocket> {
+    const tcp = this.#tcp
+    this.#checkOpen()
+    const { signal } = options
+    const remote = parseIpv4(options.address)
+    const port = portNumber('port', options.port, 1)
+    const local = options.localAddress === undefined ? 0 : parseIpv4(options.localAddress)
+    const localPort = portNumber('localPort', options.localPort ?? 0, 0)
+    const userTimeout = within('userTimeout', options.userTimeout ?? 0, 0, 0x7fffffff)
+    if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
+      throw invalidArgument('signal', signal, 'an AbortSignal')
+    }
+    if (signal?.aborted === true) throw signal.reason
+    const tcb = tcp.connect(remote, port, local, localPort, {
+      ...buffers(options),
+      device: options.device === undefined ? 0 : tcp.deviceIndex(options.device),
+      tos: within('tos', options.tos ?? 0, 0, 255),
+      ttl: options.ttl === undefined ? 0 : within('ttl', options.ttl, 1, 255),
+      mark: within('mark', options.mark ?? 0, 0, 0xffffffff),
+      events: options.events ?? null,
+    })
+    if (typeof tcb === 'number') throw failure(tcb, `${options.address}:${port}`, 'connect')
+    tcb.noDelay = options.noDelay ?? false
+    tcb.userTimeout = userTimeout * MILLISECOND
+    if (options.keepAlive === true) tcp.setKeepAlive(tcb, true)
+    const socket = new TcpSocket(tcp, tcb)
+    if (signal === undefined) return socket.opened()
+    let abort = (): void => {}
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => {
+        reject(signal.reason) // before the end of the attempt is told
+        void socket.close()
+      }
+    })
+    signal.addEventListener('abort', abort, { once: true })
+    const opened = socket.opened()
+    try {
+      return await Promise.race([opened, aborted])
+    } catch (error) {
+      opened.catch(() => {}) // it ends with the close above
+      throw error
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /**
+   * Listens at a port.
+   * @throws TunstackError `EADDRINUSE`, `EADDRNOTAVAIL`, `ERR_INVALID_ARG_VALUE`, `ERR_STACK_CLOSED`
+   */
+  listen(options: TcpListenOptions): TcpServer {
+    const tcp = this.#tcp
+    this.#checkOpen()
+    const address = options.address === undefined ? 0 : parseIpv4(options.address)
+    const port = portNumber('port', options.port, 0)
+    const backlog = within('backlog', options.backlog ?? DEFAULT_BACKLOG, 0, 0x7fffffff)
+    return new TcpServer(tcp, (user) =>
+      configured(tcp.handshakes.listen(address, port, backlog, user), `port ${port}`, options),
+    )
+  }
+
+  /**
+   * Hears of every connection that is asked of this host, at whatever address and port, and that no server listens
+   * for. With a route such as `local 0.0.0.0/0 dev lo` that is every connection of whoever routes through it.
+   * @throws TunstackError `EADDRINUSE` if there is one already, `ERR_INVALID_ARG_VALUE`, `ERR_STACK_CLOSED`
+   */
+  listenAll(options: TcpListenAllOptions = {}): TcpCatchAll {
+    const tcp = this.#tcp
+    this.#checkOpen()
+    const backlog = within('backlog', options.backlog ?? DEFAULT_BACKLOG, 1, 0x7fffffff)
+    return new TcpCatchAll(tcp, (user) =>
+      configured(tcp.handshakes.listenAll(backlog, user), 'every port', options),
+    )
+  }
+
+  #checkOpen(): void {
+    if (this.#tcp.closed)
+      throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
+  }
+}
+
+function configured(listener: Listener | number, what: string, options: TcpSocketOptions): Listener {
+  if (typeof listener === 'number') throw failure(listener, what, 'listen')
+  listener.noDelay = options.noDelay ?? false
+  listener.keepAlive = options.keepAlive ?? false
+  const { receiveBuffer, sendBuffer } = buffers(options)
+  listener.receiveBuffer = receiveBuffer
+  listener.sendBuffer = sendBuffer
+  return listener
+}
+
+function buffers(options: TcpSocketOptions): { receiveBuffer: number; sendBuffer: number } {
+  const size = (name: string, value: number | undefined): number =>
+    value === undefined ? 0 : within(name, value, 2048, 0x3fffffff)
+  return {
+    receiveBuffer: size('receiveBuffer', options.receiveBuffer),
+    sendBuffer: size('sendBuffer', options.sendBuffer),
+  }
+}
+
+function portNumber(name: string, value: number, least: number): number {
+  return within(name, value, least, 0xffff)
+}
+
+function within(name: string, value: number, low: number, high: number): number {
+  if (!Number.isInteger(value) || value < low || value > high) {
+    throw invalidArgument(name, value, `${low}…${high}`)
+  }
+  return value
+}
+
+const MEANINGS: Partial<Record<string, string>> = {
+  EADDRINUSE: 'is in use',
+  EADDRNOTAVAIL: 'has no address or port of this host left for it',
+  ENETUNREACH: 'cannot be reached: there is no route',
+}
+
+function failure(errno: number, what: string, syscall: string): TunstackError {
+  const code = errnoName(errno)
+  return new TunstackError(code, `${what} ${MEANINGS[code] ?? `failed with ${code}`}`, {
+    syscall,
+    value: what,
+  })
+}

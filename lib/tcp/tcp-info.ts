@@ -1,0 +1,113 @@
+/**
+ * `TCP_INFO`: the numbers of a connection under the names of Linux's `struct tcp_info` (without `tcpi_`), in Linux's
+ * units: times in microseconds unless the name says otherwise, windows in segments where Linux counts segments.
+ */
+import type { Ipv4Context } from '../ipv4/context.ts'
+import { MICROSECOND, MILLISECOND } from '../time/clock.ts'
+import { DELAYED_ACK } from './receive-window.ts'
+import { LossState, type Tcb } from './tcb.ts'
+
+export interface TcpInfo {
+  /** `TCP_ESTABLISHED` is 1, … as Linux numbers them. */
+  state: number
+  /** 0 open, 3 recovery, 4 loss. */
+  ca_state: number
+  retransmits: number
+  probes: number
+  backoff: number
+  /** 1 timestamps, 2 SACK, 4 window scale. */
+  options: number
+  snd_wscale: number
+  rcv_wscale: number
+  rto: number
+  ato: number
+  snd_mss: number
+  rcv_mss: number
+  /** Segments on their way. */
+  unacked: number
+  sacked: number
+  /** Milliseconds since. */
+  last_data_sent: number
+  last_data_recv: number
+  last_ack_recv: number
+  pmtu: number
+  rtt: number
+  rttvar: number
+  /** Segments; 2147483647: none yet. */
+  snd_ssthresh: number
+  snd_cwnd: number
+  advmss: number
+  rcv_rtt: number
+  /** Bytes that the receive buffer holds at most now. */
+  rcv_space: number
+  total_retrans: number
+  bytes_acked: number
+  bytes_received: number
+  segs_out: number
+  segs_in: number
+  notsent_bytes: number
+  min_rtt: number
+  data_segs_in: number
+  data_segs_out: number
+  bytes_sent: number
+  bytes_retrans: number
+  dsack_dups: number
+  snd_wnd: number
+  rcv_wnd: number
+}
+
+const TCPI_OPT_TIMESTAMPS = 1
+const TCPI_OPT_SACK = 2
+const TCPI_OPT_WSCALE = 4
+
+export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
+  const { rtt, congestion } = tcb
+  const mss = Math.max(1, tcb.mss)
+  const micro = (time: number): number => Math.round(time / MICROSECOND)
+  const since = (time: number): number => Math.max(0, Math.round((now - time) / MILLISECOND))
+  const inFlight = (tcb.sndNxt - tcb.sndUna) | 0
+  return {
+    state: tcb.state,
+    ca_state: tcb.lossState === LossState.OPEN ? 0 : tcb.lossState,
+    retransmits: tcb.retransmits,
+    probes: tcb.probes,
+    backoff: rtt.backoff,
+    options:
+      (tcb.timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
+      (tcb.sack ? TCPI_OPT_SACK : 0) |
+      (tcb.windowScaling ? TCPI_OPT_WSCALE : 0),
+    snd_wscale: tcb.sndScale,
+    rcv_wscale: tcb.rcvScale,
+    rto: micro(rtt.timeout),
+    ato: micro(DELAYED_ACK),
+    snd_mss: tcb.mss,
+    rcv_mss: tcb.rcvMss,
+    unacked: Math.ceil(inFlight / mss),
+    sacked: Math.ceil(tcb.scoreboard.sackedBytes / mss),
+    last_data_sent: tcb.lastSent === -Infinity ? 0 : since(tcb.lastSent),
+    last_data_recv: tcb.lastReceived === -Infinity ? 0 : since(tcb.lastReceived),
+    last_ack_recv: since(tcb.lastHeard),
+    pmtu: tcb.path.mtu,
+    rtt: micro(rtt.srtt),
+    rttvar: micro(rtt.mdev),
+    snd_ssthresh: congestion.ssthresh === Infinity ? 0x7fffffff : Math.floor(congestion.ssthresh / mss),
+    snd_cwnd: Math.floor(congestion.cwnd / mss),
+    advmss: tcb.announcedMss,
+    rcv_rtt: micro(tcb.rcvRtt),
+    rcv_space: tcb.receiveBuffer,
+    total_retrans: tcb.totalRetransmits,
+    bytes_acked: tcb.bytesAcked,
+    bytes_received: tcb.bytesReceived,
+    segs_out: tcb.segmentsOut,
+    segs_in: tcb.segmentsIn,
+    notsent_bytes: Math.max(0, (tcb.dataEnd - tcb.sndNxt) | 0),
+    min_rtt: rtt.minRtt === Infinity ? 0xffffffff : micro(rtt.minRtt),
+    data_segs_in: tcb.dataSegmentsIn,
+    data_segs_out: tcb.dataSegmentsOut,
+    bytes_sent: tcb.bytesSent,
+    bytes_retrans: tcb.bytesRetransmitted,
+    dsack_dups: tcb.dsackDuplicates,
+    snd_wnd: tcb.sndWnd,
+    rcv_wnd: tcb.receiveWindow,
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Listening as a program has it: connections as they are accepted, and, of a catch-all listener, requests for
+ * connections that the program answers before the peer gets any answer.
+ */
+import { formatIpv4 } from '../address/ipv4-address.ts'
+import { FlowKey, localPort, remotePort } from '../demux/flow-key.ts'
+import type { EventSource } from '../device/softirq.ts'
+import { TunstackError } from '../errors.ts'
+import type { HalfOpen } from './half-open.ts'
+import type { Listener } from './listener.ts'
+import type { Tcp } from './tcp.ts'
+import { TcpSocket, waitFor } from './tcp-socket.ts'
+
+interface Waiter<T> {
+  resolve(value: T): void
+  reject(error: unknown): void
+}
+
+/** Gives what comes up to who waits for it, in order; the end comes once to each. */
+class Backlog<T> {
+  readonly #waiting: Waiter<T | null>[] = []
+  #over = false
+
+  get hasWaiter(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  next(tcp: Tcp): Promise<T | null> {
+    if (this.#over) return Promise.resolve(null)
+    return waitFor(tcp, (waiter) => this.#waiting.push(waiter))
+  }
+
+  give(value: T): void {
+    this.#waiting.shift()!.resolve(value)
+  }
+
+  end(): void {
+    this.#over = true
+    for (const waiter of this.#waiting.splice(0)) waiter.resolve(null)
+  }
+}
+
+export class TcpServer implements EventSource, AsyncIterable<TcpSocket> {
+  /** The address listened at; `'0.0.0.0'`: all of this host. */
+  readonly address: string
+  readonly port: number
+  readonly #tcp: Tcp
+  readonly #listener: Listener
+  readonly #backlog = new Backlog<TcpSocket>()
+
+  /** @internal @param open makes the listener for this server, or throws */
+  constructor(tcp: Tcp, open: (user: EventSource) => Listener) {
+    this.#tcp = tcp
+    this.#listener = open(this)
+    const key = this.#listener.key!
+    this.address = formatIpv4(key[FlowKey.LOCAL + 3]!)
+    this.port = localPort(key)
+  }
+
+  get listening(): boolean {
+    return !this.#listener.closed
+  }
+
+  /**
+   * The next connection whose handshake is done.
+   * @throws TunstackError `ECONNABORTED` when the server is closed
+   */
+  async accept(): Promise<TcpSocket> {
+    const socket = await this.#next()
+    if (socket === null)
+      throw new TunstackError('ECONNABORTED', 'this server was closed', { syscall: 'accept' })
+    return socket
+  }
+
+  /** Connections until the server is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<TcpSocket, void, undefined> {
+    for (;;) {
+      const socket = await this.#next()
+      if (socket === null) return
+      yield socket
+    }
+  }
+
+  /** Ends listening; connections that were accepted go on. */
+  close(): Promise<void> {
+    this.#tcp.handshakes.unlisten(this.#listener)
+    this.#backlog.end()
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** @internal */
+  deliverEvents(): void {
+    const { acceptQueue, closed } = this.#listener
+    while (this.#backlog.hasWaiter && acceptQueue.length > 0) {
+      this.#backlog.give(new TcpSocket(this.#tcp, acceptQueue.shift()!))
+    }
+    if (closed) this.#backlog.end()
+  }
+
+  #next(): Promise<TcpSocket | null> {
+    const tcb = this.#listener.acceptQueue.shift()
+    if (tcb !== undefined) return Promise.resolve(new TcpSocket(this.#tcp, tcb))
+    return this.#backlog.next(this.#tcp)
+  }
+}
+
+/** Somebody wants to connect; nothing has been answered. */
+export class TcpRequest {
+  readonly localAddress: string
+  readonly localPort: number
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly #tcp: Tcp
+  readonly #halfOpen: HalfOpen
+  /** @internal */
+  waiter: Waiter<TcpSocket> | null = null
+
+  /** @internal */
+  constructor(tcp: Tcp, halfOpen: HalfOpen) {
+    this.#tcp = tcp
+    this.#halfOpen = halfOpen
+    const { key } = halfOpen
+    this.localAddress = formatIpv4(key[FlowKey.LOCAL + 3]!)
+    this.localPort = localPort(key)
+    this.remoteAddress = formatIpv4(key[FlowKey.REMOTE + 3]!)
+    this.remotePort = remotePort(key)
+  }
+
+  /**
+   * Completes the handshake. Rejects if the peer does not.
+   * @throws TunstackError `ECONNABORTED`
+   */
+  accept(): Promise<TcpSocket> {
+    if (!this.#halfOpen.undecided) return Promise.reject(this.aborted())
+    return waitFor<TcpSocket>(this.#tcp, (waiter) => {
+      this.waiter = waiter
+      this.#tcp.handshakes.acceptRequest(this.#halfOpen)
+    })
+  }
+
+  /** Answers with a reset: connection refused. */
+  refuse(): void {
+    this.#tcp.handshakes.refuseRequest(this.#halfOpen, false)
+  }
+
+  /** Answers nothing; when the peer asks again, so will this. */
+  ignore(): void {
+    this.#tcp.handshakes.refuseRequest(this.#halfOpen, true)
+  }
+
+  /** @internal */
+  aborted(): TunstackError {
+    const peer = `${this.remoteAddress}:${this.remotePort}`
+    return new TunstackError('ECONNABORTED', `${peer} did not complete the handshake`, { syscall: 'accept' })
+  }
+}
+
+export class TcpCatchAll implements EventSource, AsyncIterable<TcpRequest> {
+  readonly #tcp: Tcp
+  readonly #listener: Listener
+  readonly #backlog = new Backlog<TcpRequest>()
+  readonly #pending = new Map<HalfOpen, TcpRequest>()
+
+  /** @internal */
+  constructor(tcp: Tcp, open: (user: EventSource) => Listener) {
+    this.#tcp = tcp
+    this.#listener = open(this)
+  }
+
+  /** Requests until it is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<TcpRequest, void, undefined> {
+    for (;;) {
+      const halfOpen = this.#listener.undecided.shift()
+      const request = halfOpen !== undefined ? this.#request(halfOpen) : await this.#backlog.next(this.#tcp)
+      if (request === null) return
+      yield request
+    }
+  }
+
+  /** Ends it; connections that were accepted go on. */
+  close(): Promise<void> {
+    this.#tcp.handshakes.unlisten(this.#listener)
+    this.deliverEvents()
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** @internal */
+  deliverEvents(): void {
+    const { acceptQueue, undecided, closed, failed } = this.#listener
+    for (const tcb of acceptQueue.splice(0)) {
+      const request = this.#pending.get(tcb.handshake!)
+      this.#pending.delete(tcb.handshake!)
+      tcb.handshake = null
+      request?.waiter?.resolve(new TcpSocket(this.#tcp, tcb))
+    }
+    for (const halfOpen of failed.splice(0)) {
+      const request = this.#pending.get(halfOpen)
+      this.#pending.delete(halfOpen)
+      request?.waiter?.reject(request.aborted())
+    }
+    while (this.#backlog.hasWaiter && undecided.length > 0) {
+      this.#backlog.give(this.#request(undecided.shift()!))
+    }
+    if (closed) this.#backlog.end()
+  }
+
+  #request(halfOpen: HalfOpen): TcpRequest {
+    const request = new TcpRequest(this.#tcp, halfOpen)
+    this.#pending.set(halfOpen, request)
+    return request
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * TIME-WAIT (RFC 9293 §3.6.1): what is left of a connection that this end closed first, for a minute, so that the
+ * peer's FIN is acknowledged again if need be and old segments meet no new connection (RFC 1337, RFC 6191). An entry
+ * is small, and all wait equally long: they stand in a queue under one timer.
+ */
+import { SECOND } from '../time/clock.ts'
+import { TcpFlag } from '../wire/tcp.ts'
+import type { OutOfWindowClock } from './challenge-ack.ts'
+import type { Segment } from './segment.ts'
+import { seqGt } from './sequence.ts'
+import { EndpointKind, type Tcb } from './tcb.ts'
+
+/** 2 MSL (`TCP_TIMEWAIT_LEN`). */
+export const TIME_WAIT_LENGTH = 60 * SECOND
+
+/** What a segment is to TIME-WAIT (`enum tcp_tw_status`). */
+export const TimeWaitVerdict = { DROP: 0, ACK: 1, SYN: 2, KILL: 3, RESTART: 4, RESTART_ACK: 5 } as const
+export type TimeWaitVerdict = (typeof TimeWaitVerdict)[keyof typeof TimeWaitVerdict]
+
+export class TimeWait implements OutOfWindowClock {
+  readonly kind = EndpointKind.TIME_WAIT
+  readonly key: Int32Array
+  readonly rcvNxt: number
+  readonly sndNxt: number
+  /** Window as it goes into the header. */
+  readonly wnd: number
+  readonly timestamps: boolean
+  tsRecent: number
+  readonly tsOffset: number
+  lastOutOfWindowAck = -Infinity
+  deadline = 0
+  /** @internal links of the queue */
+  next: TimeWait | null = null
+  /** @internal */
+  previous: TimeWait | null = null
+
+  constructor(tcb: Tcb) {
+    this.key = tcb.key
+    this.rcvNxt = tcb.rcvNxt
+    this.sndNxt = tcb.sndNxt
+    this.wnd = Math.min(tcb.receiveWindow >>> tcb.rcvScale, 0xffff)
+    this.timestamps = tcb.timestamps
+    this.tsRecent = tcb.tsRecent
+    this.tsOffset = tcb.tsOffset
+  }
+
+  /**
+   * What is to be done for a segment (`tcp_timewait_state_process`).
+   * @param keepOnReset `tcp_rfc1337`: a reset does not end it
+   */
+  judge(segment: Segment, keepOnReset: boolean): TimeWaitVerdict {
+    const { seq, end, flags, options } = segment
+    const stamped = this.timestamps && options.timestamps
+    const age = stamped ? (options.tsValue - this.tsRecent) | 0 : 0
+    const isOld = age < 0
+    const isRst = (flags & TcpFlag.RST) !== 0
+    if (!isOld && seq === this.rcvNxt && (seq === end || isRst)) {
+      if (isRst) return keepOnReset ? TimeWaitVerdict.DROP : TimeWaitVerdict.KILL
+      if (stamped) this.tsRecent = options.tsValue
+      return TimeWaitVerdict.RESTART
+    }
+    const { SYN, RST, ACK } = TcpFlag
+    if ((flags & (SYN | RST | ACK)) === SYN && !isOld && (seqGt(seq, this.rcvNxt) || (stamped && age > 0))) {
+      return TimeWaitVerdict.SYN
+    }
+    if (isRst) return TimeWaitVerdict.DROP
+    return isOld || (flags & ACK) !== 0 ? TimeWaitVerdict.RESTART_ACK : TimeWaitVerdict.ACK
+  }
+}
+
+/** All entries, the next to go first. */
+export class TimeWaitQueue {
+  length = 0
+  #head: TimeWait | null = null
+  #tail: TimeWait | null = null
+
+  get first(): TimeWait | null {
+    return this.#head
+  }
+
+  push(entry: TimeWait, now: number): void {
+    entry.deadline = now + TIME_WAIT_LENGTH
+    entry.next = null
+    entry.previous = this.#tail
+    if (this.#tail === null) this.#head = entry
+    else this.#tail.next = entry
+    this.#tail = entry
+    this.length++
+  }
+
+  remove(entry: TimeWait): void {
+    const { next, previous } = entry
+    if (previous === null) this.#head = next
+    else previous.next = next
+    if (next === null) this.#tail = previous
+    else next.previous = previous
+    entry.next = entry.previous = null
+    this.length--
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * What happens to a connection, for who wants to watch: changes of state, RTT samples, what was sent again and why,
+ * the congestion window. Nothing is noted while nobody listens; the listener is called after packet processing.
+ */
+import type { TcpStateName } from './tcb.ts'
+
+/** Why something was sent again, or the window reduced. */
+export type RetransmitReason = 'timeout' | 'fast' | 'path-mtu'
+
+/** Times are nanoseconds of stack time, sizes are bytes. */
+export type TcpEvent =
+  | { readonly type: 'state'; readonly time: number; readonly from: TcpStateName; readonly to: TcpStateName }
+  | {
+      readonly type: 'rtt'
+      readonly time: number
+      readonly rtt: number
+      readonly srtt: number
+      readonly rto: number
+    }
+  | {
+      readonly type: 'retransmit'
+      readonly time: number
+      /** From the initial sequence number on. */
+      readonly offset: number
+      readonly length: number
+      readonly reason: RetransmitReason
+    }
+  | {
+      readonly type: 'cwnd'
+      readonly time: number
+      readonly cwnd: number
+      readonly ssthresh: number
+      readonly state: 'open' | 'recovery' | 'loss'
+    }
+
+export type TcpEventListener = (event: TcpEvent) => void
+
+/** Events that wait at most; the oldest go first. */
+const LIMIT = 4096
+
+export class TcpTrace {
+  listener: TcpEventListener | null = null
+  /** Events that were lost because too many waited. */
+  lost = 0
+  readonly #waiting: TcpEvent[] = []
+
+  get isPending(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  add(event: TcpEvent): void {
+    if (this.#waiting.length === LIMIT) {
+      this.#waiting.shift()
+      this.lost++
+    }
+    this.#waiting.push(event)
+  }
+
+  /** Tells the listener, outside of packet processing. */
+  deliver(): void {
+    while (this.#waiting.length > 0) this.listener?.(this.#waiting.shift()!)
+  }
+}
