@@ -33,7 +33,6 @@ import { systemClock } from '../time/system-clock.ts'
 import { Timer, TimerWheel } from '../time/timer-wheel.ts'
 import { Udp } from '../udp/udp.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import { IpProtocol } from '../wire/ipv4.ts'
 import { DeviceHost } from './device-host.ts'
 import { type ExplainOptions, type Explanation, explain } from './explain.ts'
 import { Interface } from './interface.ts'
@@ -379,8 +378,7 @@ export class Stack {
     const gro = this.#gro
     const others = this.#tsoDevices - (takesSuperSegments(device) ? 1 : 0)
     gro.tcp =
-      this.ipv4.protocols[IpProtocol.TCP] !== null ||
-      (others > 0 && this.sysctl.conf(device.ifindex).forwardingEnabled)
+      this.tcpProtocol.hasEndpoints || (others > 0 && this.sysctl.conf(device.ifindex).forwardingEnabled)
     gro.wantsUdp = this.udp.wantsMerged
     if (gro.tcp || gro.wantsUdp !== null) gro.merge(burst, device.link.features.receiveChecksumGood)
   }

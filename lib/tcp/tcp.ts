@@ -101,6 +101,11 @@ export class Tcp implements TransportProtocol {
     return this.#closed
   }
 
+  /** Whether there is anybody for whom received segments may be worth merging. */
+  get hasEndpoints(): boolean {
+    return this.#shared.endpoints.length > 0
+  }
+
   get clock(): Clock {
     return this.wheel.clock
   }
