@@ -6,7 +6,7 @@
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
-import { IcmpMib, IpExtMib, IpMib, type Mib } from '../observe/mib.ts'
+import { ECN_COUNTER, IcmpMib, IpExtMib, IpMib, type Mib } from '../observe/mib.ts'
 import { Checksum, type Packet, PacketType } from '../packet/packet.ts'
 import type { Fib } from '../route/fib.ts'
 import { Flow4 } from '../route/flow.ts'
@@ -20,7 +20,6 @@ import { IPV4_MIN_HEADER, IpProtocol } from '../wire/ipv4.ts'
 import type { Ipv4Context } from './context.ts'
 import { echoReplyInPlace } from './echo-reply.ts'
 import type { Identification } from './identification.ts'
-import { ECN_COUNTER } from './input.ts'
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 

@@ -6,7 +6,7 @@
 import { readIpv4 } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
-import { IpExtMib, IpMib, TcpExtMib } from '../observe/mib.ts'
+import { ECN_COUNTER, IpExtMib, IpMib, TcpExtMib } from '../observe/mib.ts'
 import { Checksum, type Packet, PacketType } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { InputAction, type Route } from '../route/route.ts'
@@ -26,14 +26,6 @@ import {
   IpProtocol,
 } from '../wire/ipv4.ts'
 import type { Ipv4 } from './ipv4.ts'
-
-/** Names of the ECN counters by the two bits of the codepoint (RFC 3168 §5). */
-export const ECN_COUNTER = [
-  IpExtMib.InNoECTPkts,
-  IpExtMib.InECT1Pkts,
-  IpExtMib.InECT0Pkts,
-  IpExtMib.InCEPkts,
-] as const
 
 export class Ipv4Input {
   readonly #ip: Ipv4

@@ -126,3 +126,11 @@ export const IpExtMib = {
   /** Fragments that overlapped others: their datagram was dropped. */
   ReasmOverlaps: 17,
 } as const
+
+/** The ECN counters by the two bits of the codepoint (RFC 3168 §5). */
+export const ECN_COUNTER = [
+  IpExtMib.InNoECTPkts,
+  IpExtMib.InECT1Pkts,
+  IpExtMib.InECT0Pkts,
+  IpExtMib.InCEPkts,
+] as const

@@ -5,10 +5,10 @@
  */
 import { invalidArgument } from '../errors.ts'
 import { DROP_REASONS, dropReasonName } from '../wire/drop-reason.ts'
-import { IcmpMib, IpExtMib, IpMib, UdpMib } from './ip-mib.ts'
+import { ECN_COUNTER, IcmpMib, IpExtMib, IpMib, UdpMib } from './ip-mib.ts'
 import { TcpExtMib, TcpMib } from './tcp-mib.ts'
 
-export { IcmpMib, IpExtMib, IpMib, TcpExtMib, TcpMib, UdpMib }
+export { ECN_COUNTER, IcmpMib, IpExtMib, IpMib, TcpExtMib, TcpMib, UdpMib }
 
 /** What the lines of /proc/net/snmp show beside counters. */
 export interface SnmpConstants {
