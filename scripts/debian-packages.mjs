@@ -21,6 +21,7 @@ export const DEBIAN_PACKAGES = {
   fping: { commands: ['fping'], why: 'pings many addresses at once' },
   'mtr-tiny': { commands: ['mtr'], why: 'watches every hop for loss' },
   curl: { commands: ['curl'], why: 'fetches from the stack over HTTP' },
+  'netcat-openbsd': { commands: ['nc'], why: 'sends to the stack and receives from it, bytes alone' },
   tcpdump: { commands: ['tcpdump'], why: 'captures what crosses a device' },
   tshark: { commands: ['tshark'], why: 'says whether any packet of a capture is malformed' },
 }
@@ -39,6 +40,7 @@ export const NEEDED_FOR = {
     'fping',
     'mtr-tiny',
     'curl',
+    'netcat-openbsd',
     'tcpdump',
     'tshark',
   ],

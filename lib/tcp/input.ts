@@ -17,7 +17,7 @@ import { receiveData } from './receive.ts'
 import { enterQuickAck, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
-import { LossState, type Tcb, TcbEvent, TcpState } from './tcb.ts'
+import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
 /** A timestamp older than this says nothing any more (RFC 7323 §5.5). */
 const PAWS_VALID = 24 * 86400 * SECOND
@@ -33,8 +33,9 @@ export class TcpInput {
 
   /** Takes a segment for the connection. The packet stays the caller's. */
   onSegment(tcb: Tcb, segment: Segment, effects: Effects): void {
-    tcb.segmentsIn++
-    if (segment.length > 0) tcb.dataSegmentsIn++
+    const { gsoSegments } = segment.packet
+    tcb.segmentsIn += gsoSegments
+    if (segment.length > 0) tcb.dataSegmentsIn += gsoSegments
     if (tcb.state === TcpState.SYN_SENT) this.#synSent(tcb, segment, effects)
     else if (this.#acceptable(tcb, segment, effects)) this.#acknowledged(tcb, segment, effects)
   }
@@ -341,13 +342,8 @@ export class TcpInput {
       !windowChanged
     if (flightBefore > 0) this.#loss.onAck(tcb, segment, acked, duplicate, now)
     if (acked > 0) {
-      if (tcb.sndUna === tcb.sndNxt) {
-        tcb.retransmitAt = Infinity
-        tcb.retransmitStart = Infinity
-      } else {
-        tcb.retransmitAt = now + tcb.rtt.timeout
-        if (tcb.lossState === LossState.OPEN) tcb.retransmitStart = Infinity
-      }
+      tcb.retransmitStart = Infinity // it gets on: whatever waits now has not waited in vain yet
+      tcb.retransmitAt = tcb.sndUna === tcb.sndNxt ? Infinity : now + tcb.rtt.timeout
     } else if (tcb.sndUna === tcb.sndNxt && tcb.sndWnd > 0 && tcb.retransmitAt !== Infinity) {
       tcb.retransmitAt = Infinity // a probe was answered with an open window
       tcb.rtt.resetBackoff()
@@ -362,7 +358,10 @@ export class TcpInput {
       tcb.timedAt = Infinity
     } else if (tcb.timestamps && options.timestamps && options.tsEcho !== 0 && tcb.timedAt === Infinity) {
       const elapsed = (timestampAt(now, tcb.tsOffset) - options.tsEcho) | 0
-      if (elapsed >= 0) rtt = Math.max(elapsed, 1) * MILLISECOND
+      // An echo from before the last timeout may be of what had arrived, and only its acknowledgment was lost: it
+      // would count the wait for the timeout as a round trip.
+      if (elapsed >= 0 && elapsed * MILLISECOND <= now - tcb.timeoutAt)
+        rtt = Math.max(elapsed, 1) * MILLISECOND
     }
     if (rtt < 0) return
     tcb.rtt.sample(rtt, tcb.sndUna, tcb.sndNxt)

@@ -81,6 +81,7 @@ export class LossRecovery {
     tcb.lossState = LossState.LOSS
     tcb.dupAcks = 0
     tcb.timedAt = Infinity
+    tcb.timeoutAt = now
     tcb.reason = null
     this.#trace(tcb)
   }

@@ -163,7 +163,7 @@ export class TcpOutput {
         ? mss
         : Math.max(mss, Math.floor((superSegment - tcb.path.headers - TCP_MAX_OPTIONS) / mss) * mss)
     const end = tcb.dataEnd
-    tcb.cwndLimited = false
+    this.#restartAfterIdle(tcb)
     while (!tcb.finSent) {
       const unsent = (end - tcb.sndNxt) | 0
       if (unsent === 0) {
@@ -174,17 +174,10 @@ export class TcpOutput {
       if (wnd <= 0) return
       const congestion = this.#loss.room(tcb)
       let length = Math.min(unsent, wnd, congestion, largest)
-      if (length < unsent || unsent >= mss) {
-        // Whole segments, unless it is the end that is sent.
-        if (length < unsent || length % mss !== 0) {
-          const whole = length - (length % mss)
-          if (whole > 0) length = whole
-          else if (length < unsent) {
-            tcb.cwndLimited = congestion < Math.min(wnd, mss)
-            return
-          }
-        }
-      }
+      // Whole segments, but for the end of what there is.
+      const whole = length - (length % mss)
+      if (whole > 0) length = whole
+      else if (length < unsent) return
       if (length < mss && this.#holdSmall(tcb, length)) return
       if (tcb.path.room <= 0) {
         tcb.roomAt = this.#ctx.now + ROOM_RETRY
@@ -192,6 +185,14 @@ export class TcpOutput {
       }
       if (!this.#sendData(tcb, tcb.sndNxt, length, mss, false)) return
     }
+  }
+
+  /** What the network took before a pause says little of what it takes now (RFC 5681 §4.1). */
+  #restartAfterIdle(tcb: Tcb): void {
+    const { now, sysctl } = this.#ctx
+    const idle = now - tcb.lastSent
+    if (tcb.sndUna !== tcb.sndNxt || idle <= tcb.rtt.timeout) return
+    if (sysctl.ipv4.tcp_slow_start_after_idle !== 0) tcb.congestion.onIdle(idle, tcb.rtt.timeout)
   }
 
   /** Nagle in Minshall's variant, as Linux: one small segment at a time is on its way. FIN ends the waiting. */
@@ -237,10 +238,6 @@ export class TcpOutput {
     }
     const next = (seq + length + (fin ? 1 : 0)) | 0
     if (seqGt(next, tcb.sndNxt)) {
-      const idle = now - tcb.lastSent
-      if (tcb.sndUna === tcb.sndNxt && idle > tcb.rtt.timeout) {
-        if (ctx.sysctl.ipv4.tcp_slow_start_after_idle !== 0) tcb.congestion.onIdle(idle, tcb.rtt.timeout)
-      }
       tcb.sndNxt = next
       if (length > 0 && length % mss !== 0) tcb.smallEnd = next
       if (fin) tcb.finSent = true

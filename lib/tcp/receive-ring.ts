@@ -18,7 +18,7 @@ function powerOfTwo(atLeast: number): number {
 }
 
 export interface RingStoreOptions {
-  /** Bytes of unused storage that are kept; 4 MiB by default. */
+  /** Bytes of unused storage that are kept; 32 MiB by default. */
   keep?: number
   /** Bytes that may be in use before data that came early is refused; 256 MiB by default. */
   budget?: number
@@ -37,7 +37,7 @@ export class RingStore {
   /** By the number of doublings from the smallest. */
   readonly #free: Uint8Array<ArrayBuffer>[][] = []
 
-  constructor({ keep = 4 << 20, budget = 256 << 20 }: RingStoreOptions = {}) {
+  constructor({ keep = 32 << 20, budget = 256 << 20 }: RingStoreOptions = {}) {
     this.keep = keep
     this.budget = budget
   }
@@ -73,6 +73,8 @@ export class ReceiveRing {
   #bytes: Uint8Array<ArrayBuffer> = EMPTY
   #head = 0
   #length = 0
+  /** Storage that it had when it last became empty, so that what fills it again and again need not grow each time. */
+  #before = 0
 
   constructor(store: RingStore, limit: number) {
     this.#store = store
@@ -137,13 +139,15 @@ export class ReceiveRing {
   #release(): void {
     this.#head = 0
     if (this.#bytes.length === 0) return
+    this.#before = this.#bytes.length
     this.#store.give(this.#bytes)
     this.#bytes = EMPTY
   }
 
   #grow(needed: number): void {
-    const larger = this.#store.take(powerOfTwo(needed))
     const old = this.#bytes
+    // From half of what it needed last time on: less if that was a peak, and one step more if it was not.
+    const larger = this.#store.take(Math.max(powerOfTwo(needed), old.length === 0 ? this.#before >>> 1 : 0))
     const first = Math.min(this.#length, old.length - this.#head)
     larger.set(old.subarray(this.#head, this.#head + first))
     larger.set(old.subarray(0, this.#length - first), first)

@@ -42,8 +42,8 @@ export function setReceiveBuffer(tcb: Tcb, bytes: number): void {
 /** Whether what has come is acknowledged at once (`__tcp_ack_snd_check`): two segments, trouble, or at the start. */
 export function acknowledgesNow(tcb: Tcb): boolean {
   if (((tcb.rcvNxt - tcb.rcvWup) | 0) > tcb.rcvMss) {
-    // Or the window has run low: then the application's reading will say so.
-    return tcb.receiveBuffer - tcb.ring.length >= tcb.receiveWindow || tcb.receiveWindow === 0
+    // Unless the window would shrink (by more than what the scale rounds off): then the application's reading says so.
+    return tcb.ring.limit - tcb.ring.length >= tcb.receiveWindow
   }
   return !tcb.outOfOrder.isEmpty || (tcb.quickAcks > 0 && !tcb.interactive)
 }

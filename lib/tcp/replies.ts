@@ -15,7 +15,7 @@ import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
 import { RouteFlag, RouteType } from '../route/rtnetlink.ts'
 import { fold, pseudoHeaderSum } from '../wire/checksum.ts'
-import { IPV4_DESTINATION, IPV4_DF, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
+import { IPV4_DESTINATION, IPV4_DF, IPV4_MIN_HEADER, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
 import {
   TCP_ACKNOWLEDGMENT,
   TCP_CHECKSUM,
@@ -104,7 +104,12 @@ export class TcpReplies {
     tsEcho?: number,
   ): boolean {
     const { bytes, networkHeader, transportHeader } = to
-    const packet = this.#ip.ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS, HEADROOM)
+    const { ctx, options } = this.#ip
+    // What a segment recorded on its way goes back with the answer (RFC 1122 §4.2.3.8).
+    const withOptions = transportHeader - networkHeader > IPV4_MIN_HEADER
+    const optionsLength = withOptions ? options.echo(to) : 0
+    if (optionsLength < 0) return false
+    const packet = ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS, HEADROOM)
     if (packet === null) return false
     const localPort =
       (bytes[transportHeader + TCP_DESTINATION_PORT]! << 8) |
@@ -116,7 +121,7 @@ export class TcpReplies {
     writeTcpHeader(packet, at, localPort, remotePort, seq, ack, flags, wnd)
     const local = readIpv4(bytes, networkHeader + IPV4_DESTINATION)
     const remote = readIpv4(bytes, networkHeader + IPV4_SOURCE)
-    return this.#send(packet, at, local, localPort, remote, remotePort, tos)
+    return this.#send(packet, at, local, localPort, remote, remotePort, tos, optionsLength)
   }
 
   #send(
@@ -127,6 +132,7 @@ export class TcpReplies {
     remote: Ipv4Address,
     remotePort: number,
     tos: number,
+    optionsLength = 0,
   ): boolean {
     const ip = this.#ip
     const { ctx } = ip
@@ -154,7 +160,8 @@ export class TcpReplies {
     if (!route.device.link.features.checksum) completeChecksum(packet)
     const ttl = ip.defaultTtl(route)
     const dontFragment = route.mtuLocked ? 0 : IPV4_DF
-    pushIpv4Header(packet, local, remote, IpProtocol.TCP, tos, ttl, ATOMIC_ID, dontFragment)
+    pushIpv4Header(packet, local, remote, IpProtocol.TCP, tos, ttl, ATOMIC_ID, dontFragment, optionsLength)
+    if (optionsLength !== 0) ip.options.build(packet, local, remote)
     ip.output.sendLocal(packet, route)
     return true
   }

@@ -195,6 +195,8 @@ export class Tcb {
   timedAt = Infinity
   /** Timestamp clock (ms) when the first retransmission of this loss left; for Eifel and for timeouts. */
   retransmitStart = Infinity
+  /** When the retransmission timer last fired. */
+  timeoutAt = -Infinity
   /** Timeouts in a row. */
   retransmits = 0
   /** Unanswered window probes, and keep-alive probes. */
@@ -202,8 +204,6 @@ export class Tcb {
   lastSent = -Infinity
   /** Something came of the peer. */
   lastHeard = 0
-  /** Sending was ended by the congestion window, not by the application. */
-  cwndLimited = false
 
   // Timers: deadlines; one wheel timer serves them all.
   readonly timer: Timer

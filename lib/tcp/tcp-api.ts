@@ -137,7 +137,7 @@ export class TcpApi {
     const port = portNumber('port', options.port, 0)
     const backlog = within('backlog', options.backlog ?? DEFAULT_BACKLOG, 0, 0x7fffffff)
     return new TcpServer(tcp, (user) =>
-      configured(tcp.listen(address, port, backlog, user), `port ${port}`, options),
+      configured(tcp.handshakes.listen(address, port, backlog, user), `port ${port}`, options),
     )
   }
 
@@ -150,7 +150,9 @@ export class TcpApi {
     const tcp = this.#tcp
     this.#checkOpen()
     const backlog = within('backlog', options.backlog ?? DEFAULT_BACKLOG, 1, 0x7fffffff)
-    return new TcpCatchAll(tcp, (user) => configured(tcp.listenAll(backlog, user), 'every port', options))
+    return new TcpCatchAll(tcp, (user) =>
+      configured(tcp.handshakes.listenAll(backlog, user), 'every port', options),
+    )
   }
 
   #checkOpen(): void {

@@ -83,7 +83,7 @@ export class TcpServer implements EventSource, AsyncIterable<TcpSocket> {
 
   /** Ends listening; connections that were accepted go on. */
   close(): Promise<void> {
-    this.#tcp.unlisten(this.#listener)
+    this.#tcp.handshakes.unlisten(this.#listener)
     this.#backlog.end()
     return Promise.resolve()
   }
@@ -138,18 +138,18 @@ export class TcpRequest {
     if (!this.#halfOpen.undecided) return Promise.reject(this.aborted())
     return waitFor<TcpSocket>(this.#tcp, (waiter) => {
       this.waiter = waiter
-      this.#tcp.acceptRequest(this.#halfOpen)
+      this.#tcp.handshakes.acceptRequest(this.#halfOpen)
     })
   }
 
   /** Answers with a reset: connection refused. */
   refuse(): void {
-    this.#tcp.refuseRequest(this.#halfOpen, false)
+    this.#tcp.handshakes.refuseRequest(this.#halfOpen, false)
   }
 
   /** Answers nothing; when the peer asks again, so will this. */
   ignore(): void {
-    this.#tcp.refuseRequest(this.#halfOpen, true)
+    this.#tcp.handshakes.refuseRequest(this.#halfOpen, true)
   }
 
   /** @internal */
@@ -183,7 +183,7 @@ export class TcpCatchAll implements EventSource, AsyncIterable<TcpRequest> {
 
   /** Ends it; connections that were accepted go on. */
   close(): Promise<void> {
-    this.#tcp.unlisten(this.#listener)
+    this.#tcp.handshakes.unlisten(this.#listener)
     this.deliverEvents()
     return Promise.resolve()
   }

@@ -5,21 +5,19 @@
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { readIpv4 } from '../address/ipv4-address.ts'
-import { EndpointTable } from '../demux/endpoint-table.ts'
-import { createFlowKey, setIpv4Binding, setIpv4Flow } from '../demux/flow-key.ts'
+import { createFlowKey, setIpv4Flow } from '../demux/flow-key.ts'
 import { PortRange } from '../demux/ports.ts'
 import type { NetDevice } from '../device/net-device.ts'
-import type { EventSource, Softirq } from '../device/softirq.ts'
+import type { Softirq } from '../device/softirq.ts'
 import { Errno, TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
 import { IcmpMib, TcpExtMib, TcpMib } from '../observe/mib.ts'
 import type { Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
-import type { Route } from '../route/route.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
-import { type Clock, MICROSECOND, MILLISECOND, SECOND } from '../time/clock.ts'
-import { Timer, type TimerWheel } from '../time/timer-wheel.ts'
+import { type Clock, SECOND } from '../time/clock.ts'
+import type { TimerWheel } from '../time/timer-wheel.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
 import { IPV4_DESTINATION, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
@@ -31,35 +29,23 @@ import {
   TCP_SOURCE_PORT,
   TcpFlag,
 } from '../wire/tcp.ts'
-import { type SynOptions, TCP_TIMESTAMPS_LENGTH } from '../wire/tcp-options.ts'
-import { ChallengeAck, ChallengeAckLimit, isLoopProne } from './challenge-ack.ts'
-import { congestionControl } from './congestion/registry.ts'
+import { ChallengeAck, isLoopProne } from './challenge-ack.ts'
 import { AckAction, Effects } from './effects.ts'
 import { EphemeralPorts } from './ephemeral-ports.ts'
-import { HalfOpen, HandshakeVerdict } from './half-open.ts'
+import type { HalfOpen } from './half-open.ts'
+import { Handshakes } from './handshakes.ts'
 import { TcpInput } from './input.ts'
-import { Ipv4Path } from './ipv4-path.ts'
-import { InitialSequence, timestampAt } from './isn.ts'
-import { Listener } from './listener.ts'
+import type { Listener } from './listener.ts'
 import { LossRecovery } from './loss-recovery.ts'
 import { TcpOutput } from './output.ts'
-import { RingStore } from './receive-ring.ts'
 import { acknowledgesNow, DELAYED_ACK, growReceiveBuffer, opensWindow } from './receive-window.ts'
-import { TcpReplies } from './replies.ts'
 import { read32, Segment, verifyTcpChecksum } from './segment.ts'
-import { Completions, WriteArena } from './send-queue.ts'
 import { seqGt, seqLt } from './sequence.ts'
-import { EndpointKind, Tcb, TcbEvent, type TcbSettings, TcpState } from './tcb.ts'
-import { TimeWait, TimeWaitQueue, TimeWaitVerdict } from './time-wait.ts'
+import { initialRcvMss, initialWindow, TcpShared } from './shared.ts'
+import { EndpointKind, type Tcb, TcbEvent, TcpState } from './tcb.ts'
+import { TimeWaits } from './time-waits.ts'
 import { TcpTimers } from './timers.ts'
 import type { TcpEventListener } from './trace.ts'
-
-type Endpoint = Tcb | HalfOpen | TimeWait | Listener
-
-/** Of a SYN-ACK, and of the wait for its answer: doubled each time. */
-const SYN_ACK_TIMEOUT = SECOND
-/** How long a program may take to decide on a request: by then the peer has given up, or asks again. */
-const DECISION_TIMEOUT = 60 * SECOND
 
 /** What a connection is asked for with, beside addresses and ports. */
 export interface ConnectSettings {
@@ -82,30 +68,18 @@ export class Tcp implements TransportProtocol {
   readonly loss: LossRecovery
   readonly #input: TcpInput
   readonly #timers: TcpTimers
-  readonly #replies: TcpReplies
-  readonly #endpoints: EndpointTable<Endpoint>
-  readonly #isn: InitialSequence
+  readonly #shared: TcpShared
+  readonly #handshakes: Handshakes
+  readonly #timeWaits: TimeWaits
   readonly #ports: EphemeralPorts
-  readonly #limit: ChallengeAckLimit
-  readonly #memory = { rings: new RingStore(), writes: new WriteArena(), completions: new Completions() }
   readonly #segment = new Segment()
   readonly #effects = new Effects()
   readonly #key = createFlowKey()
   readonly #flow = new Flow4()
-  readonly #timeWaits = new TimeWaitQueue()
-  readonly #timeWaitTimer = new Timer(() => this.#expireTimeWaits())
-  readonly #synOptions: SynOptions = {
-    mss: 0,
-    windowScale: -1,
-    sackPermitted: false,
-    timestamps: false,
-    tsValue: 0,
-    tsEcho: 0,
-  }
-  #catchAll: Listener | null = null
   #closed = false
-  readonly #expireTcb = (tcb: Tcb): void => this.#run(tcb, () => this.#timers.expire(tcb))
-  readonly #expireHalfOpen = (halfOpen: HalfOpen): void => this.#repeatSynAck(halfOpen)
+  /** @internal */
+  readonly expire = (tcb: Tcb): void => this.#run(tcb, () => this.#timers.expire(tcb))
+  readonly #reopen = (segment: Segment, isn: number): DropReason | null => this.#reopenTimeWait(segment, isn)
 
   constructor(ip: Ipv4, softirq: Softirq, wheel: TimerWheel) {
     const { ctx } = ip
@@ -116,11 +90,10 @@ export class Tcp implements TransportProtocol {
     this.output = new TcpOutput(ctx, this.loss)
     this.#input = new TcpInput(ctx, this.loss)
     this.#timers = new TcpTimers(this, ctx, this.output, this.loss)
-    this.#replies = new TcpReplies(ip)
-    this.#endpoints = new EndpointTable(ctx.hash)
-    this.#isn = new InitialSequence(ctx.random)
+    this.#shared = new TcpShared(ip, softirq, wheel)
+    this.#handshakes = new Handshakes(this.#shared, this)
+    this.#timeWaits = new TimeWaits(this.#shared)
     this.#ports = new EphemeralPorts(ctx.random)
-    this.#limit = new ChallengeAckLimit(ctx.sysctl.ipv4, ctx.random)
     ip.protocols[IpProtocol.TCP] = this
   }
 
@@ -187,26 +160,28 @@ export class Tcp implements TransportProtocol {
       ctx.drop(packet, DropReason.NOMEM, packet.device as NetDevice)
       return null
     }
+    this.ip.options.moved(packet, copy)
     packet.free()
     return copy
   }
 
   #dispatch(segment: Segment): DropReason {
-    const endpoint = this.#endpoints.lookupConnected(this.#key)
-    if (endpoint === null) return this.#toListener(segment)
+    const endpoint = this.#shared.endpoints.lookupConnected(this.#key)
+    if (endpoint === null) return this.#handshakes.toListener(this.#key, segment)
     switch (endpoint.kind) {
       case EndpointKind.CONNECTION:
-        return this.#toConnection(endpoint, segment)
+        return this.toConnection(endpoint, segment)
       case EndpointKind.HALF_OPEN:
-        return this.#toHalfOpen(endpoint, segment)
+        return this.#handshakes.toHalfOpen(endpoint, segment)
       case EndpointKind.TIME_WAIT:
-        return this.#toTimeWait(endpoint, segment)
+        return this.#timeWaits.receive(endpoint, segment, this.#reopen)
       case EndpointKind.LISTENER:
-        return this.#toListener(segment)
+        return this.#handshakes.toListener(this.#key, segment)
     }
   }
 
-  #toConnection(tcb: Tcb, segment: Segment): DropReason {
+  /** @internal a segment for a connection */
+  toConnection(tcb: Tcb, segment: Segment): DropReason {
     const effects = this.#effects.clear()
     this.#input.onSegment(tcb, segment, effects)
     this.#apply(tcb, segment, effects)
@@ -215,19 +190,31 @@ export class Tcp implements TransportProtocol {
 
   /** Does what a segment has brought about. */
   #apply(tcb: Tcb, segment: Segment, effects: Effects): void {
-    if (effects.reset) this.#replies.reset(segment)
+    if (effects.reset) this.#shared.replies.reset(segment)
     if (effects.closed) return this.destroy(tcb, effects.errno)
     if (effects.established) this.output.currentMss(tcb)
     if (effects.synAck) this.#startTimer(tcb, () => this.output.syn(tcb))
     if (effects.timeWait) {
       if (effects.ack !== AckAction.NONE) this.output.ack(tcb)
-      this.#enterTimeWait(tcb)
+      this.#end(tcb, TcpState.TIME_WAIT)
+      this.#timeWaits.enter(tcb)
       return
     }
     this.#acknowledge(tcb, segment, effects)
     this.output.push(tcb)
     if (tcb.ackPending && tcb.delayedAckAt === Infinity) tcb.delayedAckAt = this.ip.ctx.now + DELAYED_ACK
     this.settle(tcb)
+  }
+
+  /** A SYN for a four-tuple in TIME-WAIT: `null` if nobody listens. */
+  #reopenTimeWait(segment: Segment, isn: number): DropReason | null {
+    const key = this.#key
+    const entry = this.#shared.endpoints.lookupConnected(key)
+    const listener = this.#handshakes.listenerFor(key)
+    if (listener === null || entry === null || entry.kind !== EndpointKind.TIME_WAIT) return null
+    this.#timeWaits.end(entry)
+    if ((segment.flags & TcpFlag.FIN) !== 0) return DropReason.TCP_FLAGS
+    return this.#handshakes.openRequest(listener, key, segment, isn)
   }
 
   #acknowledge(tcb: Tcb, segment: Segment, effects: Effects): void {
@@ -242,13 +229,13 @@ export class Tcp implements TransportProtocol {
       case AckAction.NOW:
         return this.output.ack(tcb)
       case AckAction.OUT_OF_WINDOW:
-        if (isLoopProne(segment.flags, segment.length) && this.#limit.skipAnswer(tcb, now)) {
+        if (isLoopProne(segment.flags, segment.length) && this.#shared.limit.skipAnswer(tcb, now)) {
           mib.tcpExt[effects.skipped]!++
           return
         }
         return this.output.ack(tcb)
       case AckAction.CHALLENGE:
-        switch (this.#limit.request(tcb, now)) {
+        switch (this.#shared.limit.request(tcb, now)) {
           case ChallengeAck.SEND:
             mib.tcpExt[TcpExtMib.TCPChallengeACK]!++
             return this.output.ack(tcb)
@@ -261,328 +248,9 @@ export class Tcp implements TransportProtocol {
     }
   }
 
-  #toTimeWait(entry: TimeWait, segment: Segment): DropReason {
-    const { ctx } = this.ip
-    const { now, mib } = ctx
-    const verdict = entry.judge(segment, ctx.sysctl.ipv4.tcp_rfc1337 !== 0)
-    switch (verdict) {
-      case TimeWaitVerdict.DROP:
-        return DropReason.TCP_RESET
-      case TimeWaitVerdict.KILL:
-        this.#endTimeWait(entry)
-        return DropReason.TCP_RESET
-      case TimeWaitVerdict.RESTART:
-        this.#timeWaits.remove(entry)
-        this.#timeWaits.push(entry, now)
-        return DropReason.NONE
-      case TimeWaitVerdict.SYN: {
-        const listener = this.#listenerFor()
-        if (listener === null) break
-        this.#endTimeWait(entry)
-        if ((segment.flags & TcpFlag.FIN) !== 0) return DropReason.TCP_FLAGS
-        // Beyond everything that the old connection can have sent (RFC 6191).
-        return this.#openRequest(listener, segment, (entry.sndNxt + 65535 + 2) | 0 || 1)
-      }
-      case TimeWaitVerdict.RESTART_ACK:
-        this.#timeWaits.remove(entry)
-        this.#timeWaits.push(entry, now)
-        break
-      case TimeWaitVerdict.ACK:
-        break
-    }
-    if (isLoopProne(segment.flags, segment.length) && this.#limit.skipAnswer(entry, now)) {
-      mib.tcpExt[TcpExtMib.TCPACKSkippedTimeWait]!++
-      return DropReason.NONE
-    }
-    const { timestamps, sndNxt, rcvNxt, wnd } = entry
-    if (timestamps) {
-      const clock = timestampAt(now, entry.tsOffset)
-      this.#replies.ack(segment, sndNxt, rcvNxt, wnd, clock, entry.tsRecent)
-    } else this.#replies.ack(segment, sndNxt, rcvNxt, wnd)
-    return DropReason.NONE
-  }
-
   // ---- listeners and handshakes
 
-  #listenerFor(): Listener | null {
-    const found = this.#endpoints.lookupBound(this.#key)
-    if (found !== null && found.kind === EndpointKind.LISTENER) return found
-    return this.#catchAll
-  }
-
-  #toListener(segment: Segment): DropReason {
-    const listener = this.#listenerFor()
-    if (listener === null) {
-      this.#replies.reset(segment)
-      return DropReason.NO_SOCKET
-    }
-    const { flags } = segment
-    if ((flags & TcpFlag.RST) !== 0) return DropReason.TCP_RESET
-    if ((flags & TcpFlag.ACK) !== 0) {
-      this.#replies.reset(segment)
-      return DropReason.TCP_FLAGS
-    }
-    if ((flags & TcpFlag.SYN) === 0 || (flags & TcpFlag.FIN) !== 0) return DropReason.TCP_FLAGS
-    return this.#openRequest(listener, segment, 0)
-  }
-
-  /** A SYN for a listener (`tcp_conn_request`). @param isn the number to begin with; 0: any */
-  #openRequest(listener: Listener, segment: Segment, isn: number): DropReason {
-    const { ctx } = this.ip
-    const { now, mib } = ctx
-    const { ipv4 } = ctx.sysctl
-    const { flags } = segment.packet.destination as Route
-    if ((flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) return DropReason.IP_INADDRERRORS
-    const waiting = listener.halfOpen.size
-    if (waiting >= Math.min(listener.backlog, ipv4.tcp_max_syn_backlog)) {
-      mib.tcpExt[TcpExtMib.TCPReqQFullDrop]!++
-      mib.tcpExt[TcpExtMib.ListenDrops]!++
-      const stale = listener.staleHandshake
-      if (stale === null) return DropReason.TCP_LISTEN_OVERFLOW
-      this.#dropHalfOpen(stale)
-    }
-    if (listener.isFull) {
-      mib.tcpExt[TcpExtMib.ListenOverflows]!++
-      mib.tcpExt[TcpExtMib.ListenDrops]!++
-      return DropReason.TCP_LISTEN_OVERFLOW
-    }
-    const key = this.#key
-    const halfOpen = new HalfOpen(
-      listener,
-      key,
-      segment,
-      isn !== 0 ? isn : this.#isn.sequence(key, now),
-      this.#timestampOffset(key),
-      {
-        timestamps: ipv4.tcp_timestamps !== 0,
-        sack: ipv4.tcp_sack !== 0,
-        windowScaling: ipv4.tcp_window_scaling !== 0,
-      },
-      this.#expireHalfOpen,
-    )
-    if (!this.#endpoints.connect(halfOpen.key, halfOpen)) {
-      mib.tcpExt[TcpExtMib.ListenDrops]!++
-      return DropReason.TCP_LISTEN_OVERFLOW
-    }
-    listener.halfOpen.add(halfOpen)
-    halfOpen.startedAt = now
-    if (listener.isCatchAll) {
-      halfOpen.undecided = true
-      listener.undecided.push(halfOpen)
-      this.wheel.schedule(halfOpen.timer, now + DECISION_TIMEOUT)
-      this.softirq.eventPending(listener.user)
-      return DropReason.NONE
-    }
-    this.#answerSyn(halfOpen)
-    return DropReason.NONE
-  }
-
-  #answerSyn(halfOpen: HalfOpen): void {
-    const { ctx } = this.ip
-    const settings = this.#settings(halfOpen.listener.receiveBuffer, halfOpen.listener.sendBuffer)
-    const path = new Ipv4Path(this.ip, halfOpen.key, 0)
-    // RFC 1122 §4.2.3.10: whom a broadcast address claims to be, nobody answers.
-    if (((path.route?.flags ?? 0) & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
-      return this.#dropHalfOpen(halfOpen)
-    }
-    halfOpen.announcedMss = path.advertisedMss
-    halfOpen.rcvScale = halfOpen.peerScale >= 0 ? this.#windowScale(settings) : 0
-    halfOpen.wnd = initialWindow(
-      settings.receiveBuffer,
-      halfOpen.announcedMss - (halfOpen.timestamps ? TCP_TIMESTAMPS_LENGTH : 0),
-    )
-    halfOpen.answer(this.#replies, ctx.now, this.#synOptions)
-    this.wheel.schedule(halfOpen.timer, ctx.now + SYN_ACK_TIMEOUT)
-  }
-
-  #repeatSynAck(halfOpen: HalfOpen): void {
-    this.softirq.enter()
-    try {
-      const { ctx } = this.ip
-      if (halfOpen.undecided) return this.#dropHalfOpen(halfOpen)
-      if (halfOpen.retries >= ctx.sysctl.ipv4.tcp_synack_retries) return this.#dropHalfOpen(halfOpen)
-      halfOpen.retries++
-      ctx.mib.tcp[TcpMib.RetransSegs]!++
-      ctx.mib.tcpExt[TcpExtMib.TCPSynRetrans]!++
-      halfOpen.answer(this.#replies, ctx.now, this.#synOptions)
-      this.wheel.schedule(
-        halfOpen.timer,
-        ctx.now + Math.min(SYN_ACK_TIMEOUT * 2 ** halfOpen.retries, 120 * SECOND),
-      )
-    } finally {
-      this.softirq.leave()
-    }
-  }
-
-  /** The handshake failed. */
-  #dropHalfOpen(halfOpen: HalfOpen): void {
-    this.#forgetHalfOpen(halfOpen)
-    const { listener } = halfOpen
-    if (!listener.isCatchAll) return
-    listener.failed.push(halfOpen)
-    this.softirq.eventPending(listener.user)
-  }
-
-  #forgetHalfOpen(halfOpen: HalfOpen): void {
-    this.wheel.cancel(halfOpen.timer)
-    this.#endpoints.disconnect(halfOpen.key, halfOpen)
-    const { listener } = halfOpen
-    listener.halfOpen.delete(halfOpen)
-    const at = listener.undecided.indexOf(halfOpen)
-    if (at >= 0) listener.undecided.splice(at, 1)
-    halfOpen.undecided = false
-  }
-
-  #toHalfOpen(halfOpen: HalfOpen, segment: Segment): DropReason {
-    const { ctx } = this.ip
-    const { now, mib } = ctx
-    switch (halfOpen.judge(segment)) {
-      case HandshakeVerdict.DROP:
-        return DropReason.TCP_FLAGS
-      case HandshakeVerdict.REPEAT:
-        if (halfOpen.undecided) return DropReason.NONE
-        if (this.#limit.skipAnswer(halfOpen, now)) mib.tcpExt[TcpExtMib.TCPACKSkippedSynRecv]!++
-        else halfOpen.answer(this.#replies, now, this.#synOptions)
-        return DropReason.NONE
-      case HandshakeVerdict.RESET:
-        this.#replies.reset(segment)
-        return DropReason.TCP_INVALID_ACK_SEQUENCE
-      case HandshakeVerdict.ACK:
-        if (this.#limit.skipAnswer(halfOpen, now)) mib.tcpExt[TcpExtMib.TCPACKSkippedSynRecv]!++
-        else this.#ackHalfOpen(halfOpen, segment)
-        return DropReason.TCP_INVALID_SEQUENCE
-      case HandshakeVerdict.ABORT_RESET:
-        this.#replies.reset(segment)
-        this.#abortHalfOpen(halfOpen)
-        return DropReason.TCP_INVALID_SYN
-      case HandshakeVerdict.ABORT:
-        this.#abortHalfOpen(halfOpen)
-        return DropReason.TCP_RESET
-      case HandshakeVerdict.COMPLETE:
-        return this.#complete(halfOpen, segment)
-    }
-  }
-
-  #abortHalfOpen(halfOpen: HalfOpen): void {
-    const { mib } = this.ip.ctx
-    mib.tcp[TcpMib.AttemptFails]!++
-    mib.tcpExt[TcpExtMib.EmbryonicRsts]!++
-    this.#dropHalfOpen(halfOpen)
-  }
-
-  #ackHalfOpen(halfOpen: HalfOpen, segment: Segment): void {
-    const wnd = Math.min(halfOpen.wnd >>> halfOpen.rcvScale, 0xffff)
-    const { sndNxt, rcvNxt, timestamps } = halfOpen
-    if (timestamps) {
-      const clock = timestampAt(this.ip.ctx.now, halfOpen.tsOffset)
-      this.#replies.ack(segment, sndNxt, rcvNxt, wnd, clock, halfOpen.tsRecent)
-    } else this.#replies.ack(segment, sndNxt, rcvNxt, wnd)
-  }
-
-  /** The last ACK of the handshake: the connection is made, and the segment is its first. */
-  #complete(halfOpen: HalfOpen, segment: Segment): DropReason {
-    const { ctx } = this.ip
-    const { mib } = ctx
-    const { listener } = halfOpen
-    if (listener.isFull) {
-      mib.tcpExt[TcpExtMib.ListenOverflows]!++
-      mib.tcpExt[TcpExtMib.ListenDrops]!++
-      if (ctx.sysctl.ipv4.tcp_abort_on_overflow !== 0) {
-        this.#replies.reset(segment)
-        this.#abortHalfOpen(halfOpen)
-      }
-      // Otherwise the SYN-ACK goes again and its answer may find room.
-      return DropReason.TCP_LISTEN_OVERFLOW
-    }
-    this.#forgetHalfOpen(halfOpen)
-    const settings = this.#settings(listener.receiveBuffer, listener.sendBuffer)
-    const tcb = this.#createTcb(halfOpen.key, settings)
-    tcb.setState(TcpState.SYN_RECEIVED, mib.tcp)
-    tcb.iss = halfOpen.iss
-    tcb.irs = halfOpen.irs
-    tcb.sndUna = halfOpen.iss
-    tcb.sndNxt = halfOpen.sndNxt
-    tcb.dataSeq = halfOpen.sndNxt
-    tcb.rcvNxt = tcb.rcvWup = halfOpen.rcvNxt
-    tcb.rcvWnd = halfOpen.wnd
-    tcb.rcvEdge = (tcb.rcvNxt + tcb.rcvWnd) | 0
-    tcb.timestamps = halfOpen.timestamps
-    tcb.tsOffset = halfOpen.tsOffset
-    tcb.tsRecent = halfOpen.tsRecent
-    tcb.tsRecentTime = ctx.now
-    tcb.sack = halfOpen.sack
-    tcb.windowScaling = halfOpen.peerScale >= 0
-    tcb.sndScale = Math.max(0, halfOpen.peerScale)
-    tcb.rcvScale = halfOpen.rcvScale
-    tcb.peerMss = halfOpen.peerMss
-    tcb.announcedMss = halfOpen.announcedMss
-    tcb.rcvMss = initialRcvMss(tcb)
-    tcb.establishedAt = halfOpen.startedAt
-    tcb.totalRetransmits = halfOpen.retries
-    tcb.noDelay = listener.noDelay
-    if (listener.isCatchAll) tcb.handshake = halfOpen
-    tcb.lastHeard = ctx.now
-    if (!this.#endpoints.connect(tcb.key, tcb)) return DropReason.TCP_LISTEN_OVERFLOW
-    tcb.registered = true
-    mib.tcp[TcpMib.PassiveOpens]!++
-    const reason = this.#toConnection(tcb, segment)
-    if (tcb.state === TcpState.CLOSED) return reason
-    if (listener.keepAlive) this.setKeepAlive(tcb, true)
-    listener.acceptQueue.push(tcb)
-    this.softirq.eventPending(listener.user)
-    return reason
-  }
-
   // ---- blocks
-
-  #settings(receiveBuffer: number, sendBuffer: number): TcbSettings {
-    const { ipv4 } = this.ip.ctx.sysctl
-    return {
-      // Linux counts what a buffer costs beside its bytes: half of it is window.
-      receiveBuffer: receiveBuffer !== 0 ? receiveBuffer : ipv4.tcp_rmem_default >>> 1,
-      receiveBufferMax:
-        receiveBuffer !== 0 ? receiveBuffer : Math.max(ipv4.tcp_rmem_max, ipv4.tcp_rmem_default) >>> 1,
-      sendBuffer: sendBuffer !== 0 ? sendBuffer : ipv4.tcp_wmem_default,
-    }
-  }
-
-  /** The shift that lets the largest buffer be offered (`tcp_select_initial_window`). */
-  #windowScale({ receiveBufferMax }: TcbSettings): number {
-    const { sysctl } = this.ip.ctx
-    let space = Math.max(2 * receiveBufferMax, sysctl.core.rmem_max)
-    let scale = 0
-    while (space > 65535 && scale < 14) {
-      space >>>= 1
-      scale++
-    }
-    return scale
-  }
-
-  #createTcb(key: Int32Array, settings: TcbSettings): Tcb {
-    const { ctx } = this.ip
-    const path = new Ipv4Path(this.ip, key, ctx.random.int32())
-    const tcb = new Tcb(
-      key,
-      path,
-      congestionControl(ctx.sysctl.ipv4.tcp_congestion_control),
-      settings,
-      this.#memory,
-      ctx.time,
-      this.#expireTcb,
-    )
-    const { ipv4 } = ctx.sysctl
-    tcb.rtt.minRto = ipv4.tcp_rto_min_us * MICROSECOND
-    tcb.rtt.maxRto = ipv4.tcp_rto_max_ms * MILLISECOND
-    tcb.rtt.minRttSpan = ipv4.tcp_min_rtt_wlen * SECOND
-    tcb.scoreboard.dupThresh = ipv4.tcp_reordering
-    tcb.dsack = ipv4.tcp_dsack !== 0
-    return tcb
-  }
-
-  /** With `tcp_timestamps` at 2 the clock begins at the same place for everybody. */
-  #timestampOffset(key: Int32Array): number {
-    return this.ip.ctx.sysctl.ipv4.tcp_timestamps === 1 ? this.#isn.timestampOffset(key) : 0
-  }
 
   /** Runs what belongs to packet processing, from the event loop. */
   #run(tcb: Tcb, what: () => void): void {
@@ -612,11 +280,15 @@ export class Tcp implements TransportProtocol {
   /** The connection is over: it is forgotten here, and its application is told. */
   destroy(tcb: Tcb, errno: number): void {
     if (tcb.state === TcpState.CLOSED) return
-    tcb.setState(TcpState.CLOSED, this.ip.ctx.mib.tcp)
     tcb.errno = errno
-    this.#release(tcb)
+    this.#end(tcb, TcpState.CLOSED)
     tcb.sendQueue.clear()
     tcb.outOfOrder.clear()
+  }
+
+  #end(tcb: Tcb, state: TcpState): void {
+    tcb.setState(state, this.ip.ctx.mib.tcp)
+    this.#release(tcb)
     if (tcb.orphan) tcb.ring.clear()
     tcb.events |= TcbEvent.CLOSED
     if (tcb.user !== null) this.softirq.eventPending(tcb.user)
@@ -634,49 +306,12 @@ export class Tcp implements TransportProtocol {
   #release(tcb: Tcb): void {
     this.wheel.cancel(tcb.timer)
     tcb.retransmitAt = tcb.delayedAckAt = tcb.keepaliveAt = tcb.roomAt = Infinity
-    if (tcb.registered) this.#endpoints.disconnect(tcb.key, tcb)
+    if (tcb.registered) this.#shared.endpoints.disconnect(tcb.key, tcb)
     tcb.registered = false
     if (tcb.bound) {
       tcb.bound = false
-      this.#endpoints.unbind(tcb.key, tcb)
+      this.#shared.endpoints.unbind(tcb.key, tcb)
     }
-  }
-
-  #enterTimeWait(tcb: Tcb): void {
-    const { ctx } = this.ip
-    const { mib, now } = ctx
-    tcb.setState(TcpState.TIME_WAIT, mib.tcp)
-    this.#release(tcb)
-    if (tcb.orphan) tcb.ring.clear()
-    tcb.events |= TcbEvent.CLOSED
-    if (tcb.user !== null) this.softirq.eventPending(tcb.user)
-    if (this.#timeWaits.length >= ctx.sysctl.ipv4.tcp_max_tw_buckets) {
-      mib.tcpExt[TcpExtMib.TCPTimeWaitOverflow]!++
-      return
-    }
-    const entry = new TimeWait(tcb)
-    if (!this.#endpoints.connect(entry.key, entry)) return
-    this.#timeWaits.push(entry, now)
-    if (!this.#timeWaitTimer.armed) this.wheel.schedule(this.#timeWaitTimer, entry.deadline)
-  }
-
-  #endTimeWait(entry: TimeWait): void {
-    this.#timeWaits.remove(entry)
-    this.#endpoints.disconnect(entry.key, entry)
-  }
-
-  #expireTimeWaits(): void {
-    const now = this.wheel.now
-    for (
-      let entry = this.#timeWaits.first;
-      entry !== null && entry.deadline <= now;
-      entry = this.#timeWaits.first
-    ) {
-      this.ip.ctx.mib.tcpExt[TcpExtMib.TW]!++
-      this.#endTimeWait(entry)
-    }
-    const next = this.#timeWaits.first
-    if (next !== null) this.wheel.schedule(this.#timeWaitTimer, next.deadline)
   }
 
   // ---- what the application asks for
@@ -719,30 +354,31 @@ export class Tcp implements TransportProtocol {
         range,
         now,
         (candidate) =>
-          this.#endpoints.lookupConnected(candidate) === null && !this.#endpoints.inUse(candidate),
+          this.#shared.endpoints.lookupConnected(candidate) === null &&
+          !this.#shared.endpoints.inUse(candidate),
       )
       if (picked === 0) return Errno.EADDRNOTAVAIL
-    } else if (this.#endpoints.inUse(key) || this.#endpoints.lookupConnected(key) !== null) {
+    } else if (this.#shared.endpoints.inUse(key) || this.#shared.endpoints.lookupConnected(key) !== null) {
       return Errno.EADDRINUSE
     }
-    const settings = this.#settings(options.receiveBuffer, options.sendBuffer)
-    const tcb = this.#createTcb(key, settings)
+    const settings = this.#shared.settings(options.receiveBuffer, options.sendBuffer)
+    const tcb = this.#shared.createTcb(key, settings, this.expire)
     tcb.trace.listener = options.events
     tcb.path.tos = options.tos & 0xfc
     tcb.path.ttl = options.ttl
     tcb.path.mark = options.mark
     tcb.path.device = options.device
-    if (!this.#endpoints.connect(key, tcb)) return Errno.EADDRINUSE
+    if (!this.#shared.endpoints.connect(key, tcb)) return Errno.EADDRINUSE
     tcb.registered = true
-    if (ownPort !== 0) tcb.bound = this.#endpoints.bind(key, tcb)
-    tcb.iss = this.#isn.sequence(key, now)
-    tcb.tsOffset = this.#timestampOffset(key)
+    if (ownPort !== 0) tcb.bound = this.#shared.endpoints.bind(key, tcb)
+    tcb.iss = this.#shared.isn.sequence(key, now)
+    tcb.tsOffset = this.#shared.timestampOffset(key)
     tcb.sndUna = tcb.iss
     tcb.sndNxt = tcb.dataSeq = (tcb.iss + 1) | 0
     tcb.timestamps = ipv4.tcp_timestamps !== 0
     tcb.sack = ipv4.tcp_sack !== 0
     tcb.windowScaling = ipv4.tcp_window_scaling !== 0
-    tcb.rcvScale = tcb.windowScaling ? this.#windowScale(settings) : 0
+    tcb.rcvScale = tcb.windowScaling ? this.#shared.windowScale(settings) : 0
     tcb.announcedMss = tcb.path.advertisedMss
     tcb.rcvMss = initialRcvMss(tcb)
     tcb.rcvWnd = initialWindow(settings.receiveBuffer, tcb.announcedMss)
@@ -755,69 +391,9 @@ export class Tcp implements TransportProtocol {
     return tcb
   }
 
-  /** Listens. A positive errno: `EADDRNOTAVAIL`, `EADDRINUSE`, `EAGAIN` (no port left). */
-  listen(address: Ipv4Address, port: number, backlog: number, user: EventSource): Listener | number {
-    const { sysctl, random, routing } = this.ip.ctx
-    if (address !== 0 && sysctl.ipv4.ip_nonlocal_bind === 0 && routing.addresses.deviceOf(address) === null) {
-      return Errno.EADDRNOTAVAIL
-    }
-    const key = createFlowKey()
-    setIpv4Binding(key, address, port)
-    if (port === 0) {
-      const { ip_local_port_range_low: low, ip_local_port_range_high: high } = sysctl.ipv4
-      if (this.#endpoints.pickPort(key, new PortRange(low, high), random) === 0) return Errno.EADDRINUSE
-    }
-    const listener = new Listener(key, user, Math.min(backlog, sysctl.core.somaxconn))
-    return this.#endpoints.bind(key, listener) ? listener : Errno.EADDRINUSE
-  }
-
-  /** Hears of every SYN that no listener is there for. `EADDRINUSE`: there is one already. */
-  listenAll(backlog: number, user: EventSource): Listener | number {
-    if (this.#catchAll !== null) return Errno.EADDRINUSE
-    this.#catchAll = new Listener(null, user, Math.min(backlog, this.ip.ctx.sysctl.core.somaxconn))
-    return this.#catchAll
-  }
-
-  /** Ends a listener: handshakes are forgotten, connections that nobody accepted are reset. */
-  unlisten(listener: Listener): void {
-    if (listener.closed) return
-    listener.closed = true
-    this.softirq.enter()
-    try {
-      if (listener.key === null) this.#catchAll = null
-      else this.#endpoints.unbind(listener.key, listener)
-      for (const halfOpen of [...listener.halfOpen]) this.#dropHalfOpen(halfOpen)
-      for (const tcb of listener.acceptQueue.splice(0)) {
-        tcb.orphan = true
-        this.abort(tcb, Errno.ECONNABORTED)
-      }
-    } finally {
-      this.softirq.leave()
-    }
-  }
-
-  /** The program wants the connection: its SYN is answered now. */
-  acceptRequest(halfOpen: HalfOpen): void {
-    if (!halfOpen.undecided) return
-    halfOpen.undecided = false
-    this.softirq.enter()
-    try {
-      this.#answerSyn(halfOpen)
-    } finally {
-      this.softirq.leave()
-    }
-  }
-
-  /** It does not: the peer is reset, or hears nothing. */
-  refuseRequest(halfOpen: HalfOpen, silently: boolean): void {
-    if (!halfOpen.undecided) return
-    this.softirq.enter()
-    try {
-      this.#dropHalfOpen(halfOpen)
-      if (!silently) this.#replies.refuse(halfOpen.key, halfOpen.rcvNxt)
-    } finally {
-      this.softirq.leave()
-    }
+  /** Listeners, and handshakes on the way to them. */
+  get handshakes(): Handshakes {
+    return this.#handshakes
   }
 
   /** Data was queued, FIN may have been: sends what may be sent. */
@@ -904,7 +480,7 @@ export class Tcp implements TransportProtocol {
       (bytes[at + TCP_DESTINATION_PORT]! << 8) | bytes[at + TCP_DESTINATION_PORT + 1]!,
       0,
     )
-    const endpoint = this.#endpoints.lookupConnected(key)
+    const endpoint = this.#shared.endpoints.lookupConnected(key)
     if (endpoint === null) {
       mib.icmp[IcmpMib.InErrors]!++
       return
@@ -918,7 +494,7 @@ export class Tcp implements TransportProtocol {
         if (seq !== endpoint.iss) mib.tcpExt[TcpExtMib.OutOfWindowIcmps]!++
         else if (error.fatal) {
           mib.tcpExt[TcpExtMib.ListenDrops]!++
-          this.#dropHalfOpen(endpoint)
+          this.#handshakes.dropHalfOpen(endpoint)
         }
         return
       case EndpointKind.CONNECTION:
@@ -953,7 +529,7 @@ export class Tcp implements TransportProtocol {
 
   /** Calls back for each connection that is not over; none may begin or end meanwhile. */
   forEachConnection(callback: (tcb: Tcb) => void): void {
-    this.#endpoints.forEach((endpoint) => {
+    this.#shared.endpoints.forEach((endpoint) => {
       if (endpoint.kind === EndpointKind.CONNECTION) callback(endpoint)
     })
   }
@@ -966,8 +542,7 @@ export class Tcp implements TransportProtocol {
     const connections: Tcb[] = []
     const listeners: Listener[] = []
     const halfOpen: HalfOpen[] = []
-    const timeWaits: TimeWait[] = []
-    this.#endpoints.forEach((endpoint) => {
+    this.#shared.endpoints.forEach((endpoint) => {
       switch (endpoint.kind) {
         case EndpointKind.CONNECTION:
           connections.push(endpoint)
@@ -976,19 +551,17 @@ export class Tcp implements TransportProtocol {
           halfOpen.push(endpoint)
           break
         case EndpointKind.TIME_WAIT:
-          timeWaits.push(endpoint)
           break
         case EndpointKind.LISTENER:
           listeners.push(endpoint)
           break
       }
     })
-    if (this.#catchAll !== null) listeners.push(this.#catchAll)
-    for (const each of halfOpen) this.#dropHalfOpen(each)
-    for (const each of timeWaits) this.#endTimeWait(each)
-    this.wheel.cancel(this.#timeWaitTimer)
+    if (this.#handshakes.catchAll !== null) listeners.push(this.#handshakes.catchAll)
+    for (const each of halfOpen) this.#handshakes.dropHalfOpen(each)
+    this.#timeWaits.clear()
     for (const listener of listeners) {
-      this.unlisten(listener)
+      this.#handshakes.unlisten(listener)
       listener.user.deliverEvents()
     }
     for (const tcb of connections) {
@@ -996,15 +569,4 @@ export class Tcp implements TransportProtocol {
       tcb.user?.deliverEvents()
     }
   }
-}
-
-/** The window that a SYN offers: whole segments, and no more than can be said without a scale. */
-function initialWindow(buffer: number, mss: number): number {
-  const space = Math.min(buffer, 65535)
-  return space > mss ? space - (space % mss) : space
-}
-
-/** Before the peer has sent anything (`tcp_initialize_rcv_mss`). */
-function initialRcvMss(tcb: Tcb): number {
-  return Math.max(88, Math.min(tcb.announcedMss, 536))
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { expect } from 'chai'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const PAGES = ['README.md', 'docs/getting-started.md', 'docs/loopback.md']
+const PAGES = ['README.md', 'docs/getting-started.md', 'docs/loopback.md', 'docs/tcp.md']
 
 interface Block {
   language: string

@@ -12,6 +12,8 @@ export interface Impairment {
   delay?: number
   extra?: number
   seed?: number
+  /** Packets at the beginning that nothing happens to. */
+  quiet?: number
   /** Probability that a packet is lost on the way in. */
   lossIn?: number
   /** Asked for each packet, with its number; `true`: lost. */
@@ -75,6 +77,7 @@ export function impaired(inner: LinkDevice, options: Impairment): LinkDevice {
   }
   const send = (packet: Packet): void => {
     const n = count++
+    if (n < (options.quiet ?? 0)) return later(packet, delay)
     if (closed || random() < loss || options.drop?.(packet.toUint8Array(), n)) return packet.free()
     if (random() < duplicate) {
       const copy = host!.pool.copy(packet)

@@ -117,6 +117,45 @@ export function udp(fields: UdpFields): Bytes {
   return bytes
 }
 
+export interface TcpFields {
+  src: string
+  dst: string
+  sport?: number
+  dport?: number
+  seq?: number
+  ack?: number
+  /** The byte of flags. */
+  flags?: number
+  /** In words. */
+  dataOffset?: number
+  options?: ArrayLike<number>
+  data?: Uint8Array
+  urgent?: number
+  checksumError?: number
+}
+
+/** A TCP segment without its IP header. */
+export function tcp(fields: TcpFields): Bytes {
+  const { data = new Uint8Array(0), options = [] } = fields
+  const headerLength = 20 + options.length
+  const bytes = new Uint8Array(headerLength + data.length)
+  const view = new DataView(bytes.buffer)
+  view.setUint16(0, fields.sport ?? 40_000)
+  view.setUint16(2, fields.dport ?? 9)
+  view.setUint32(4, fields.seq ?? 1000)
+  view.setUint32(8, fields.ack ?? 0)
+  bytes[12] = (fields.dataOffset ?? headerLength / 4) << 4
+  bytes[13] = fields.flags ?? 2
+  view.setUint16(14, 65535)
+  view.setUint16(18, fields.urgent ?? 0)
+  bytes.set(options, 20)
+  bytes.set(data, headerLength)
+  const pseudo = pseudoHeaderSum(parseIpv4(fields.src), parseIpv4(fields.dst), 6, bytes.length)
+  const check = checksum(bytes, 0, bytes.length, fold(pseudo))
+  view.setUint16(16, (check + (fields.checksumError ?? 0)) & 0xffff)
+  return bytes
+}
+
 /** An ICMP error that quotes the first `quoted` bytes of a datagram. */
 export function icmpError(type: number, code: number, rest: number, quote: Uint8Array, quoted = 28): Bytes {
   return icmp({ type, code, rest, data: quote.subarray(0, quoted) })

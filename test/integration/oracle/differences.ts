@@ -181,11 +181,11 @@ export const DIFFERENCES: readonly Difference[] = [
     },
   },
   {
-    name: 'an error about TCP or another protocol that is not here',
+    name: 'an error about a protocol that is not here',
     why: 'The kernel counts it if it finds no socket; without that protocol nobody looks.',
     applies: some(({ protocol, bytes, headerLength }) => {
       const quoted = bytes[headerLength + 17]
-      return protocol === 1 && quoted !== undefined && ![1, 17].includes(quoted)
+      return protocol === 1 && quoted !== undefined && ![1, 6, 17].includes(quoted)
     }),
     settle: (kernel, stack) => {
       for (const side of [kernel, stack])

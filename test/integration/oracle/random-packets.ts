@@ -1,6 +1,6 @@
 /**
  * Random packets for the comparison: those of the scenarios, and changes of them that often mean something. What
- * the stack leaves out on purpose (TCP, other protocols that a kernel may know) is not drawn.
+ * the stack leaves out on purpose (protocols that a kernel may know) is not drawn.
  */
 import { parseIpv4 } from '../../../lib/address/ipv4-address.ts'
 import { Random } from '../../../lib/random/random.ts'
@@ -15,7 +15,7 @@ const ADDRESSES = [
   ...['10.0.3.1', '10.0.3.77', '10.0.3.255', '10.77.3.4', '203.0.113.9', '198.51.100.7', '127.0.0.1'],
   ...['255.255.255.255', '224.0.0.1', '224.0.0.9', '239.1.2.3', '0.0.0.0', '240.0.0.1'],
 ]
-const PROTOCOLS = [1, 1, 1, 17, 17, 2, 200, 253]
+const PROTOCOLS = [1, 1, 1, 17, 17, 6, 6, 2, 200, 253]
 const OPTION_TYPES = [0, 1, 7, 68, 148, 0x9e, 130]
 
 /** Which of these a run uses, by turns. */
@@ -48,7 +48,7 @@ export class RandomPackets {
     this.#corpus = scenarios
       .flatMap(({ steps }) => steps.flatMap(({ packets }) => packets))
       .map(({ bytes }) => bytes.slice())
-      .filter((bytes) => bytes.length >= 20 && bytes.length <= 2000 && bytes[9] !== 6)
+      .filter((bytes) => bytes.length >= 20 && bytes.length <= 2000)
   }
 
   step(): Step {
@@ -181,6 +181,11 @@ export class RandomPackets {
       if (bytes[9] === 1 && end >= at + 4) {
         bytes[at + 2] = bytes[at + 3] = 0
         view.setUint16(at + 2, checksum(bytes, at, end))
+      }
+      if (bytes[9] === 6 && end >= at + 20) {
+        bytes[at + 16] = bytes[at + 17] = 0
+        const pseudo = pseudoHeaderSum(view.getInt32(12), view.getInt32(16), 6, end - at)
+        view.setUint16(at + 16, checksum(bytes, at, end, fold(pseudo)))
       }
       if (bytes[9] === 17 && end >= at + 8) {
         const length = view.getUint16(at + 4)

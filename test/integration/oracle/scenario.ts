@@ -64,9 +64,9 @@ export const BASE_SYSCTL: Record<string, number> = {
   ),
 }
 
-/** Counters that are compared: those that packets move, not those of time or of TCP. */
+/** Counters that are compared: those that packets move, not those of time or of TCP's connections. */
 export function isCompared(counter: string): boolean {
-  return /^(Ip|Icmp|Udp)[A-Z]/.test(counter) || counter === 'TcpExtIPReversePathFilter'
+  return /^(Ip|Icmp|Udp|Tcp(?=In|Out))[A-Z]/.test(counter) || counter === 'TcpExtIPReversePathFilter'
 }
 
 /** What changed between two readings, of the counters that are compared. */

@@ -6,6 +6,7 @@ import { ICMP_SCENARIOS } from './scenarios/icmp.ts'
 import { LOOPBACK_SCENARIOS } from './scenarios/loopback.ts'
 import { OPTIONS_SCENARIOS } from './scenarios/options.ts'
 import { ROUTER_SCENARIOS } from './scenarios/router.ts'
+import { TCP_SCENARIOS } from './scenarios/tcp.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
   ...HOST_SCENARIOS,
@@ -14,4 +15,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...FRAGMENTS_SCENARIOS,
   ...ROUTER_SCENARIOS,
   ...LOOPBACK_SCENARIOS,
+  ...TCP_SCENARIOS,
 ]

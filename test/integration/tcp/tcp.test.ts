@@ -1,4 +1,5 @@
 /** The stack's TCP and the kernel's over a TUN, in both roles and both directions; content is checked by digest. */
+import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import type { Impairment } from '../../tcp/impaired.ts'
 import { type Namespace, type Process, useTestbed } from '../netns.ts'
@@ -76,6 +77,15 @@ describe('TCP with the kernel', function () {
     expect(stdout).to.equal('200:1000000')
     const refused = await host.run(`curl -s -m 5 http://${HOST}:81/`).catch((error: Error) => error)
     expect(String((refused as { status?: number }).status ?? refused)).to.match(/7/) // connection refused
+  })
+
+  it('talks to nc', async () => {
+    const host = bed.namespace('host')
+    await start(host)
+    const sent = await host.run(`nc -N -w 10 ${HOST} 9`, { input: 'the quick brown fox' })
+    expect(sent.stdout.trim()).to.equal(createHash('sha256').update('the quick brown fox').digest('hex'))
+    const fetched = await host.run(`nc -N -w 10 ${HOST} 19`, { input: '100000\n' })
+    expect(fetched.stdout.length).to.be.above(50_000) // bytes that are no text are lost in reading it
   })
 
   const impairments: [string, Impairment][] = [

@@ -49,7 +49,7 @@ for (const n of [0, 1, 2, 55, 56, 57, 1471, 1472, 1473, 3000, 8000, 65507]) {
 }
 
 /** Sources and destinations of every odd kind, as echo requests and as datagrams to a closed port. */
-const ODD_SOURCES: Record<string, string> = {
+export const ODD_SOURCES: Record<string, string> = {
   'limited broadcast (ip-src-bcast)': '255.255.255.255',
   'own address (ip-src-self)': HOST,
   'own address on loopback': '10.0.3.1',
@@ -64,7 +64,7 @@ const ODD_SOURCES: Record<string, string> = {
   'class E': '240.1.2.3',
   'off-link (udp-offlink)': '203.0.113.5',
 }
-const ODD_DESTINATIONS: Record<string, string> = {
+export const ODD_DESTINATIONS: Record<string, string> = {
   '127.0.0.1 (ip-dst-loop)': '127.0.0.1',
   '127.5.5.5': '127.5.5.5',
   'limited broadcast (icmp-echo-bcast, icmp-noerr-bcast)': '255.255.255.255',

@@ -1,0 +1,108 @@
+/**
+ * The connections of a stack that are in TIME-WAIT: entered when they end, answered for while they wait, forgotten
+ * when their minute is over or a new connection takes their place.
+ */
+import { TcpExtMib } from '../observe/mib.ts'
+import { Timer } from '../time/timer-wheel.ts'
+import { DropReason } from '../wire/drop-reason.ts'
+import { isLoopProne } from './challenge-ack.ts'
+import { timestampAt } from './isn.ts'
+import type { Segment } from './segment.ts'
+import type { TcpShared } from './shared.ts'
+import type { Tcb } from './tcb.ts'
+import { TimeWait, TimeWaitQueue, TimeWaitVerdict } from './time-wait.ts'
+
+export class TimeWaits {
+  readonly #shared: TcpShared
+  readonly #queue = new TimeWaitQueue()
+  readonly #timer = new Timer(() => this.#expire())
+
+  constructor(shared: TcpShared) {
+    this.#shared = shared
+  }
+
+  /** A connection is over; its place in the table is free. */
+  enter(tcb: Tcb): void {
+    const { ctx, endpoints, wheel } = this.#shared
+    const { mib, now, sysctl } = ctx
+    if (this.#queue.length >= sysctl.ipv4.tcp_max_tw_buckets) {
+      mib.tcpExt[TcpExtMib.TCPTimeWaitOverflow]!++
+      return
+    }
+    const entry = new TimeWait(tcb)
+    if (!endpoints.connect(entry.key, entry)) return
+    this.#queue.push(entry, now)
+    if (!this.#timer.armed) wheel.schedule(this.#timer, entry.deadline)
+  }
+
+  /**
+   * A segment for one of them.
+   * @param reopen called for a SYN that may begin a new connection, with the number that it must begin with: whether
+   * somebody listens, and what became of the segment
+   */
+  receive(
+    entry: TimeWait,
+    segment: Segment,
+    reopen: (segment: Segment, isn: number) => DropReason | null,
+  ): DropReason {
+    const { ctx, limit, replies } = this.#shared
+    const { now, mib } = ctx
+    const verdict = entry.judge(segment, ctx.sysctl.ipv4.tcp_rfc1337 !== 0)
+    switch (verdict) {
+      case TimeWaitVerdict.DROP:
+        return DropReason.TCP_RESET
+      case TimeWaitVerdict.KILL:
+        this.end(entry)
+        return DropReason.TCP_RESET
+      case TimeWaitVerdict.RESTART:
+        this.#queue.remove(entry)
+        this.#queue.push(entry, now)
+        return DropReason.NONE
+      case TimeWaitVerdict.SYN: {
+        // Beyond everything that the old connection can have sent (RFC 6191).
+        const reason = reopen(segment, (entry.sndNxt + 65535 + 2) | 0 || 1)
+        if (reason !== null) return reason
+        break
+      }
+      case TimeWaitVerdict.RESTART_ACK:
+        this.#queue.remove(entry)
+        this.#queue.push(entry, now)
+        break
+      case TimeWaitVerdict.ACK:
+        break
+    }
+    if (isLoopProne(segment.flags, segment.length) && limit.skipAnswer(entry, now)) {
+      mib.tcpExt[TcpExtMib.TCPACKSkippedTimeWait]!++
+      return DropReason.NONE
+    }
+    const { timestamps, sndNxt, rcvNxt, wnd } = entry
+    if (timestamps) {
+      const clock = timestampAt(now, entry.tsOffset)
+      replies.ack(segment, sndNxt, rcvNxt, wnd, clock, entry.tsRecent)
+    } else replies.ack(segment, sndNxt, rcvNxt, wnd)
+    return DropReason.NONE
+  }
+
+  /** It is forgotten. */
+  end(entry: TimeWait): void {
+    this.#queue.remove(entry)
+    this.#shared.endpoints.disconnect(entry.key, entry)
+  }
+
+  /** All are. */
+  clear(): void {
+    for (let entry = this.#queue.first; entry !== null; entry = this.#queue.first) this.end(entry)
+    this.#shared.wheel.cancel(this.#timer)
+  }
+
+  #expire(): void {
+    const { wheel, ctx } = this.#shared
+    const now = wheel.now
+    for (let entry = this.#queue.first; entry !== null && entry.deadline <= now; entry = this.#queue.first) {
+      ctx.mib.tcpExt[TcpExtMib.TW]!++
+      this.end(entry)
+    }
+    const next = this.#queue.first
+    if (next !== null) wheel.schedule(this.#timer, next.deadline)
+  }
+}
