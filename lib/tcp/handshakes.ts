@@ -91,9 +91,7 @@ export class Handshakes {
     const { ipv4 } = ctx.sysctl
     const { flags } = segment.packet.destination as Route
     if ((flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) return DropReason.IP_INADDRERRORS
-    const waiting = listener.halfOpen.size
-    if (waiting >= Math.min(listener.backlog, ipv4.tcp_max_syn_backlog)) {
-      mib.tcpExt[TcpExtMib.TCPReqQFullDrop]!++
+    if (!this.#hasRoom(listener)) {
       mib.tcpExt[TcpExtMib.ListenDrops]!++
       const stale = listener.staleHandshake
       if (stale === null) return DropReason.TCP_LISTEN_OVERFLOW
@@ -238,6 +236,18 @@ export class Handshakes {
     } finally {
       this.#shared.softirq.leave()
     }
+  }
+
+  /** One handshake more than the backlog fits, and as in Linux three quarters of `tcp_max_syn_backlog`. */
+  #hasRoom(listener: Listener): boolean {
+    const { mib, sysctl } = this.#shared.ctx
+    const waiting = listener.halfOpen.size
+    if (waiting > listener.backlog) {
+      mib.tcpExt[TcpExtMib.TCPReqQFullDrop]!++
+      return false
+    }
+    const { tcp_max_syn_backlog: most } = sysctl.ipv4
+    return most - waiting >= most >> 2
   }
 
   #answerSyn(halfOpen: HalfOpen): void {

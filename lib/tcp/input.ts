@@ -226,7 +226,9 @@ export class TcpInput {
     // An acknowledgment that was overtaken by another says nothing new, but nothing wrong (`tcp_disordered_ack`).
     const pureAck =
       segment.length === 0 && segment.end === seq && seq === tcb.rcvNxt && ack === tcb.sndUna && segment.isAck
-    if (pureAck && segment.wnd << tcb.sndScale === tcb.sndWnd) {
+    const wnd = segment.wnd << tcb.sndScale
+    // What may update the window (`tcp_may_update_window`) does say something.
+    if (pureAck && !seqGt(seq, tcb.sndWl1) && wnd <= tcb.sndWnd && wnd !== 0) {
       const replay = Math.max(tcb.rtt.timeout, 200 * MILLISECOND) * 1.2
       if (((tcb.tsRecent - options.tsValue) | 0) * MILLISECOND <= replay) {
         this.#ctx.mib.tcpExt[TcpExtMib.PAWSOldAck]!++

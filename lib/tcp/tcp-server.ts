@@ -40,7 +40,7 @@ class Backlog<T> {
   }
 }
 
-export class TcpServer implements EventSource, AsyncIterable<TcpSocket> {
+export class TcpServer implements AsyncIterable<TcpSocket> {
   /** The address listened at; `'0.0.0.0'`: all of this host. */
   readonly address: string
   readonly port: number
@@ -159,7 +159,7 @@ export class TcpRequest {
   }
 }
 
-export class TcpCatchAll implements EventSource, AsyncIterable<TcpRequest> {
+export class TcpCatchAll implements AsyncIterable<TcpRequest> {
   readonly #tcp: Tcp
   readonly #listener: Listener
   readonly #backlog = new Backlog<TcpRequest>()

@@ -4,7 +4,6 @@
  * copied; a write is done when there is room for the next one, not when the peer has it.
  */
 import { formatIpv4 } from '../address/ipv4-address.ts'
-import type { EventSource } from '../device/softirq.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import { MILLISECOND } from '../time/clock.ts'
 import { type Tcb, TcbEvent, TcpState, type TcpStateName, tcpStateName } from './tcb.ts'
@@ -37,7 +36,7 @@ const MESSAGES: Partial<Record<string, string>> = {
   ENETDOWN: 'the stack was closed; there was a connection to',
 }
 
-export class TcpSocket implements EventSource, AsyncIterable<Uint8Array<ArrayBuffer>> {
+export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly localAddress: string
   readonly localPort: number
   readonly remoteAddress: string

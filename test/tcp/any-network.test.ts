@@ -22,6 +22,8 @@ const network = fc.record({
   corrupt: probability(0.05),
   extra: fc.constantFrom(1, 20, 300),
 })
+/** Whether the devices take super-segments. */
+const tso = fc.boolean()
 const side = fc.record({
   bytes: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 5000, max: 150_000 })),
   piece: fc.constantFrom(1, 100, 1448, 5000, 65_536),
@@ -72,43 +74,52 @@ describe('TCP over any network', function () {
 
   it('brings every byte, and ends (hardening-21)', () =>
     fc.assert(
-      fc.asyncProperty(network, side, side, settings, mtu, async (impairment, a, b, sysctls, size) => {
-        const pair = new Pair({
-          seed: impairment.seed,
-          mtu: size,
-          // Losing every packet of a handshake ends it rightly.
-          wrap: (device, which) =>
-            impaired(device, { ...impairment, seed: impairment.seed + which, quiet: 2 }),
-        })
-        for (const stack of [pair.left, pair.right]) {
-          for (const [name, value] of Object.entries(sysctls)) stack.sysctlSet(name, value)
-        }
-        const options = ({ receiveBuffer, sendBuffer, noDelay }: Side) => ({
-          noDelay,
-          ...(receiveBuffer === 0 ? {} : { receiveBuffer }),
-          ...(sendBuffer === 0 ? {} : { sendBuffer }),
-        })
-        const { client, server } = await pair.connect(options(a), options(b))
-        const up = content(a.bytes, 1)
-        const down = content(b.bytes, 2)
-        const all = Promise.all([
-          read(pair, server, up.length, b),
-          read(pair, client, down.length, a),
-          write(client, up, a),
-          write(server, down, b),
-        ])
-        const [gotUp, gotDown] = await pair.until(all, 36_000)
-        expect(Buffer.compare(gotUp, up), 'up').to.equal(0)
-        expect(Buffer.compare(gotDown, down), 'down').to.equal(0)
-        await pair.until(Promise.all([client.close(), server.close()]), 3600)
-        await pair.pass(4000_000)
-        for (const { state } of [client, server]) expect(state).to.be.oneOf(['CLOSED', 'TIME_WAIT'])
-        for (const stack of [pair.left, pair.right]) {
-          stack.tcpProtocol.forEachConnection((tcb) => expect.fail(`left over in state ${tcb.state}`))
-        }
-        await tick()
-        await pair.end()
-      }),
+      fc.asyncProperty(
+        network,
+        side,
+        side,
+        settings,
+        mtu,
+        tso,
+        async (impairment, a, b, sysctls, size, large) => {
+          const pair = new Pair({
+            seed: impairment.seed,
+            mtu: size,
+            features: { tso: large },
+            // Losing every packet of a handshake ends it rightly.
+            wrap: (device, which) =>
+              impaired(device, { ...impairment, seed: impairment.seed + which, quiet: 2 }),
+          })
+          for (const stack of [pair.left, pair.right]) {
+            for (const [name, value] of Object.entries(sysctls)) stack.sysctlSet(name, value)
+          }
+          const options = ({ receiveBuffer, sendBuffer, noDelay }: Side) => ({
+            noDelay,
+            ...(receiveBuffer === 0 ? {} : { receiveBuffer }),
+            ...(sendBuffer === 0 ? {} : { sendBuffer }),
+          })
+          const { client, server } = await pair.connect(options(a), options(b))
+          const up = content(a.bytes, 1)
+          const down = content(b.bytes, 2)
+          const all = Promise.all([
+            read(pair, server, up.length, b),
+            read(pair, client, down.length, a),
+            write(client, up, a),
+            write(server, down, b),
+          ])
+          const [gotUp, gotDown] = await pair.until(all, 36_000)
+          expect(Buffer.compare(gotUp, up), 'up').to.equal(0)
+          expect(Buffer.compare(gotDown, down), 'down').to.equal(0)
+          await pair.until(Promise.all([client.close(), server.close()]), 3600)
+          await pair.pass(4000_000)
+          for (const { state } of [client, server]) expect(state).to.be.oneOf(['CLOSED', 'TIME_WAIT'])
+          for (const stack of [pair.left, pair.right]) {
+            stack.tcpProtocol.forEachConnection((tcb) => expect.fail(`left over in state ${tcb.state}`))
+          }
+          await tick()
+          await pair.end()
+        },
+      ),
       { numRuns: RUNS, seed: SEED },
     ))
 })

@@ -103,11 +103,20 @@ describe('TCP handshake', () => {
       bench().stack.tcp.listen({ port: 80, backlog: 10 })
       let answers = 0
       for (let i = 0; i < 100; i++) answers += new RawPeer(bench(), 80, 42000 + i).send({ flags: 'S' }).length
-      expect(answers).to.equal(10)
-      expect(bench().count('TcpExtTCPReqQFullDrop')).to.equal(90)
+      expect(answers).to.equal(11)
+      expect(bench().count('TcpExtTCPReqQFullDrop')).to.equal(89)
       bench().pass(70_000)
       bench().tun.take()
       new RawPeer(bench(), 80, 43000).open()
+    })
+
+    it('hardening-12: and so they are by tcp_max_syn_backlog', () => {
+      bench().stack.sysctlSet('net.ipv4.tcp_max_syn_backlog', 16)
+      bench().stack.tcp.listen({ port: 80 })
+      let answers = 0
+      for (let i = 0; i < 50; i++) answers += new RawPeer(bench(), 80, 42000 + i).send({ flags: 'S' }).length
+      expect(answers).to.equal(13)
+      expect(bench().count('TcpExtListenDrops')).to.equal(37)
     })
 
     it('tcp-isn, tcp-isn-sametuple, tcp-iss-clock, hardening-4: numbers that tell nothing, and grow', () => {

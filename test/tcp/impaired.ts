@@ -93,7 +93,7 @@ export function impaired(inner: LinkDevice, options: Impairment): LinkDevice {
     get(target, name) {
       switch (name) {
         case 'features':
-          return { ...target.features, checksum: corrupt === 0, tso: false }
+          return { ...target.features, checksum: corrupt === 0, tso: corrupt === 0 && target.features.tso }
         case 'attach':
           return (given: LinkHost) => {
             host = given

@@ -1,8 +1,10 @@
 /** ICMP about connections (RFC 5927), and what it teaches about the path (RFC 1191). */
 import { expect } from 'chai'
+import { ip } from '../../lib/index.ts'
 import { HOST, HostBench, PEER, useBench } from '../conformance/harness.ts'
 import { icmp, pattern } from '../conformance/packets.ts'
-import { accepted, connected, type RawPeer, segment } from './raw-peer.ts'
+import { tick } from './pair.ts'
+import { accepted, connected, type RawPeer, read, segment } from './raw-peer.ts'
 
 describe('TCP and ICMP', () => {
   const bench = useBench(() => new HostBench())
@@ -34,6 +36,23 @@ describe('TCP and ICMP', () => {
     peer.send({ seq: 1, ack: 3001 })
     await socket.write(pattern(2000))
     expect(Math.max(...peer.take().map(({ size }) => size))).to.equal(600)
+  })
+
+  it('keeps to the MTU and the MSS of a route', async () => {
+    bench().stack.routes.add(`${PEER} dev tun0 mtu 1000`)
+    const { peer, socket, syn } = await connected(bench())
+    expect(syn.options.mss).to.equal(960)
+    await socket.write(pattern(3000))
+    expect(Math.max(...peer.take().map(({ size }) => size))).to.equal(1000)
+    ip(bench().stack, 'route add 10.9.0.77 dev tun0 advmss 500')
+    const other = bench()
+      .stack.tcp.connect({ address: '10.9.0.77', port: 7 })
+      .catch(() => {})
+    await tick()
+    bench().settle()
+    expect(read(bench().tun.take()[0]!).options.mss).to.equal(500)
+    await bench().stack.close()
+    await other
   })
 
   it('tcp-mss-pmtu-cache, tcp-pmtu-probe: the next connection begins with it, for ten minutes', async () => {

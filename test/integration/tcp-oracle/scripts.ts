@@ -57,7 +57,7 @@ export function randomScripts(seed: number, count: number, steps: number): Scrip
       options: pick<Options>(port === CLOSER ? WITHOUT_SACK : [...WITHOUT_SACK, ...WITH_SACK]),
       steps: Array.from({ length: steps }, () => {
         const flags = pick(FLAGS)
-        const ts = port !== CLOSER && random.below(6) === 0 ? pick([-1000, -1, 1000]) : 0
+        const ts = random.below(6) === 0 ? pick([-1000, -1, 1000]) : 0
         const ack = ts === 0 && random.below(5) === 0 ? near(4) : 0
         const empty = ack < 0 || (flags.includes('F') && start === 'peer-closed')
         return {
