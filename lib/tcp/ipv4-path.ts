@@ -12,7 +12,7 @@ import type { Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
 import { Metric } from '../route/rtnetlink.ts'
-import { IPV4_DF, IPV4_MIN_HEADER, IpProtocol } from '../wire/ipv4.ts'
+import { IPV4_DF, IPV4_MAX_PACKET, IPV4_MIN_HEADER, IpProtocol } from '../wire/ipv4.ts'
 import { TCP_MIN_HEADER } from '../wire/tcp.ts'
 import { finishTcp } from './replies.ts'
 
@@ -89,12 +89,15 @@ export class Ipv4Path {
     return IPV4_MIN_HEADER + TCP_MIN_HEADER
   }
 
-  /** Largest super-segment that may be handed over, headers included; 0 if it must be cut to the MSS here. */
+  /**
+   * Largest super-segment that may be handed over, headers included; 0 if there is no way. What the device does not cut
+   * itself is cut just before it.
+   */
   get superSegment(): number {
     const { route } = this
     if (route === null) return 0
-    const { features } = route.device.link
-    return features.tso ? Math.min(features.gsoMaxSize, 65535) : 0
+    const { tso, gsoMaxSize } = route.device.link.features
+    return tso ? Math.min(gsoMaxSize, IPV4_MAX_PACKET) : IPV4_MAX_PACKET
   }
 
   /** Packets that the device still has room for. */
