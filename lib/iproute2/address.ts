@@ -124,6 +124,9 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
   ) {
     return refuse('Broadcast can be set only for IPv4 addresses')
   }
+  // Nothing was said from which it could be made, and nothing is sent for it.
+  const bits = request.broadcast === '+' || request.broadcast === '-'
+  if (bits && verb !== 'delete' && local === undefined && peer === undefined) request.malformed = true
   const device = findDevice(command, request.device)
   if (device === undefined) return Status.REFUSED
   if (request.valid !== undefined || request.preferred !== undefined) {

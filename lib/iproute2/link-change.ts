@@ -86,6 +86,8 @@ function change(stack: Stack, device: NetDevice, request: LinkRequest, told: { c
   if (refused.has('vfNumber')) throw refuse(Errno.EINVAL)
   if (refused.has('vf')) throw refuse(Errno.EOPNOTSUPP)
   if (request.addrGenMode !== undefined) {
+    // Its MTU may have become too small for IPv6 just now.
+    if (!device.carriesInet6) throw refuse(Errno.EAFNOSUPPORT)
     device.addrGenMode = request.addrGenMode
     tell()
   }
