@@ -405,4 +405,149 @@ link show tun1
 `
     .trim()
     .split('\n'),
+  'other families, virtual functions, groups': `
+-0 neigh get x dev lo
+-0 neigh get 1.2.3.4.5 dev lo
+-0 neigh get proxy 1.2.3.4 dev lo
+-0 neigh add 1.2.3.4 dev lo
+-0 neigh change 1.2.3.4 dev lo
+-0 neigh del x dev lo
+-0 neigh flush dev lo
+-0 route add 10/8
+-0 route add as 1.2.3.4 default
+-0 route get 1.2.3.4
+-0 route show via any
+-0 addr add 1.2.3.4 dev lo
+-0 addr add any dev lo
+-0 rule add from any
+-0 rule add blackhole
+-0 rule show from any
+-0 nexthop add id 9 via any dev lo
+-0 nexthop add dev lo
+-0 nexthop del id 9
+-0 nexthop bucket
+-M neigh get x dev lo
+-M neigh get 1.2.3.4 dev lo
+-M neigh
+-M route
+-M route show via 1
+-M route get 1/2
+-M route add 100/200 dev lo
+-M route add 5 dev lo
+-M route flush
+-M rule add from 1
+-M rule add from any
+-M rule add nat any
+-M addr
+-M addr add 1.2.3.4 dev lo
+-M link
+-M maddress
+-M nexthop add id 9 via 1.2.3.4 dev lo
+-M nexthop flush
+-B neigh add 1.2.3.4 dev lo
+-B neigh flush dev lo
+-B route show 1.2.3.4
+-B route add default via 1.2.3.4
+-B route add src any default
+-B route get default from any
+-B route flush default
+-B rule add from any
+-B rule add nat 1.2.3.4
+-B rule list from 1.2.3.4
+-B addr add 1.2.3.4 dev lo
+-B link
+-B nexthop
+-B nexthop add id 9 via inet 1.2.3.4 dev lo
+-4 nexthop add id 9 via inet6 ::1 dev lo
+route del ::/0 dev lo
+route del ::/0 proto boot
+route del local ::/0
+route del ::/0 src ::1
+route add ::/0 dev tun0 onlink
+route add ::/0 onlink
+link set dev tun0 vf 1 mac x
+link set dev tun0 vf 1 vlan x
+link set dev tun0 vf 1 vlan 5 qos 3 proto 802.1q
+link set dev tun0 vf 1 rate 5
+link set dev tun0 vf 1 max_tx_rate x
+link set dev tun0 vf 1 spoofchk x
+link set dev tun0 vf 1 trust on
+link set dev tun0 vf 1 state e
+link set dev tun0 vf 1 node_guid 11:22:33:44:55:66:77:88
+link set dev tun0 vf 1 port_guid x
+link set dev tun0 vf x
+link set dev tun0 vf 1 mac 1:2:3:4:5:6 vf 2 mac 1:2:3:4:5:6
+link set dev nope vf 1
+link set tun0 vf -1 vlan 5
+link show tun0
+route del 10/8 via inet6 fe80::1
+route del 10/8 via link x dev lo
+route add 10/8 via mpls 5 dev lo
+route add 10/8 via link any dev lo
+route add 10/8 via inet6 :: dev lo
+route add 10/8 nexthop via inet6 any dev lo
+link set tun0 xdp o
+link set tun0 xdp off x
+link set tun0 xdp pinned x y
+link set tun0 xdp obj x y
+link set tun0 xdp n
+link set tun0 xdp fd 5
+link set tun0 xdp
+route get ::1 from ::1/0
+route get ::1 iif lo from ::2
+route get ::1/64 from 2001::1/64
+route get ::1 ipproto icmp
+route get ::1 mark 5
+route get ::1 tos 3
+route get ::1 dev tun0 connected
+route get fe80::1 oif tun0
+route get ::1 notify
+route get ::1
+-d route get ::1
+route show root ::1
+route show via ::1
+route flush via ::1
+addr show to ::/0
+addr add ::1 dev tun0
+addr add ::1 peer ::2 dev tun0
+addr add ::1/64 dev tun0 label tun0:1
+addr replace ::1/64 dev tun0
+neigh get ::1 dev lo
+neigh del ::1 dev lo
+neigh show ::1
+route add ::1 dev lo
+route add ::1
+route add broadcast 1::
+route del ::1
+route replace ::1 dev lo
+route add 10/8 via ::1
+route add ::1 nhid 5
+rule add from ::/0
+rule del to ::1
+rule show to ::1
+netconf
+link set tun0 group 4294967301
+link set tun0 group 9223372036854775807
+link set tun0 group 18446744073709551616
+link set tun0 group -1
+link set tun0 group -0
+link set tun0 group +5
+link set tun0 group 0x10
+link set tun0 group 010
+link set tun0 group 5x
+link set tun0 group 2147483648
+link set tun0 group 4294967295
+link show group 4294967296
+link show group 8589934592
+link show group 4294967295
+link show group -5
+rule add suppress_ifgroup 2147483648 table 7
+link del group 4294967295
+-4 addr add broad + dev tun1 any
+-4 addr change broad - dev tun1
+-br addr
+addr del 10.0.0.64/23 dev tun0
+`
+    .trim()
+    .split('\n'),
 }
