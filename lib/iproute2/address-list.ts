@@ -298,7 +298,7 @@ export function flushAddresses(command: Command, words: Words): number {
   }
   for (const address of doomed) {
     addresses.remove(address)
-    stack.routing.groups.autoleave(address.device, address.local)
+    stack.routing.groups.autoleave(address.device, address.address)
   }
   stack.addressesChanged()
   if (options.statistics > 0) printer.text(flushReport(doomed.length, 'addresses'))

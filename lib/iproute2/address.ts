@@ -158,11 +158,11 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     const { addresses, groups } = stack.routing
     if (verb === 'delete') {
       const gone = addresses.delete(device, selectorOf(request, wildcard))
-      groups.autoleave(device, gone.local)
+      groups.autoleave(device, gone.address)
     } else {
       const config = configOf(request)
       const there = addresses.of(device).some((other) => isSame(other, config))
-      if (request.autojoin && !there && !groups.autojoin(device, config.local)) {
+      if (request.autojoin && !there && !groups.autojoin(device, config.peer ?? config.local)) {
         throw new NetlinkError(Errno.EADDRINUSE, 'ipv4: Multicast auto join failed', 'address')
       }
       const added = addresses.add(device, config, stack.clock.now(), verb)

@@ -42,6 +42,8 @@ export interface LinkRequest {
   mode: 'DEFAULT' | 'DORMANT' | undefined
   addrGenMode: string | undefined
   gsoMaxSize: number | undefined
+  /** Of several, each must be in range. */
+  gsoLeastSize: number
   gsoMaxSegs: number | undefined
   groMaxSize: number | undefined
   refused: Set<Refused>
@@ -86,6 +88,7 @@ export function parseLinkRequest(command: Command, words: Words): LinkRequest | 
     mode: undefined,
     addrGenMode: undefined,
     gsoMaxSize: undefined,
+    gsoLeastSize: Number.POSITIVE_INFINITY,
     gsoMaxSegs: undefined,
     groMaxSize: undefined,
     refused: new Set(),
@@ -149,7 +152,7 @@ function parseRest(command: Command, request: LinkRequest, words: Words): number
     }
     request.refused.add('master')
   } else if (word === 'vrf') throw wrong(words.next(), 'Not a valid VRF name')
-  else if (abbreviates(word, 'nomaster')) return Status.OK
+  else if (abbreviates(word, 'nomaster')) request.refused.delete('master')
   else if (abbreviates(word, 'dynamic')) {
     return parseSwitch(command, request, words, { flag: LinkFlag.DYNAMIC, inverted: false }, 'dynamic')
   } else if (abbreviates(word, 'type')) request.type = words.next()
@@ -195,6 +198,7 @@ function parseRest(command: Command, request: LinkRequest, words: Words): number
     const size = parseUnsigned(words.next(), word === 'gso_max_segs' ? 65535 : 0xffffffff)
     if (size === undefined) throw wrong(words.word, `Invalid "${word}" value`)
     request[SIZES[word]] = size
+    if (word === 'gso_max_size') request.gsoLeastSize = Math.min(request.gsoLeastSize, size)
   } else if (word === 'parentdev') words.next()
   else {
     if (abbreviates(word, 'help')) throw usage('link')
