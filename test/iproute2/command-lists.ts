@@ -550,4 +550,96 @@ addr del 10.0.0.64/23 dev tun0
 `
     .trim()
     .split('\n'),
+  'said twice, and joined': `
+link set tun0 up
+address add 224.0.0.9/24 peer 10.0.0.0 autojoin dev tun0
+address add 224.0.0.9/24 peer 224.0.0.7 autojoin dev tun0
+maddress
+address del 224.0.0.9/24 peer 224.0.0.7 dev tun0
+address
+maddress
+address add 224.0.0.9/24 autojoin dev tun0
+address add 224.0.0.9/24 autojoin dev tun0
+address add 224.0.0.9/24 peer 224.0.0.8/24 autojoin dev tun0
+address add 224.0.0.9/24 autojoin dev lo
+address add 224.0.0.9/24 autojoin dev tun1
+address add 224.0.0.10/24 peer 224.0.0.9 autojoin dev tun1
+maddress
+address flush dev tun0
+maddress
+link set tun0 gso_max_size 5 gso_max_size 70000
+link set tun0 gso_max_size 70000 gso_max_size 5
+link set tun0 gso_max_size 70000 gso_max_size 7000
+link set tun0 gro_max_size 700000 gro_max_size 7000
+link set tun0 gso_max_segs 70000 gso_max_segs 7
+link set tun0 addrgenmode stable_secret addrgenmode none
+link set tun0 mtu 5 mtu 1000
+link set tun0 carrier on carrier off
+link set tun0 state up state x
+link set tun0 state up state down
+link set tun0 mode dormant mode default
+link set tun0 alias x alias y
+link set tun0 master lo nomaster
+link set tun0 nomaster master lo
+link set tun0 vf 1 vlan 5 vf 2 vlan 6
+link set tun0 addr 1:2 addr 1:2
+link set lo addr 00:00:00:00:00:01 addr 02:02:02:02:02:02
+link set lo brd 00:00:00:00:00:01 brd 02:02:02:02:02:02
+link set lo brd 00:00 brd 02:02:02:02:02:02
+link set tun0 link lo link tun1
+link set tun0 protodown on protodown off
+`
+    .trim()
+    .split('\n'),
+  'questions from nowhere, lists that fail': `
+link set lo up
+link set tun0 up
+addr add 10.0.0.1/24 dev tun0
+route get 10.0.0.0 from default iif tun0
+route get 10.0.0.0 from any iif tun0
+route get 10.0.0.0 from all iif tun0
+route get 10.0.0.0 from 0/0 iif tun0
+route get 10.0.0.0 from 10/8 iif tun0
+route get 10.0.0.5 from 10.0.0.7/0
+route get from default 10.0.0.5
+route get from any 10.0.0.5
+route get from 0/0 10.0.0.5
+-4 route get from default 10.0.0.5
+-4 route get from any 10.0.0.5
+-4 route get default
+-4 route get any
+route get default
+route get from 10.0.0.1 default
+route get from 10.0.0.1 any
+route get from 10.0.0.1 0/0
+route get from 10.0.0.1 10.0.0.5/8
+route get 0/0
+route get 10.0.0.5/8
+route get 10.0.0.5/0
+route get to default from 10.0.0.1
+route get 10.0.0.5 from default
+-4 route get default from default
+-j -0 rule
+-j -0 rule flush
+-j -0 rule show
+-j -p -0 rule flush
+-j -M rule list
+-p -0 rule flush
+`
+    .trim()
+    .split('\n'),
+  'a name that IPv6 refuses': `
+address add 10.0.0.1/24 dev tun0
+a add 10.0.0.0/24 dev tun0
+a add 10.0.0.9/24 dev tun0 label tun0:abc
+link set tun0 name all
+address show dev tun0
+link set tun0 name default
+address show dev tun0
+link set tun0 mtu 1000
+link set tun0 name all
+address
+`
+    .trim()
+    .split('\n'),
 }
