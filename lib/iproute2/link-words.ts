@@ -22,6 +22,8 @@ export type Refused = 'protodown' | 'netns' | 'linkNetns' | 'master' | 'vf' | 'v
 export interface LinkRequest {
   device: string | undefined
   name: string | undefined
+  /** The device is the one of that name, as none was named otherwise. */
+  deviceByName: boolean
   /** A number for a device that is made. */
   index: boolean
   /** The device under one that is made. */
@@ -71,6 +73,7 @@ export function parseLinkRequest(command: Command, words: Words): LinkRequest | 
   const request: LinkRequest = {
     device: undefined,
     name: undefined,
+    deviceByName: false,
     index: false,
     link: undefined,
     up: undefined,
@@ -115,7 +118,10 @@ function parseWord(command: Command, request: LinkRequest, words: Words): number
     if (request.name !== undefined) throw duplicate('name', words.next())
     if (!isDeviceName(words.next())) throw wrong(words.word, '"name" not a valid ifname', false)
     request.name = words.word
-    request.device ??= request.name
+    if (request.device === undefined) {
+      request.device = request.name
+      request.deviceByName = true
+    }
   } else if (word === 'index') {
     words.next()
     if (request.index) throw duplicate('index', words.word)
@@ -203,7 +209,9 @@ function parseRest(command: Command, request: LinkRequest, words: Words): number
   else {
     if (abbreviates(word, 'help')) throw usage('link')
     words.skipKeyword('dev')
-    if (request.device !== request.name) throw garbage('dev', words.word)
+    const taken = request.device !== undefined && !request.deviceByName
+    if (taken) throw garbage('dev', words.word)
+    request.deviceByName = false
     if (!isAltName(words.word)) throw wrong(words.word, '"dev" not a valid ifname', false)
     request.device = words.word
   }

@@ -642,4 +642,76 @@ address
 `
     .trim()
     .split('\n'),
+  'gateways that are none, times, names': `
+route add 10.2.1.65/0 nhid 5 dev lo
+route add 10.2.1.65/8 nhid 5 dev lo
+route add 10.2.1.65/8 nhid 5
+route add 10.2.1.65/8 nhid 5 nexthop dev lo
+route add 10.2.1.65/8 nhid 5 via 1.2.3.4
+route add 10.2.1.65/8 nhid 5 via inet6 fe80::1
+route add 10.2.1.65/8 via inet6 fe80::1
+route add 10.2.1.65/8 via any
+route add 10.2.1.65/8 via link 1:2
+route add 10.2.1.65/8 nexthop via any dev lo
+route add 10.2.1.65/8 via inet6 any
+route add 10.2.1.65/8 tos 3 nhid 5 dev lo
+route add 10.0.0.0/8 tos 3 nhid 5 dev lo
+route add 10.0.0.0/8 tos 3 via inet6 fe80::1
+route add 10.0.0.0/8 tos 3 via link 1:2
+route del 10.2.1.65/8 nhid 5 dev lo
+route del 10.2.1.65/8 via link 1:2
+route del 10.2.1.65/8 table 77
+route del 10.2.1.65/8
+route add 10.0.0.0/8 nhid 5 via link 1:2
+route add 10.0.0.0/8 nhid 5 via inet6 any
+route add 10.0.0.0/8 nhid 5 nexthop via link 1:2
+route add 10.0.0.0/8 nhid 5 nexthop via inet6 any
+route add 10.0.0.0/8 nhid 5 nexthop via any
+route add 10.2.0.0/8 nexthop via link 1:2
+route add 10.2.0.0/8 nexthop via inet6 any
+route add 10.0.0.0/8 nexthop via link 1:2
+route add 10.0.0.0/8 nexthop via link 1:2 dev lo nexthop via any dev lo
+route add 10.0.0.0/8 nexthop via any dev lo nexthop via link 1:2 dev lo
+route add 10.0.0.0/8 nexthop via fe80::1 dev lo
+route add 10.0.0.0/8 tos 3 nexthop via link 1:2
+route del 10.0.0.0/8 nexthop via link 1:2
+route del 10.0.0.0/8 nexthop via inet6 any
+route del 10.0.0.0/8 nexthop via inet6 fe80::1 dev lo
+link set lo up
+route add 10.0.0.0/8 nexthop dev lo nexthop dev lo weight 3
+route del 10.0.0.0/8 nexthop via link 1:2
+route del 10.0.0.0/8 nexthop via link 1:2 dev lo nexthop dev lo
+route del 10.0.0.0/8 nexthop via inet6 any dev lo nexthop dev lo
+route del 10.0.0.0/8 nexthop via inet6 fe80::1 dev lo nexthop dev lo
+route del 10.0.0.0/8 nexthop dev lo nexthop via any dev lo
+route del 10.0.0.0/8 nexthop dev lo nexthop via default dev lo
+route del 10.0.0.0/8 nexthop dev lo nexthop dev lo
+link set tun1 name tun1 q
+link set tun1 name tun1
+link set name tun1 tun1
+link set name tun1 tun1 tun1
+link set name tun1 tun0
+link set name foo dev tun1
+link set name tun1 dev foo
+link set tun1 name tun1 dev tun1
+link add tun0 name tun0 type tun
+link add name tun0 tun0 type tun
+link add name tun0 type tun
+link add tun0 name x type tun
+link set name tun1 name tun1
+link set tun0 up
+route add 10.1.1.0/26 rto_min 1000000s dev tun0
+route add 10.1.2.0/26 rto_min 999999s dev tun0
+route add 10.1.3.0/26 rto_min 4294967s dev tun0
+route add 10.1.4.0/26 rto_min 1234567ms dev tun0
+route add 10.1.5.0/26 rto_min 12345678ms rtt 3000000 rttvar 123456789 dev tun0
+route add 10.1.6.0/26 rto_min 1000500ms rtt 4294967295 rttvar 4294967290 dev tun0
+route add 10.1.7.0/26 rto_min 100000000ms rtt 80000000 rttvar 4000000 dev tun0
+route add 10.1.8.0/26 rto_min 999999500ms dev tun0
+route add 10.1.9.0/26 rto_min 999999400ms dev tun0
+route
+-j route
+`
+    .trim()
+    .split('\n'),
 }
