@@ -149,7 +149,9 @@ function addressPasses(filter: LinkFilter, address: InetAddress): boolean {
   if (filter.family !== Family.UNSPEC && filter.family !== Family.INET) return false
   if (filter.scope !== undefined && filter.scope !== address.scope) return false
   if (((filter.flags ^ address.flags) & filter.flagMask) !== 0) return false
-  if (filter.label !== undefined && !matchesGlob(filter.label, address.label)) return false
+  // Of an address without a label the device's name counts.
+  const label = address.label || address.device.name
+  if (filter.label !== undefined && !matchesGlob(filter.label, label)) return false
   return prefix === undefined || ((address.local ^ prefix.address) & ipv4Mask(prefix.length)) === 0
 }
 
@@ -296,7 +298,7 @@ export function flushAddresses(command: Command, words: Words): number {
   }
   for (const address of doomed) {
     addresses.remove(address)
-    stack.routing.groups.autoleave(address.device, address.local)
+    stack.routing.groups.autoleave(address.device, address.address)
   }
   stack.addressesChanged()
   if (options.statistics > 0) printer.text(flushReport(doomed.length, 'addresses'))

@@ -48,7 +48,7 @@ export function encodeAddress(address: InetAddress, now: number): Uint8Array {
     attribute(Ifa.LOCAL, inet(address.local)),
   ]
   if (address.broadcast !== 0) parts.push(attribute(Ifa.BROADCAST, inet(address.broadcast)))
-  parts.push(attribute(Ifa.LABEL, text(address.label)))
+  if (address.label !== '') parts.push(attribute(Ifa.LABEL, text(address.label)))
   if (address.protocol !== 0) parts.push(attribute(Ifa.PROTO, u8(address.protocol)))
   parts.push(attribute(Ifa.FLAGS, u32(flags)))
   if (address.metric !== 0) parts.push(attribute(Ifa.RT_PRIORITY, u32(address.metric)))
@@ -116,7 +116,7 @@ export function printableAddress(payload: Uint8Array, stack: Stack): PrintableAd
     prefixLength: payload[1]!,
     broadcast: attributes.inet(Ifa.BROADCAST) ?? 0,
     scope: payload[3]!,
-    label: attributes.text(Ifa.LABEL) ?? device.name,
+    label: attributes.text(Ifa.LABEL) ?? '',
     flags: attributes.number(Ifa.FLAGS) ?? payload[2]!,
     metric: attributes.number(Ifa.RT_PRIORITY) ?? 0,
     remaining: () => ({ valid, preferred }),

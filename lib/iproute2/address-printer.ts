@@ -63,7 +63,7 @@ export function printAddressFields(
   if ((flags & AddressFlag.PERMANENT) === 0) flag('dynamic')
   if ((flags & AddressFlag.NOPREFIXROUTE) !== 0) flag('noprefixroute')
   if ((flags & AddressFlag.AUTOJOIN) !== 0) flag('autojoin')
-  printer.field('label', address.label, address.label)
+  if (address.label !== '') printer.field('label', address.label, address.label)
   const { valid, preferred } = address.remaining(now)
   printer.text(`${lineEnd(command)}       `)
   printer.field('valid_life_time', valid, `valid_lft ${lifetimeText(valid)} `)

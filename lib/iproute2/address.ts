@@ -124,6 +124,9 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
   ) {
     return refuse('Broadcast can be set only for IPv4 addresses')
   }
+  // Nothing was said from which it could be made, and nothing is sent for it.
+  const bits = request.broadcast === '+' || request.broadcast === '-'
+  if (bits && verb !== 'delete' && local === undefined && peer === undefined) request.malformed = true
   const device = findDevice(command, request.device)
   if (device === undefined) return Status.REFUSED
   if (request.valid !== undefined || request.preferred !== undefined) {
@@ -155,11 +158,11 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     const { addresses, groups } = stack.routing
     if (verb === 'delete') {
       const gone = addresses.delete(device, selectorOf(request, wildcard))
-      groups.autoleave(device, gone.local)
+      groups.autoleave(device, gone.address)
     } else {
       const config = configOf(request)
       const there = addresses.of(device).some((other) => isSame(other, config))
-      if (request.autojoin && !there && !groups.autojoin(device, config.local)) {
+      if (request.autojoin && !there && !groups.autojoin(device, config.peer ?? config.local)) {
         throw new NetlinkError(Errno.EADDRINUSE, 'ipv4: Multicast auto join failed', 'address')
       }
       const added = addresses.add(device, config, stack.clock.now(), verb)

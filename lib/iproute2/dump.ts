@@ -158,7 +158,8 @@ export function restoreAddresses(command: Command): never {
       const { device, config, autojoin } = addressRequest(payloadOf(one, MessageType.NEWADDR), stack)
       const { addresses, groups } = stack.routing
       const added = addresses.add(device, config, stack.clock.now())
-      if (autojoin && groups.autojoin(device, config.local)) added.flags |= AddressFlag.AUTOJOIN
+      if (autojoin && groups.autojoin(device, config.peer ?? config.local))
+        added.flags |= AddressFlag.AUTOJOIN
       stack.addressesChanged()
     }),
   )

@@ -21,10 +21,7 @@ const refuse = (errno: number, extack?: string): NetlinkError => new NetlinkErro
 
 /** What the kernel finds wrong with a request before it looks for the device. @throws NetlinkError */
 export function checkPolicy(request: LinkRequest): void {
-  const { gsoMaxSize } = request
-  if (gsoMaxSize !== undefined && gsoMaxSize < GSO_MIN_SIZE) {
-    throw refuse(Errno.ERANGE, 'integer out of range')
-  }
+  if (request.gsoLeastSize < GSO_MIN_SIZE) throw refuse(Errno.ERANGE, 'integer out of range')
   if (request.refused.has('linkNetns')) throw refuse(Errno.EINVAL, 'Unknown network namespace id')
 }
 
@@ -86,6 +83,8 @@ function change(stack: Stack, device: NetDevice, request: LinkRequest, told: { c
   if (refused.has('vfNumber')) throw refuse(Errno.EINVAL)
   if (refused.has('vf')) throw refuse(Errno.EOPNOTSUPP)
   if (request.addrGenMode !== undefined) {
+    // Its MTU may have become too small for IPv6 just now.
+    if (!device.carriesInet6) throw refuse(Errno.EAFNOSUPPORT)
     device.addrGenMode = request.addrGenMode
     tell()
   }
@@ -127,8 +126,12 @@ function rename(stack: Stack, device: NetDevice, wanted: string): void {
     do name = wanted.replace('%d', `${number++}`)
     while (stack.devices.byName(name) !== undefined)
   }
-  // The settings of IPv6 have no place under these names; those of IPv4 mind less.
-  if (device.carriesInet6 && (name === 'all' || name === 'default')) throw refuse(Errno.EINVAL)
+  if (device.carriesInet6 && (name === 'all' || name === 'default')) {
+    // The settings of IPv6 have no place under these names. By then its addresses have heard of it, as they do again
+    // when the name is taken back.
+    stack.routing.addresses.deviceRenamed(device)
+    throw refuse(Errno.EINVAL)
+  }
   stack.devices.rename(device, name)
   stack.routing.addresses.deviceRenamed(device)
 }

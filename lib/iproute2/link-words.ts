@@ -22,6 +22,8 @@ export type Refused = 'protodown' | 'netns' | 'linkNetns' | 'master' | 'vf' | 'v
 export interface LinkRequest {
   device: string | undefined
   name: string | undefined
+  /** The device is the one of that name, as none was named otherwise. */
+  deviceByName: boolean
   /** A number for a device that is made. */
   index: boolean
   /** The device under one that is made. */
@@ -42,6 +44,8 @@ export interface LinkRequest {
   mode: 'DEFAULT' | 'DORMANT' | undefined
   addrGenMode: string | undefined
   gsoMaxSize: number | undefined
+  /** Of several, each must be in range. */
+  gsoLeastSize: number
   gsoMaxSegs: number | undefined
   groMaxSize: number | undefined
   refused: Set<Refused>
@@ -69,6 +73,7 @@ export function parseLinkRequest(command: Command, words: Words): LinkRequest | 
   const request: LinkRequest = {
     device: undefined,
     name: undefined,
+    deviceByName: false,
     index: false,
     link: undefined,
     up: undefined,
@@ -86,6 +91,7 @@ export function parseLinkRequest(command: Command, words: Words): LinkRequest | 
     mode: undefined,
     addrGenMode: undefined,
     gsoMaxSize: undefined,
+    gsoLeastSize: Number.POSITIVE_INFINITY,
     gsoMaxSegs: undefined,
     groMaxSize: undefined,
     refused: new Set(),
@@ -112,7 +118,10 @@ function parseWord(command: Command, request: LinkRequest, words: Words): number
     if (request.name !== undefined) throw duplicate('name', words.next())
     if (!isDeviceName(words.next())) throw wrong(words.word, '"name" not a valid ifname', false)
     request.name = words.word
-    request.device ??= request.name
+    if (request.device === undefined) {
+      request.device = request.name
+      request.deviceByName = true
+    }
   } else if (word === 'index') {
     words.next()
     if (request.index) throw duplicate('index', words.word)
@@ -149,7 +158,7 @@ function parseRest(command: Command, request: LinkRequest, words: Words): number
     }
     request.refused.add('master')
   } else if (word === 'vrf') throw wrong(words.next(), 'Not a valid VRF name')
-  else if (abbreviates(word, 'nomaster')) return Status.OK
+  else if (abbreviates(word, 'nomaster')) request.refused.delete('master')
   else if (abbreviates(word, 'dynamic')) {
     return parseSwitch(command, request, words, { flag: LinkFlag.DYNAMIC, inverted: false }, 'dynamic')
   } else if (abbreviates(word, 'type')) request.type = words.next()
@@ -195,11 +204,14 @@ function parseRest(command: Command, request: LinkRequest, words: Words): number
     const size = parseUnsigned(words.next(), word === 'gso_max_segs' ? 65535 : 0xffffffff)
     if (size === undefined) throw wrong(words.word, `Invalid "${word}" value`)
     request[SIZES[word]] = size
+    if (word === 'gso_max_size') request.gsoLeastSize = Math.min(request.gsoLeastSize, size)
   } else if (word === 'parentdev') words.next()
   else {
     if (abbreviates(word, 'help')) throw usage('link')
     words.skipKeyword('dev')
-    if (request.device !== request.name) throw garbage('dev', words.word)
+    const taken = request.device !== undefined && !request.deviceByName
+    if (taken) throw garbage('dev', words.word)
+    request.deviceByName = false
     if (!isAltName(words.word)) throw wrong(words.word, '"dev" not a valid ifname', false)
     request.device = words.word
   }

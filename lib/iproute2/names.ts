@@ -3,7 +3,7 @@
  * ones that iproute2 has built in.
  */
 import { RouteType } from '../route/rtnetlink.ts'
-import { parseUnsigned } from './grammar.ts'
+import { parseUnsigned, parseUnsigned64 } from './grammar.ts'
 import { abbreviates } from './words.ts'
 
 /** One file: names by number and numbers by name. */
@@ -13,6 +13,7 @@ export class NameTable {
   readonly #max: number
   readonly #base: 0 | 16
   readonly #forgetful: boolean
+  readonly #wraps: boolean
   /** The name that was read last, and the number that was. */
   #lastName: string | undefined
   #lastNumber = 0
@@ -20,11 +21,16 @@ export class NameTable {
   /**
    * @param forgetful as iproute2 6.1 reads some files: the name that was read last stands, until another is, for
    * the number that was read last
+   * @param wraps of a number the last 32 bits count
    */
   constructor(
     names: Readonly<Record<string, number>>,
     max: number,
-    { base = 0, forgetful = false }: { base?: 0 | 16; forgetful?: boolean } = {},
+    {
+      base = 0,
+      forgetful = false,
+      wraps = false,
+    }: { base?: 0 | 16; forgetful?: boolean; wraps?: boolean } = {},
   ) {
     const entries = Object.entries(names)
     this.#numbers = new Map(entries)
@@ -32,6 +38,7 @@ export class NameTable {
     this.#max = max
     this.#base = base
     this.#forgetful = forgetful
+    this.#wraps = wraps
   }
 
   /** A program begins: nothing was read yet. */
@@ -51,10 +58,16 @@ export class NameTable {
     if (this.#forgetful && word === this.#lastName) return this.#lastNumber
     const named = this.#numbers.get(word)
     if (named !== undefined) this.#lastName = word
-    const number = named ?? parseUnsigned(word, 0xffffffff, this.#base)
+    const number = named ?? this.#number(word)
     if (number === undefined) return undefined
     this.#lastNumber = number
     return number <= this.#max ? number : undefined
+  }
+
+  #number(word: string): number | undefined {
+    if (!this.#wraps) return parseUnsigned(word, 0xffffffff, this.#base)
+    const number = parseUnsigned64(word, this.#base)
+    return number === undefined ? undefined : Number(BigInt.asUintN(32, number))
   }
 }
 
@@ -67,7 +80,7 @@ export const scopes = new NameTable({ global: 0, site: 200, link: 253, host: 254
 export const realmNames = new NameTable({ cosmos: 0 }, 0xff, { forgetful: true })
 
 /** One that is negative as an integer counts as none. */
-export const groups = new NameTable({ default: 0 }, 0x7fffffff)
+export const groups = new NameTable({ default: 0 }, 0x7fffffff, { wraps: true })
 
 export const protocols = new NameTable(
   {

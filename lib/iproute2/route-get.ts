@@ -24,6 +24,8 @@ interface Question {
   family: number
   destination: InetPrefix | undefined
   source: InetPrefix | undefined
+  /** It has bytes, if only zeros: as `default` has where the family is known. */
+  sourceSent: boolean
   incoming: string | undefined
   outgoing: string | undefined
   tos: number
@@ -95,6 +97,7 @@ function parseQuestion(command: Command, words: Words): Question {
     family: command.options.family,
     destination: undefined,
     source: undefined,
+    sourceSent: false,
     incoming: undefined,
     outgoing: undefined,
     tos: 0,
@@ -115,6 +118,8 @@ function parseQuestion(command: Command, words: Words): Question {
     } else if (abbreviates(word, 'from')) {
       if (abbreviates(words.next(), 'help')) throw usage('route')
       question.source = parsePrefix(words.word, question.family)
+      const known = words.word === 'default' && question.family !== Family.UNSPEC
+      question.sourceSent = known || !question.source.absent
       question.family ||= question.source.family
     } else if (abbreviates(word, 'iif')) question.incoming = words.next()
     else if (abbreviates(word, 'mark')) {
@@ -163,14 +168,14 @@ const unknownProtocol = (): NetlinkError =>
 
 /** What a machine answers on which IPv6 is off. */
 function unreachableSix(question: Question, strict: boolean): NetlinkError {
-  const { source, notify, translated, protocol = UDP } = question
+  const { source, sourceSent, notify, translated, protocol = UDP } = question
   const invalid = (what: string): NetlinkError => new NetlinkError(Errno.EINVAL, `ipv6: ${what}`, 'route get')
   if (strict) {
     if (source !== undefined && source.length !== 0 && source.length !== 128) {
       return invalid('Invalid values in header for get route request')
     }
     if (notify) return invalid('Invalid flags for get route request')
-    if (source !== undefined && !source.absent && source.length === 0) {
+    if (sourceSent && source!.length === 0) {
       return invalid('rtm_src_len and rtm_dst_len must be 128 for IPv6')
     }
     if (translated) return invalid('Unsupported attribute in get route request')
@@ -200,6 +205,10 @@ function ask(
         'ipv4: Invalid values in header for route get request',
         'route get',
       )
+    }
+    if (question.sourceSent && source!.length === 0) {
+      const extack = 'ipv4: rtm_src_len and rtm_dst_len must be 32 for IPv4'
+      throw new NetlinkError(Errno.EINVAL, extack, 'route get')
     }
     if (question.translated) {
       throw new NetlinkError(Errno.EINVAL, 'ipv4: Unsupported attribute in route get request', 'route get')

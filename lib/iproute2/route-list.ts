@@ -59,7 +59,7 @@ export function flushRoutes(command: Command, words: Words): number {
     return Status.OK
   }
   if (tableMissing(command, filter, 'Flush')) return Status.KERNEL
-  const printer = new Printer(options)
+  const printer = new Printer({ ...options, json: false })
   const doomed = [...selected(command, filter)]
   let refusal: string | undefined
   for (const alias of doomed) {

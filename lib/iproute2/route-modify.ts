@@ -5,6 +5,8 @@
 
 import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
+import { checkTos } from '../route/fib.ts'
+import { checkPrefix } from '../route/fib-table.ts'
 import type { NexthopConfig, RouteAddMode, RouteConfig } from '../route/fib-types.ts'
 import { Metric, NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import { type Command, findDevice } from './command.ts'
@@ -38,15 +40,22 @@ interface Request {
   metrics: Map<number, number>
   locks: number
   nexthops: NexthopConfig[] | undefined
-  /** A gateway of another family; there is no IPv6 on any device. */
-  foreignGateway: 'linkLocal' | 'global' | 'zeros' | 'absent' | 'other' | undefined
+  strangeGateway: StrangeGateway | undefined
+  /** Those of its hops. */
+  strangeGateways: (StrangeGateway | undefined)[]
   /** An address of no length was sent: the kernel takes none such. */
   malformed: boolean
-  /** The same, as a gateway of a group. */
-  malformedHop: boolean
 }
 
-type Flaw = 'malformed' | 'malformedHop'
+/** A gateway of no length (`empty`), of zeros, or of another family; there is no IPv6 on any device. */
+type StrangeGateway = 'empty' | 'zeros' | 'linkLocal' | 'global' | 'zeros6' | 'empty6' | 'other'
+
+/** What the kernel says of those that are no addresses. */
+const FLAWS: Readonly<Partial<Record<StrangeGateway, string>>> = {
+  empty: 'Invalid IPv4 address in RTA_GATEWAY',
+  empty6: 'Invalid IPv6 address in RTA_VIA',
+  other: 'Unsupported address family in RTA_VIA',
+}
 
 /** Metrics that are plain numbers, in the order of comparison; the first three must be whole. */
 const NUMBERS: readonly (readonly [string, number, string, boolean])[] = [
@@ -103,35 +112,34 @@ function emptyRequest(family: number): Request {
     metrics: new Map(),
     locks: 0,
     nexthops: undefined,
-    foreignGateway: undefined,
+    strangeGateway: undefined,
+    strangeGateways: [],
     malformed: false,
-    malformedHop: false,
   }
 }
 
-function host(request: Request, word: string, family = request.family, flaw: Flaw = 'malformed'): number {
-  const found = parseHost(word, family)
+function host(request: Request, word: string): number {
+  const found = parseHost(word, request.family)
   request.family ||= found.family
-  if (found.absent) request[flaw] = true
+  if (found.absent) request.malformed = true
   return found.address
 }
 
 /** What follows `via`: an address, or one of another family after that family's name. */
-function gateway(request: Request, words: Words, flaw: Flaw = 'malformed'): number {
-  const family = ADDRESS_FAMILIES.get(words.word)
-  if (family === undefined) return host(request, words.word, request.family, flaw)
-  words.next()
-  if (family === Family.INET || family === Family.INET6) {
-    if (family === Family.INET) return host(request, words.word, family, flaw)
-    const { absent } = parseHost(words.word, family)
-    const zeros = /^[0:]+$/.test(words.word) || words.word === 'default'
-    const kind = /^fe[89ab]/i.test(words.word) ? 'linkLocal' : zeros ? 'zeros' : 'global'
-    request.foreignGateway = absent ? 'absent' : kind
-    return 0
+function gateway(request: Request, words: Words): { address: number; strange?: StrangeGateway } {
+  const named = ADDRESS_FAMILIES.get(words.word)
+  if (named !== undefined) words.next()
+  const { word } = words
+  const { address, absent, family } = parseHost(word, named ?? request.family)
+  if (named === undefined) request.family ||= family
+  if (named === undefined || named === Family.INET) {
+    if (absent) return { address, strange: 'empty' }
+    return address === 0 ? { address, strange: 'zeros' } : { address }
   }
-  parseHost(words.word, family)
-  request.foreignGateway = 'other'
-  return 0
+  if (named !== Family.INET6) return { address: 0, strange: 'other' }
+  if (absent) return { address: 0, strange: 'empty6' }
+  if (/^[0:]+$/.test(word) || word === 'default') return { address: 0, strange: 'zeros6' }
+  return { address: 0, strange: /^fe[89ab]/i.test(word) ? 'linkLocal' : 'global' }
 }
 
 /** Takes the present word and what belongs to it; stands on the last of them afterwards. @throws Exit */
@@ -145,7 +153,10 @@ function parseWord(request: Request, words: Words): void {
     if (request.gatewayGiven) throw wrong(word, 'use nexthop syntax to specify multiple via')
     request.gatewayGiven = true
     words.next()
-    request.gateway = gateway(request, words)
+    const { address, strange } = gateway(request, words)
+    request.gateway = address
+    if (strange === 'empty') request.malformed = true
+    else if (strange !== 'zeros') request.strangeGateway = strange
   } else if (word === 'from') {
     const { family } = parsePrefix(words.next(), request.family)
     request.family ||= family
@@ -286,12 +297,9 @@ function parseNexthop(command: Command, words: Words, request: Request): Nexthop
     const { word } = words
     if (word === 'via') {
       words.next()
-      const { malformedHop } = request
-      request.malformedHop = false
-      hop.gateway = gateway(request, words, 'malformedHop')
-      if (request.malformedHop) hop.strangeGateway = 'malformed'
-      else if (hop.gateway === 0) hop.strangeGateway = 'unlike'
-      request.malformedHop ||= malformedHop
+      const { address, strange } = gateway(request, words)
+      hop.gateway = address
+      request.strangeGateways[request.nexthops!.length] = strange
     } else if (word === 'dev') {
       const device = findDevice(command, words.next())
       if (device === undefined) throw new Exit(Status.USAGE, 'Error: cannot parse nexthop')
@@ -352,9 +360,15 @@ function defaultScope(request: Request, type: number, deletion: boolean): number
   return type === RouteType.UNICAST && !indirect ? Scope.LINK : Scope.UNIVERSE
 }
 
+type ForeignGateway = 'linkLocal' | 'global' | 'zeros6'
+
+function isForeign(gateway: StrangeGateway | undefined): gateway is ForeignGateway {
+  return gateway === 'linkLocal' || gateway === 'global' || gateway === 'zeros6'
+}
+
 /** Why no route goes by a gateway of IPv6: the device has none, or there is no way to the gateway. */
-function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global' | 'zeros'): NetlinkError {
-  if (gateway === 'zeros') return new NetlinkError(Errno.EINVAL, 'Invalid gateway address', 'route')
+function foreignGatewayError(config: RouteConfig, gateway: ForeignGateway): NetlinkError {
+  if (gateway === 'zeros6') return new NetlinkError(Errno.EINVAL, 'Invalid gateway address', 'route')
   const hops = [config, ...(config.nexthops ?? [])]
   const named = hops.some(({ device }) => device !== undefined)
   if (gateway === 'global' && !(named && hops.some(({ onlink }) => onlink))) {
@@ -362,6 +376,28 @@ function foreignGatewayError(config: RouteConfig, gateway: 'linkLocal' | 'global
   }
   if (!named) return new NetlinkError(Errno.EINVAL, 'Egress device not specified', 'route')
   return new NetlinkError(Errno.EACCES, 'IPv6 is disabled on nexthop device', 'route')
+}
+
+/** What an addition finds wrong with gateways, in the kernel's order. @throws NetlinkError */
+function refuseStrange(config: RouteConfig, { strangeGateway, strangeGateways }: Request): void {
+  for (const strange of strangeGateways) {
+    const flaw = strange === undefined ? undefined : FLAWS[strange]
+    if (flaw !== undefined) throw new NetlinkError(Errno.EINVAL, flaw, 'route')
+  }
+  const foreign = [strangeGateway, ...strangeGateways].find(isForeign)
+  if (foreign !== undefined) throw foreignGatewayError(config, foreign)
+}
+
+/** What a deletion is to match of them. */
+function matchStrange(config: RouteConfig, { strangeGateway, strangeGateways }: Request): void {
+  if (isForeign(strangeGateway)) config.strangeGateway = 'unlike'
+  for (const [at, strange] of strangeGateways.entries()) {
+    if (strange === undefined) continue
+    const flaw = FLAWS[strange]
+    const kind = isForeign(strange) ? 'foreign' : 'unlike'
+    config.nexthops![at]!.strangeGateway =
+      flaw === undefined ? kind : new NetlinkError(Errno.ESRCH, flaw, 'route')
+  }
 }
 
 const REJECTING: readonly number[] = [
@@ -404,16 +440,18 @@ function apply({ stack }: Command, request: Request, config: RouteConfig, verb: 
     throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'route')
   }
   if (request.malformed) throw refuse('Attribute failed policy validation')
-  if (request.foreignGateway === 'other') throw refuse('Unsupported address family in RTA_VIA')
-  if (request.foreignGateway !== undefined && request.nexthopId !== 0) {
+  checkTos(request.tos)
+  const { strangeGateway } = request
+  const flaw = strangeGateway === undefined ? undefined : FLAWS[strangeGateway]
+  if (flaw !== undefined) throw refuse(flaw)
+  checkPrefix(request.prefix, request.prefixLength)
+  if (request.nexthopId !== 0 && (isForeign(strangeGateway) || request.nexthops !== undefined)) {
     throw refuse('Nexthop specification and nexthop id are mutually exclusive')
   }
-  if (request.foreignGateway === 'absent') throw refuse('Invalid IPv6 address in RTA_VIA')
-  if (verb !== 'delete') {
-    if (request.foreignGateway !== undefined) throw foreignGatewayError(config, request.foreignGateway)
-    if (request.malformedHop) throw refuse('Invalid IPv4 address in RTA_GATEWAY')
-  } else if (request.foreignGateway !== undefined && request.nexthops === undefined) {
-    config.strangeGateway = 'unlike'
+  if (verb === 'delete') matchStrange(config, request)
+  else {
+    fib.needTable(config.table!)
+    refuseStrange(config, request)
   }
   config.nexthopId = request.nexthopId
   if (verb === 'delete') fib.deleteRoute(config)

@@ -200,7 +200,10 @@ function printMetric(printer: Printer, metric: number, name: string, value: numb
   }
 }
 
-/** Milliseconds; from a second on, seconds of six digits. */
+/** Milliseconds; from a second on, seconds of six digits, with an exponent if that is not enough (`%g`). */
 function formatTime(milliseconds: number): string {
-  return milliseconds >= 1000 ? `${Number((milliseconds / 1000).toPrecision(6))}s ` : `${milliseconds}ms `
+  if (milliseconds < 1000) return `${milliseconds}ms `
+  const seconds = Number((milliseconds / 1000).toPrecision(6))
+  if (seconds < 1e6) return `${seconds}s `
+  return `${seconds.toExponential().replace(/e\+(\d)$/, 'e+0$1')}s `
 }

@@ -42,9 +42,10 @@ function hasRules(family: number): boolean {
   return family === Family.UNSPEC || family === Family.INET
 }
 
-/** True after a complaint. */
-function noRules({ options, output }: Command): boolean {
+/** True after a complaint, which overtakes the beginning of a list. */
+function noRules({ options, output }: Command, printer?: Printer): boolean {
   if (hasRules(options.family)) return false
+  if (printer !== undefined) output.hold(printer.take())
   output.complain('RTNETLINK answers: Address family not supported by protocol')
   output.complain('Dump terminated')
   return true
@@ -52,9 +53,9 @@ function noRules({ options, output }: Command): boolean {
 
 function showRules(command: Command, words: Words): number {
   const filter = parseRuleFilter(command, words)
-  if (noRules(command)) return Status.USAGE
   const printer = new Printer(command.options)
   printer.begin()
+  if (noRules(command, printer)) return Status.USAGE
   for (const each of command.stack.routing.fib.rules) {
     if (rulePasses(filter, each)) printRule(printer, command, each)
   }
@@ -77,7 +78,9 @@ function saveRules(command: Command, words: Words): number {
 function flushRules(command: Command, words: Words): number {
   const { fib } = command.stack.routing
   const filter = parseRuleFilter(command, words)
-  if (noRules(command)) return Status.USAGE
+  const printer = new Printer(command.options)
+  printer.begin()
+  if (noRules(command, printer)) return Status.USAGE
   const doomed = [...fib.rules].filter(
     (each) =>
       each.priority !== 0 &&
@@ -88,8 +91,6 @@ function flushRules(command: Command, words: Words): number {
     const status = talk(command.output, () => fib.deleteRule(configOf(each)))
     if (status !== Status.OK) return status
   }
-  const printer = new Printer(command.options)
-  printer.begin()
   printer.end()
   command.output.writeSome(printer.take())
   return Status.OK

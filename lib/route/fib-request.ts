@@ -4,7 +4,6 @@
  */
 import { INADDR_ANY, type Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
-import { Errno } from '../errors.ts'
 import { metricsMatch } from './fib-metrics.ts'
 import type { FibInfo, FibNexthop, NexthopConfig, RouteConfig } from './fib-types.ts'
 import { NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from './rtnetlink.ts'
@@ -105,16 +104,17 @@ function hopsMatch(config: CompleteRoute, info: FibInfo): boolean {
   if (info.nexthop !== null) return !own && config.nexthops === undefined
   if (own) return hopMatches(config, info.nexthops[0]!)
   if (config.nexthops === undefined) return true
-  if (config.nexthops.length < info.nexthops.length) return false
-  return info.nexthops.every((hop, index) => hopMatches(config.nexthops![index]!, hop))
+  return info.nexthops.every((hop, index) => {
+    const asked = config.nexthops![index]
+    return asked !== undefined && hopMatches(asked, hop)
+  })
 }
 
 function hopMatches(config: HopRequest, hop: FibNexthop): boolean {
   if (config.device !== undefined && config.device !== hop.device) return false
-  if (config.strangeGateway === 'malformed') {
-    throw new NetlinkError(Errno.ESRCH, 'Invalid IPv4 address in RTA_GATEWAY', 'route')
-  }
-  if (config.strangeGateway === 'unlike') return false
+  const { strangeGateway } = config
+  if (strangeGateway instanceof NetlinkError) throw strangeGateway
+  if (strangeGateway === 'unlike' || (strangeGateway === 'foreign' && hop.gateway !== 0)) return false
   if (config.gateway && config.gateway !== hop.gateway) return false
   return !config.tclassid || config.tclassid === hop.tclassid
 }

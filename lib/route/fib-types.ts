@@ -8,7 +8,7 @@ import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import type { NexthopObject } from './nexthop-object.ts'
 import type { Route } from './route.ts'
-import { Metric, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
+import { Metric, type NetlinkError, RouteProtocol, RouteType, Scope } from './rtnetlink.ts'
 
 /** By route type: the negative errno that a lookup answers with (0: go there), and the widest scope it may have. */
 export const ROUTE_TYPES: readonly { readonly error: number; readonly scope: number }[] = [
@@ -214,9 +214,10 @@ export interface NexthopConfig {
   onlink?: boolean
   tclassid?: number
   /**
-   * Of a deletion: a gateway that no hop has, being of zeros or of another family; or one that is none. @internal
+   * Of a deletion: a gateway of zeros, unlike that of any hop; one of another family, which only a hop without a gateway
+   * matches; or what is wrong with it, thrown once it is compared. @internal
    */
-  strangeGateway?: 'unlike' | 'malformed'
+  strangeGateway?: 'unlike' | 'foreign' | NetlinkError
 }
 
 /** A route as a program or a command asks for it (Linux's `fib_config`). What is absent takes Linux's default. */

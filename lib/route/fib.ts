@@ -367,6 +367,11 @@ export class Fib {
     }
   }
 
+  /** Makes the table if there is none, as an addition does that is refused afterwards. @internal */
+  needTable(id: number): void {
+    this.#newTable(id)
+  }
+
   #newTable(id: number): FibTable {
     const there = this.table(id)
     if (there !== undefined) return there
@@ -432,16 +437,21 @@ export function suppresses(rule: FibRule, result: FibResult): boolean {
   return rule.suppressGroup !== -1 && device !== null && device.group === rule.suppressGroup
 }
 
-/** What Linux looks at before it looks for, or makes, the table. */
-function checkRequest(route: CompleteRoute): void {
-  const { tos, prefix, prefixLength, nexthopId } = route
+/** @throws NetlinkError `EINVAL` */
+export function checkTos(tos: number): void {
   if ((tos & 3) !== 0) {
     throw new NetlinkError(Errno.EINVAL, 'Invalid dsfield (tos): ECN bits must be 0', 'route', tos)
   }
+}
+
+/** What Linux looks at before it looks for, or makes, the table. */
+function checkRequest(route: CompleteRoute): void {
+  const { tos, prefix, prefixLength, nexthopId } = route
+  checkTos(tos)
+  checkPrefix(prefix, prefixLength)
   const own = route.gateway !== 0 || route.device !== undefined || route.nexthops !== undefined
   if (nexthopId !== 0 && own) {
     const extack = 'Nexthop specification and nexthop id are mutually exclusive'
     throw new NetlinkError(Errno.EINVAL, extack, 'route', nexthopId)
   }
-  checkPrefix(prefix, prefixLength)
 }

@@ -48,6 +48,7 @@ export class MulticastGroups {
 
   /** Joins for an address with `autojoin`. False if another has done so. */
   autojoin(device: NetDevice, group: Ipv4Address): boolean {
+    if (!isMulticast(group)) return false
     let groups = this.#automatic.get(device.ifindex)
     if (groups === undefined) this.#automatic.set(device.ifindex, (groups = new Set()))
     if (groups.has(group)) return false

@@ -51,7 +51,8 @@ export function routeInput(routing: Routing, flow: Flow4, device: NetDevice): Ro
   switch (result.type) {
     case RouteType.BROADCAST:
       if (!sysctl.conf(device.ifindex).bcForwarding) return routeInputBroadcast(routing, flow, device)
-      break
+      // Whether the host forwards anything else is not asked.
+      return routeForward(routing, flow, device)
     case RouteType.LOCAL: {
       const check = reversePathCheck(routing, flow, device, 0)
       if (check < 0) return martianSource(routing, check)
@@ -60,9 +61,7 @@ export function routeInput(routing: Routing, flow: Flow4, device: NetDevice): Ro
     default:
   }
   if (!forwarding) return routeUnreachable(routing, Errno.EHOSTUNREACH)
-  if (result.type !== RouteType.UNICAST && result.type !== RouteType.BROADCAST) {
-    return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
-  }
+  if (result.type !== RouteType.UNICAST) return drop(routing, DropReason.IP_INVALID_DEST, Errno.EINVAL)
   return routeForward(routing, flow, device)
 }
 

@@ -405,4 +405,313 @@ link show tun1
 `
     .trim()
     .split('\n'),
+  'other families, virtual functions, groups': `
+-0 neigh get x dev lo
+-0 neigh get 1.2.3.4.5 dev lo
+-0 neigh get proxy 1.2.3.4 dev lo
+-0 neigh add 1.2.3.4 dev lo
+-0 neigh change 1.2.3.4 dev lo
+-0 neigh del x dev lo
+-0 neigh flush dev lo
+-0 route add 10/8
+-0 route add as 1.2.3.4 default
+-0 route get 1.2.3.4
+-0 route show via any
+-0 addr add 1.2.3.4 dev lo
+-0 addr add any dev lo
+-0 rule add from any
+-0 rule add blackhole
+-0 rule show from any
+-0 nexthop add id 9 via any dev lo
+-0 nexthop add dev lo
+-0 nexthop del id 9
+-0 nexthop bucket
+-M neigh get x dev lo
+-M neigh get 1.2.3.4 dev lo
+-M neigh
+-M route
+-M route show via 1
+-M route get 1/2
+-M route add 100/200 dev lo
+-M route add 5 dev lo
+-M route flush
+-M rule add from 1
+-M rule add from any
+-M rule add nat any
+-M addr
+-M addr add 1.2.3.4 dev lo
+-M link
+-M maddress
+-M nexthop add id 9 via 1.2.3.4 dev lo
+-M nexthop flush
+-B neigh add 1.2.3.4 dev lo
+-B neigh flush dev lo
+-B route show 1.2.3.4
+-B route add default via 1.2.3.4
+-B route add src any default
+-B route get default from any
+-B route flush default
+-B rule add from any
+-B rule add nat 1.2.3.4
+-B rule list from 1.2.3.4
+-B addr add 1.2.3.4 dev lo
+-B link
+-B nexthop
+-B nexthop add id 9 via inet 1.2.3.4 dev lo
+-4 nexthop add id 9 via inet6 ::1 dev lo
+route del ::/0 dev lo
+route del ::/0 proto boot
+route del local ::/0
+route del ::/0 src ::1
+route add ::/0 dev tun0 onlink
+route add ::/0 onlink
+link set dev tun0 vf 1 mac x
+link set dev tun0 vf 1 vlan x
+link set dev tun0 vf 1 vlan 5 qos 3 proto 802.1q
+link set dev tun0 vf 1 rate 5
+link set dev tun0 vf 1 max_tx_rate x
+link set dev tun0 vf 1 spoofchk x
+link set dev tun0 vf 1 trust on
+link set dev tun0 vf 1 state e
+link set dev tun0 vf 1 node_guid 11:22:33:44:55:66:77:88
+link set dev tun0 vf 1 port_guid x
+link set dev tun0 vf x
+link set dev tun0 vf 1 mac 1:2:3:4:5:6 vf 2 mac 1:2:3:4:5:6
+link set dev nope vf 1
+link set tun0 vf -1 vlan 5
+link show tun0
+route del 10/8 via inet6 fe80::1
+route del 10/8 via link x dev lo
+route add 10/8 via mpls 5 dev lo
+route add 10/8 via link any dev lo
+route add 10/8 via inet6 :: dev lo
+route add 10/8 nexthop via inet6 any dev lo
+link set tun0 xdp o
+link set tun0 xdp off x
+link set tun0 xdp pinned x y
+link set tun0 xdp obj x y
+link set tun0 xdp n
+link set tun0 xdp fd 5
+link set tun0 xdp
+route get ::1 from ::1/0
+route get ::1 iif lo from ::2
+route get ::1/64 from 2001::1/64
+route get ::1 ipproto icmp
+route get ::1 mark 5
+route get ::1 tos 3
+route get ::1 dev tun0 connected
+route get fe80::1 oif tun0
+route get ::1 notify
+route get ::1
+-d route get ::1
+route show root ::1
+route show via ::1
+route flush via ::1
+addr show to ::/0
+addr add ::1 dev tun0
+addr add ::1 peer ::2 dev tun0
+addr add ::1/64 dev tun0 label tun0:1
+addr replace ::1/64 dev tun0
+neigh get ::1 dev lo
+neigh del ::1 dev lo
+neigh show ::1
+route add ::1 dev lo
+route add ::1
+route add broadcast 1::
+route del ::1
+route replace ::1 dev lo
+route add 10/8 via ::1
+route add ::1 nhid 5
+rule add from ::/0
+rule del to ::1
+rule show to ::1
+netconf
+link set tun0 group 4294967301
+link set tun0 group 9223372036854775807
+link set tun0 group 18446744073709551616
+link set tun0 group -1
+link set tun0 group -0
+link set tun0 group +5
+link set tun0 group 0x10
+link set tun0 group 010
+link set tun0 group 5x
+link set tun0 group 2147483648
+link set tun0 group 4294967295
+link show group 4294967296
+link show group 8589934592
+link show group 4294967295
+link show group -5
+rule add suppress_ifgroup 2147483648 table 7
+link del group 4294967295
+-4 addr add broad + dev tun1 any
+-4 addr change broad - dev tun1
+-br addr
+addr del 10.0.0.64/23 dev tun0
+`
+    .trim()
+    .split('\n'),
+  'said twice, and joined': `
+link set tun0 up
+address add 224.0.0.9/24 peer 10.0.0.0 autojoin dev tun0
+address add 224.0.0.9/24 peer 224.0.0.7 autojoin dev tun0
+maddress
+address del 224.0.0.9/24 peer 224.0.0.7 dev tun0
+address
+maddress
+address add 224.0.0.9/24 autojoin dev tun0
+address add 224.0.0.9/24 autojoin dev tun0
+address add 224.0.0.9/24 peer 224.0.0.8/24 autojoin dev tun0
+address add 224.0.0.9/24 autojoin dev lo
+address add 224.0.0.9/24 autojoin dev tun1
+address add 224.0.0.10/24 peer 224.0.0.9 autojoin dev tun1
+maddress
+address flush dev tun0
+maddress
+link set tun0 gso_max_size 5 gso_max_size 70000
+link set tun0 gso_max_size 70000 gso_max_size 5
+link set tun0 gso_max_size 70000 gso_max_size 7000
+link set tun0 gro_max_size 700000 gro_max_size 7000
+link set tun0 gso_max_segs 70000 gso_max_segs 7
+link set tun0 addrgenmode stable_secret addrgenmode none
+link set tun0 mtu 5 mtu 1000
+link set tun0 carrier on carrier off
+link set tun0 state up state x
+link set tun0 state up state down
+link set tun0 mode dormant mode default
+link set tun0 alias x alias y
+link set tun0 master lo nomaster
+link set tun0 nomaster master lo
+link set tun0 vf 1 vlan 5 vf 2 vlan 6
+link set tun0 addr 1:2 addr 1:2
+link set lo addr 00:00:00:00:00:01 addr 02:02:02:02:02:02
+link set lo brd 00:00:00:00:00:01 brd 02:02:02:02:02:02
+link set lo brd 00:00 brd 02:02:02:02:02:02
+link set tun0 link lo link tun1
+link set tun0 protodown on protodown off
+`
+    .trim()
+    .split('\n'),
+  'questions from nowhere, lists that fail': `
+link set lo up
+link set tun0 up
+addr add 10.0.0.1/24 dev tun0
+route get 10.0.0.0 from default iif tun0
+route get 10.0.0.0 from any iif tun0
+route get 10.0.0.0 from all iif tun0
+route get 10.0.0.0 from 0/0 iif tun0
+route get 10.0.0.0 from 10/8 iif tun0
+route get 10.0.0.5 from 10.0.0.7/0
+route get from default 10.0.0.5
+route get from any 10.0.0.5
+route get from 0/0 10.0.0.5
+-4 route get from default 10.0.0.5
+-4 route get from any 10.0.0.5
+-4 route get default
+-4 route get any
+route get default
+route get from 10.0.0.1 default
+route get from 10.0.0.1 any
+route get from 10.0.0.1 0/0
+route get from 10.0.0.1 10.0.0.5/8
+route get 0/0
+route get 10.0.0.5/8
+route get 10.0.0.5/0
+route get to default from 10.0.0.1
+route get 10.0.0.5 from default
+-4 route get default from default
+-j -0 rule
+-j -0 rule flush
+-j -0 rule show
+-j -p -0 rule flush
+-j -M rule list
+-p -0 rule flush
+`
+    .trim()
+    .split('\n'),
+  'a name that IPv6 refuses': `
+address add 10.0.0.1/24 dev tun0
+a add 10.0.0.0/24 dev tun0
+a add 10.0.0.9/24 dev tun0 label tun0:abc
+link set tun0 name all
+address show dev tun0
+link set tun0 name default
+address show dev tun0
+link set tun0 mtu 1000
+link set tun0 name all
+address
+`
+    .trim()
+    .split('\n'),
+  'gateways that are none, times, names': `
+route add 10.2.1.65/0 nhid 5 dev lo
+route add 10.2.1.65/8 nhid 5 dev lo
+route add 10.2.1.65/8 nhid 5
+route add 10.2.1.65/8 nhid 5 nexthop dev lo
+route add 10.2.1.65/8 nhid 5 via 1.2.3.4
+route add 10.2.1.65/8 nhid 5 via inet6 fe80::1
+route add 10.2.1.65/8 via inet6 fe80::1
+route add 10.2.1.65/8 via any
+route add 10.2.1.65/8 via link 1:2
+route add 10.2.1.65/8 nexthop via any dev lo
+route add 10.2.1.65/8 via inet6 any
+route add 10.2.1.65/8 tos 3 nhid 5 dev lo
+route add 10.0.0.0/8 tos 3 nhid 5 dev lo
+route add 10.0.0.0/8 tos 3 via inet6 fe80::1
+route add 10.0.0.0/8 tos 3 via link 1:2
+route del 10.2.1.65/8 nhid 5 dev lo
+route del 10.2.1.65/8 via link 1:2
+route del 10.2.1.65/8 table 77
+route del 10.2.1.65/8
+route add 10.0.0.0/8 nhid 5 via link 1:2
+route add 10.0.0.0/8 nhid 5 via inet6 any
+route add 10.0.0.0/8 nhid 5 nexthop via link 1:2
+route add 10.0.0.0/8 nhid 5 nexthop via inet6 any
+route add 10.0.0.0/8 nhid 5 nexthop via any
+route add 10.2.0.0/8 nexthop via link 1:2
+route add 10.2.0.0/8 nexthop via inet6 any
+route add 10.0.0.0/8 nexthop via link 1:2
+route add 10.0.0.0/8 nexthop via link 1:2 dev lo nexthop via any dev lo
+route add 10.0.0.0/8 nexthop via any dev lo nexthop via link 1:2 dev lo
+route add 10.0.0.0/8 nexthop via fe80::1 dev lo
+route add 10.0.0.0/8 tos 3 nexthop via link 1:2
+route del 10.0.0.0/8 nexthop via link 1:2
+route del 10.0.0.0/8 nexthop via inet6 any
+route del 10.0.0.0/8 nexthop via inet6 fe80::1 dev lo
+link set lo up
+route add 10.0.0.0/8 nexthop dev lo nexthop dev lo weight 3
+route del 10.0.0.0/8 nexthop via link 1:2
+route del 10.0.0.0/8 nexthop via link 1:2 dev lo nexthop dev lo
+route del 10.0.0.0/8 nexthop via inet6 any dev lo nexthop dev lo
+route del 10.0.0.0/8 nexthop via inet6 fe80::1 dev lo nexthop dev lo
+route del 10.0.0.0/8 nexthop dev lo nexthop via any dev lo
+route del 10.0.0.0/8 nexthop dev lo nexthop via default dev lo
+route del 10.0.0.0/8 nexthop dev lo nexthop dev lo
+link set tun1 name tun1 q
+link set tun1 name tun1
+link set name tun1 tun1
+link set name tun1 tun1 tun1
+link set name tun1 tun0
+link set name foo dev tun1
+link set name tun1 dev foo
+link set tun1 name tun1 dev tun1
+link add tun0 name tun0 type tun
+link add name tun0 tun0 type tun
+link add name tun0 type tun
+link add tun0 name x type tun
+link set name tun1 name tun1
+link set tun0 up
+route add 10.1.1.0/26 rto_min 1000000s dev tun0
+route add 10.1.2.0/26 rto_min 999999s dev tun0
+route add 10.1.3.0/26 rto_min 4294967s dev tun0
+route add 10.1.4.0/26 rto_min 1234567ms dev tun0
+route add 10.1.5.0/26 rto_min 12345678ms rtt 3000000 rttvar 123456789 dev tun0
+route add 10.1.6.0/26 rto_min 1000500ms rtt 4294967295 rttvar 4294967290 dev tun0
+route add 10.1.7.0/26 rto_min 100000000ms rtt 80000000 rttvar 4000000 dev tun0
+route add 10.1.8.0/26 rto_min 999999500ms dev tun0
+route add 10.1.9.0/26 rto_min 999999400ms dev tun0
+route
+-j route
+`
+    .trim()
+    .split('\n'),
 }

@@ -5,6 +5,7 @@ import { formatIpv4, parseIpv4 } from '../../lib/address/ipv4-address.ts'
 import {
   Family,
   matchesGlob,
+  parseHost,
   parseParts,
   parsePrefix,
   parseSigned,
@@ -59,6 +60,29 @@ describe('iproute2’s grammar', () => {
     ]) {
       expect(() => read(text), text).to.throw(`any valid prefix is expected rather than "${text}"`)
     }
+  })
+
+  it('reads addresses of the link layer, and labels, for what they are', () => {
+    const { PACKET, MPLS, BRIDGE } = Family
+    for (const [text, family] of [
+      ['1.2.3.4', PACKET],
+      ['1:2', PACKET],
+      ['any', PACKET],
+      ['100', MPLS],
+      ['1/0x2/1048575', MPLS],
+      ['any', BRIDGE],
+    ] as const) {
+      expect(parseHost(text, family).family, text).to.equal(family)
+    }
+    expect(() => parseHost('1:x', PACKET)).to.throw(
+      '"x" is invalid lladdr.\nError: link address is expected rather than "1".',
+    )
+    expect(() => parseHost('1048576', MPLS)).to.throw('mpls address is expected rather than "1048576"')
+    expect(() => parseHost('any', MPLS)).to.throw('mpls address is expected rather than "any"')
+    expect(() => parseHost('1.2.3.4', BRIDGE)).to.throw('bridge address is expected')
+    expect(() => parsePrefix('10/8', PACKET)).to.throw('may be inet prefix, but it is not allowed')
+    expect(parsePrefix('100/20', MPLS).length).to.equal(20)
+    expect(() => parsePrefix('100/21', MPLS)).to.throw('mpls prefix is expected rather than "100/21"')
   })
 
   it('property: what is printed is read again', () => {

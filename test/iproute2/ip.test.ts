@@ -189,4 +189,26 @@ broadcast 127.255.255.255 dev lo proto kernel scope link src 127.0.0.1
       await stack.close()
     })
   })
+
+  it('tells how a kind of link is used on the standard output, and goes on', async () => {
+    const { stack } = rig()
+    expect(ip(stack, 'link help bridge')).to.include({ status: 0, stderr: '' })
+    expect(ip(stack, 'link help bridge').stdout).to.match(/^Usage: ip link/)
+    for (const command of [
+      'link help',
+      'link help tun',
+      'link help vrf_slave',
+      'link set tun0 type bogus help',
+    ]) {
+      expect(ip(stack, command), command).to.include({ status: 255, stdout: '' })
+    }
+    expect(ip(stack, 'link set tun0 type bridge help')).to.include({ status: 1, stdout: '' })
+    expect(ip(stack, 'link set tun0 type veth help')).to.include({ status: 1, stderr: '' })
+    expect(ip(stack, 'link set tun0 type dummy help').stderr).to.equal(
+      'RTNETLINK answers: Operation not supported\n',
+    )
+    expect(ip(stack, 'link set tun0 type gre help').stderr).to.equal('Failed to get existing tunnel info.\n')
+    expect(ip(stack, 'link add x type dummy help').stderr).to.equal('Error: Unknown device type.\n')
+    await stack.close()
+  })
 })
