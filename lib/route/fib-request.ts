@@ -5,7 +5,7 @@
 import { INADDR_ANY, type Ipv4Address } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import { metricsMatch } from './fib-metrics.ts'
-import type { FibInfo, FibNexthop, NexthopConfig, RouteConfig } from './fib-types.ts'
+import type { FibInfo, FibNexthop, NexthopConfig, RouteConfig, StrangeGateway } from './fib-types.ts'
 import { NetlinkError, RouteProtocol, RouteTable, RouteType, Scope } from './rtnetlink.ts'
 
 /** A hop as it is asked for, of a group or of a route of its own. */
@@ -29,7 +29,7 @@ export interface CompleteRoute {
   readonly tclassid: number
   readonly metrics: ReadonlyMap<number, number> | undefined
   readonly nexthops: readonly NexthopConfig[] | undefined
-  readonly strangeGateway: NexthopConfig['strangeGateway']
+  readonly strangeGateway: StrangeGateway | undefined
   /** 0: no nexthop object. */
   readonly nexthopId: number
 }

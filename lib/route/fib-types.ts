@@ -205,6 +205,9 @@ export class FibResult {
   }
 }
 
+/** A gateway of a deletion that is no address of a hop: see {@link NexthopConfig}. */
+export type StrangeGateway = 'unlike' | 'foreign' | NetlinkError
+
 /** A next hop as a program or a command asks for it. */
 export interface NexthopConfig {
   gateway?: Ipv4Address
@@ -217,7 +220,7 @@ export interface NexthopConfig {
    * Of a deletion: a gateway of zeros, unlike that of any hop; one of another family, which only a hop without a gateway
    * matches; or what is wrong with it, thrown once it is compared. @internal
    */
-  strangeGateway?: 'unlike' | 'foreign' | NetlinkError
+  strangeGateway?: StrangeGateway
 }
 
 /** A route as a program or a command asks for it (Linux's `fib_config`). What is absent takes Linux's default. */
