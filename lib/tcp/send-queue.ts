@@ -1,14 +1,20 @@
 /**
- * What the application has written and the peer has not acknowledged. A written buffer is the stack's until it has
- * been acknowledged, so that neither sending nor sending again copies it: packets refer to it as their body. Small
- * writes are copied together instead, into blocks that the connections of a stack share, so that a segment seldom
- * spans buffers, a thousand writes of one byte are not a thousand objects, and their buffers are free at once. What
- * has become free is entered into a list that is worked off after the burst: nobody is called from in here.
+ * What the application has written and the peer has not acknowledged. Either a written buffer is the stack's until it
+ * has been acknowledged, or its bytes are copied: small writes together, into blocks that the connections of a stack
+ * share, so that a segment seldom spans buffers and a thousand writes of one byte are not a thousand objects; large
+ * ones into blocks that are used again. Whose buffers have become free is entered into a list that is worked off after
+ * the burst: nobody is called from in here.
  */
 
 /** Writes of up to this many bytes are copied. */
 export const SMALL_WRITE = 512
 const BLOCK_SIZE = 16384
+/** Large writes are copied into blocks of this size, which are used again once they are acknowledged. */
+const LARGE_BLOCK = 65536
+/** What is less than this part of one gets memory of its own. */
+const LARGE_PART = LARGE_BLOCK / 4
+/** Large blocks that a stack keeps while nobody needs them: 6 MiB, more than one connection has under way. */
+const KEPT_BLOCKS = 96
 
 /** Buffers that have become their owners' again. */
 export class Completions {
@@ -29,8 +35,9 @@ export class Completions {
   }
 }
 
-/** Where small writes are put together. One for all connections of a stack: an idle one holds nothing of it. */
+/** Where writes are copied to, small ones together. One for all connections of a stack: an idle one holds nothing of it. */
 export class WriteArena {
+  readonly #free: Uint8Array<ArrayBuffer>[] = []
   /** @internal */
   block = new Uint8Array(0)
   /** @internal bytes of the block that are given out; never given out again */
@@ -47,6 +54,16 @@ export class WriteArena {
     this.used += bytes.length
     return at
   }
+
+  /** @internal a large block with whatever was in it */
+  takeLarge(): Uint8Array<ArrayBuffer> {
+    return this.#free.pop() ?? new Uint8Array(LARGE_BLOCK)
+  }
+
+  /** @internal nobody refers to it any more */
+  giveLarge(block: Uint8Array<ArrayBuffer>): void {
+    if (this.#free.length < KEPT_BLOCKS) this.#free.push(block)
+  }
 }
 
 interface Piece {
@@ -57,6 +74,8 @@ interface Piece {
   readonly position: number
   length: number
   readonly done: (() => void) | null
+  /** It is of {@link WriteArena.takeLarge}, and goes back there. */
+  readonly isLarge: boolean
 }
 
 /** Heads of the list that are gone before it is moved up. */
@@ -101,7 +120,24 @@ export class SendQueue {
       if (done !== null) this.#completions.add(done)
       return
     }
-    this.#append({ bytes, start: 0, position: this.#end, length: bytes.length, done })
+    this.#append({ bytes, start: 0, position: this.#end, length: bytes.length, done, isLarge: false })
+  }
+
+  /** Appends a copy of `bytes`, all of them whatever the limit says; they stay the caller's. */
+  pushCopy(bytes: Uint8Array): void {
+    if (bytes.length <= SMALL_WRITE && bytes.length <= this.room) return this.push(bytes, null)
+    const arena = this.#arena
+    for (let at = 0; at < bytes.length; at += LARGE_BLOCK) {
+      const part = bytes.subarray(at, at + LARGE_BLOCK)
+      const { length } = part
+      const isLarge = length >= LARGE_PART
+      let copy: Uint8Array
+      if (isLarge) {
+        copy = arena.takeLarge()
+        copy.set(part)
+      } else copy = part.slice()
+      this.#append({ bytes: copy, start: 0, position: this.#end, length, done: null, isLarge })
+    }
   }
 
   /** The peer has the first `n` bytes; no more than there are. */
@@ -111,7 +147,7 @@ export class SendQueue {
     while (this.#first < this.#pieces.length) {
       const piece = this.#pieces[this.#first]!
       if (piece.position + piece.length > this.#una) break
-      if (piece.done !== null) this.#completions.add(piece.done)
+      this.#release(piece)
       this.#first++
     }
     if (this.#first === this.#pieces.length) this.#forgetAll()
@@ -153,10 +189,7 @@ export class SendQueue {
 
   /** The connection is over: every buffer becomes its owner's. */
   clear(): void {
-    for (let i = this.#first; i < this.#pieces.length; i++) {
-      const { done } = this.#pieces[i]!
-      if (done !== null) this.#completions.add(done)
-    }
+    for (let i = this.#first; i < this.#pieces.length; i++) this.#release(this.#pieces[i]!)
     this.#una = this.#end
     this.#forgetAll()
   }
@@ -170,7 +203,14 @@ export class SendQueue {
       this.#end += bytes.length
       return
     }
-    this.#append({ bytes: arena.block, start: at, position: this.#end, length: bytes.length, done: null })
+    const { length } = bytes
+    this.#append({ bytes: arena.block, start: at, position: this.#end, length, done: null, isLarge: false })
+  }
+
+  /** What is sent was copied into packets, so that a piece that is acknowledged is nobody's. */
+  #release({ bytes, done, isLarge }: Piece): void {
+    if (isLarge) this.#arena.giveLarge(bytes as Uint8Array<ArrayBuffer>)
+    if (done !== null) this.#completions.add(done)
   }
 
   #append(piece: Piece): void {

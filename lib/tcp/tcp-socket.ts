@@ -135,7 +135,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     if (this.#ended || this.#closed) return Promise.reject(this.#error('EPIPE', 'write'))
     if (tcb.state === TcpState.CLOSED) return Promise.reject(this.#deathError('write'))
     if (bytes.length === 0) return Promise.resolve()
-    tcb.sendQueue.push(bytes.slice(), null)
+    tcb.sendQueue.pushCopy(bytes)
     this.#tcp.flush(tcb)
     if (this.#hasRoom) return Promise.resolve()
     return this.#wait((waiter) => this.#writers.push(waiter))

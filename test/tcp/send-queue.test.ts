@@ -37,6 +37,37 @@ describe('SendQueue', () => {
     expect([queue.length, done]).to.deep.equal([0, ['a', 'b']])
   })
 
+  it('copies what stays its owner’s, and uses large blocks again only when they are acknowledged (property)', () => {
+    const sizes = fc.oneof(fc.integer({ min: 1, max: 2000 }), fc.integer({ min: 10_000, max: 200_000 }))
+    const steps = fc.array(
+      fc.record({ size: sizes, acknowledged: fc.double({ min: 0, max: 1, noNaN: true }) }),
+      {
+        maxLength: 12,
+      },
+    )
+    fc.assert(
+      fc.property(steps, (list) => {
+        const { queue, completions } = make(300_000)
+        let una = 0
+        let end = 0
+        for (const { size, acknowledged } of list) {
+          const bytes = stream(end, size)
+          queue.pushCopy(bytes)
+          bytes.fill(0)
+          end += size
+          const n = Math.floor(queue.length * acknowledged)
+          queue.acknowledge(n)
+          completions.run()
+          una += n
+          const target = new Uint8Array(queue.length)
+          if (queue.length > 0) queue.copyTo(0, queue.length, target, 0)
+          expect(Buffer.compare(target, stream(una, end - una))).to.equal(0)
+        }
+      }),
+      { numRuns: 40 },
+    )
+  })
+
   it('puts small writes together, and gives their buffers back at once', () => {
     const { queue, completions, arena } = make()
     let done = 0
