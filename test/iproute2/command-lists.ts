@@ -714,4 +714,25 @@ route
 `
     .trim()
     .split('\n'),
+  'tables that are not there, of what is kept': `
+route list cached table 1
+route list cached table 100
+route list cached table main
+route list cached table local
+route list cached table default
+route list cached
+route list cached table all
+route list table 1
+route list cached table cache
+route flush cached table 1
+route list cached dev lo table 1
+route list cached match 1.2.3.4 table 1
+-4 route list cached table 1
+link set tun0 vf -1 state auto vf 1 mac 1:2:3:4:5:6
+link set tun0 vf 1 state auto vf -1 mac 1:2:3:4:5:6
+address add label sixteencharacter fe80::1/23 dev tun1
+address add label sixteencharacter 1.2.3.4/23 dev tun1
+`
+    .trim()
+    .split('\n'),
 }
