@@ -427,6 +427,9 @@ function routeOfSix(request: Request, config: RouteConfig, verb: RouteVerb): Net
   const { type, table, device, protocol } = config
   const refuse = (errno: number, extack?: string): NetlinkError => new NetlinkError(errno, extack, 'route')
   if (request.tos !== 0) return refuse(Errno.EINVAL, 'Invalid dsfield (tos): option not available for IPv6')
+  if (request.strangeGateway !== undefined) {
+    return refuse(Errno.EINVAL, 'IPv6 does not support RTA_VIA attribute')
+  }
   if (request.nexthopId !== 0) return refuse(Errno.EINVAL, 'Nexthop id does not exist')
   const plain = !request.gatewayGiven && request.nexthops === undefined
   if (verb === 'delete') {
