@@ -142,7 +142,8 @@ function modifyAddress(command: Command, words: Words, verb: AddressAddMode | 'd
     if (family !== Family.INET && family !== Family.INET6) {
       throw new NetlinkError(Errno.EOPNOTSUPP, undefined, 'address')
     }
-    if (request.malformed || (request.label !== undefined && request.label.length > 15)) {
+    const labelled = family === Family.INET && request.label !== undefined
+    if (request.malformed || (labelled && request.label!.length > 15)) {
       throw new NetlinkError(Errno.ERANGE, 'Attribute failed policy validation', 'address')
     }
     // As on a machine on which IPv6 is off.

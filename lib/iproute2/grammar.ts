@@ -66,6 +66,11 @@ export function parseUnsigned64(text: string, base: 0 | 10 | 16 = 0): bigint | u
   return scanned.sign === '-' ? (WORD_64 - scanned.value) % WORD_64 : scanned.value
 }
 
+/** The number that a text begins with; 0 if it begins with none. */
+export function leadingNumber(text: string): number {
+  return Number(BigInt.asUintN(32, scanUnsigned(text, 0)?.value ?? 0n))
+}
+
 /** A signed 32-bit number; `undefined` if the text is none. */
 export function parseSigned(text: string): number | undefined {
   const scanned = scanUnsigned(text, 0)

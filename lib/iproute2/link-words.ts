@@ -256,6 +256,9 @@ function parseFunction(command: Command, request: LinkRequest, words: Words): nu
   const number = parseSigned(words.next())
   if (number === undefined) throw wrong(words.word, 'Invalid "vf" value')
   if (request.device === undefined) throw new Exit(Status.USAGE, 'Error: argument "dev" is required')
+  // Of several, only the last arrives.
+  request.refused.delete('vf')
+  request.refused.delete('vfNumber')
   request.refused.add(number < 0 || number === INT_MAX ? 'vfNumber' : 'vf')
   const before = words.left
   while (words.left > 1) {

@@ -3,7 +3,7 @@ import type { NetDevice } from '../device/net-device.ts'
 import { Errno } from '../errors.ts'
 import { NetlinkError } from '../route/rtnetlink.ts'
 import { showLinks } from './address-list.ts'
-import { type Command, findDevice } from './command.ts'
+import { type Command, deviceNamed, findDevice } from './command.ts'
 import { isAltName } from './grammar.ts'
 import { applyLink, checkPolicy } from './link-change.ts'
 import { checkKindWords, helpWithKind, misplacedWords } from './link-kinds.ts'
@@ -35,8 +35,14 @@ export function link(command: Command, words: Words): number {
 function setLink(command: Command, words: Words): number {
   const request = parseLinkRequest(command, words)
   if (typeof request === 'number') return request
-  if (request.device === undefined && request.group === undefined) throw deviceMissing()
   const { stack, output } = command
+  const named = request.device === undefined ? undefined : deviceNamed(command, request.device)
+  if (named?.isLoopback && request.address !== undefined && request.address.length !== 6) {
+    output.complain(`Invalid address length ${request.address.length} - must be 6 bytes`)
+    return Status.REFUSED
+  }
+  if (request.index) throw indexMisplaced()
+  if (request.device === undefined && request.group === undefined) throw deviceMissing()
   if (request.device === undefined) {
     if (!words.done) throw new Exit(Status.USAGE, misplacedWords(words))
     const { group } = request
@@ -49,19 +55,15 @@ function setLink(command: Command, words: Words): number {
   }
   const device = findDevice(command, request.device)
   if (device === undefined) return Status.REFUSED
-  if (request.index) throw indexMisplaced()
   const typed = checkKindWords(command, request, words, 'set')
   if (typed !== Status.OK) return typed
-  if (device.isLoopback && request.address !== undefined && request.address.length !== 6) {
-    output.complain(`Invalid address length ${request.address.length} - must be 6 bytes`)
-    return Status.REFUSED
-  }
   return talk(output, () => applyLink(stack, device, request))
 }
 
 function deleteLink(command: Command, words: Words): number {
   const request = parseLinkRequest(command, words)
   if (typeof request === 'number') return request
+  if (request.index) throw indexMisplaced()
   const { stack, output } = command
   const { group } = request
   let devices: NetDevice[]
@@ -69,7 +71,7 @@ function deleteLink(command: Command, words: Words): number {
     const device = findDevice(command, request.device)
     if (device === undefined) return Status.REFUSED
     devices = [device]
-  } else if (group === undefined) throw request.index ? indexMisplaced() : deviceMissing()
+  } else if (group === undefined) throw deviceMissing()
   else devices = [...stack.devices].filter((device) => device.group === group)
   return talk(output, () => {
     if (devices.length === 0) throw new NetlinkError(Errno.ENODEV, undefined, 'link')

@@ -3,7 +3,7 @@
  * ones that iproute2 has built in.
  */
 import { RouteType } from '../route/rtnetlink.ts'
-import { parseUnsigned, parseUnsigned64 } from './grammar.ts'
+import { leadingNumber, parseUnsigned, parseUnsigned64 } from './grammar.ts'
 import { abbreviates } from './words.ts'
 
 /** One file: names by number and numbers by name. */
@@ -59,8 +59,9 @@ export class NameTable {
     const named = this.#numbers.get(word)
     if (named !== undefined) this.#lastName = word
     const number = named ?? this.#number(word)
+    // What is no number was one as far as it went.
+    this.#lastNumber = number ?? leadingNumber(word)
     if (number === undefined) return undefined
-    this.#lastNumber = number
     return number <= this.#max ? number : undefined
   }
 

@@ -105,8 +105,7 @@ function* selected({ stack }: Command, filter: RouteFilter): Generator<FibAlias,
 /** A strict request for a table that is not there is refused; for `main` that goes unsaid. */
 function tableMissing({ stack, options, output }: Command, filter: RouteFilter, what = 'Dump'): boolean {
   const { table } = filter
-  if (!options.strict || table === 0 || table === RouteTable.MAIN || filter.cached || filter.otherFamily)
-    return false
+  if (!options.strict || table === 0 || table === RouteTable.MAIN || filter.otherFamily) return false
   if (stack.routing.fib.table(table) !== undefined) return false
   output.complain('Error: ipv4: FIB table does not exist.')
   output.complain(`${what} terminated`)

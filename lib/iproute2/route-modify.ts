@@ -48,13 +48,14 @@ interface Request {
 }
 
 /** A gateway of no length (`empty`), of zeros, or of another family; there is no IPv6 on any device. */
-type StrangeGateway = 'empty' | 'zeros' | 'linkLocal' | 'global' | 'zeros6' | 'empty6' | 'other'
+type StrangeGateway = 'empty' | 'zeros' | 'linkLocal' | 'global' | 'zeros6' | 'empty6' | 'other' | 'both'
 
 /** What the kernel says of those that are no addresses. */
 const FLAWS: Readonly<Partial<Record<StrangeGateway, string>>> = {
   empty: 'Invalid IPv4 address in RTA_GATEWAY',
   empty6: 'Invalid IPv6 address in RTA_VIA',
   other: 'Unsupported address family in RTA_VIA',
+  both: 'Nexthop configuration can not contain both GATEWAY and VIA',
 }
 
 /** Metrics that are plain numbers, in the order of comparison; the first three must be whole. */
@@ -131,12 +132,13 @@ function gateway(request: Request, words: Words): { address: number; strange?: S
   if (named !== undefined) words.next()
   const { word } = words
   const { address, absent, family } = parseHost(word, named ?? request.family)
-  if (named === undefined) request.family ||= family
-  if (named === undefined || named === Family.INET) {
+  request.family ||= family
+  // Of the route's own family; if that is not IPv4, the route is not looked at further.
+  if (family === request.family) {
     if (absent) return { address, strange: 'empty' }
     return address === 0 ? { address, strange: 'zeros' } : { address }
   }
-  if (named !== Family.INET6) return { address: 0, strange: 'other' }
+  if (family !== Family.INET6) return { address: 0, strange: 'other' }
   if (absent) return { address: 0, strange: 'empty6' }
   if (/^[0:]+$/.test(word) || word === 'default') return { address: 0, strange: 'zeros6' }
   return { address: 0, strange: /^fe[89ab]/i.test(word) ? 'linkLocal' : 'global' }
@@ -293,13 +295,20 @@ function parseNexthops(command: Command, words: Words, request: Request): void {
 
 function parseNexthop(command: Command, words: Words, request: Request): NexthopConfig {
   const hop: NexthopConfig = {}
+  // Of gateways and realms of one hop the first counts, and it has one of its family or one of another.
+  let given: 'gateway' | 'via' | undefined
   for (; !words.done; words.skip()) {
     const { word } = words
     if (word === 'via') {
       words.next()
       const { address, strange } = gateway(request, words)
-      hop.gateway = address
-      request.strangeGateways[request.nexthops!.length] = strange
+      const at = request.nexthops!.length
+      const way = isVia(strange) ? 'via' : 'gateway'
+      if (given === undefined) {
+        hop.gateway = address
+        request.strangeGateways[at] = strange
+      } else if (given !== way) request.strangeGateways[at] = 'both'
+      given ??= way
     } else if (word === 'dev') {
       const device = findDevice(command, words.next())
       if (device === undefined) throw new Exit(Status.USAGE, 'Error: cannot parse nexthop')
@@ -310,7 +319,8 @@ function parseNexthop(command: Command, words: Words, request: Request): Nexthop
       hop.weight = weight
     } else if (word === 'onlink') hop.onlink = true
     else if (abbreviates(word, 'realms')) {
-      hop.tclassid = value(words.next(), parseRealms(words.word), '"realm" value is invalid')
+      const realms = value(words.next(), parseRealms(words.word), '"realm" value is invalid')
+      hop.tclassid ??= realms
     } else break
   }
   return hop
@@ -366,6 +376,11 @@ function isForeign(gateway: StrangeGateway | undefined): gateway is ForeignGatew
   return gateway === 'linkLocal' || gateway === 'global' || gateway === 'zeros6'
 }
 
+/** It is sent with its family. */
+function isVia(gateway: StrangeGateway | undefined): boolean {
+  return gateway !== undefined && gateway !== 'empty' && gateway !== 'zeros'
+}
+
 /** Why no route goes by a gateway of IPv6: the device has none, or there is no way to the gateway. */
 function foreignGatewayError(config: RouteConfig, gateway: ForeignGateway): NetlinkError {
   if (gateway === 'zeros6') return new NetlinkError(Errno.EINVAL, 'Invalid gateway address', 'route')
@@ -412,6 +427,9 @@ function routeOfSix(request: Request, config: RouteConfig, verb: RouteVerb): Net
   const { type, table, device, protocol } = config
   const refuse = (errno: number, extack?: string): NetlinkError => new NetlinkError(errno, extack, 'route')
   if (request.tos !== 0) return refuse(Errno.EINVAL, 'Invalid dsfield (tos): option not available for IPv6')
+  if (request.strangeGateway !== undefined) {
+    return refuse(Errno.EINVAL, 'IPv6 does not support RTA_VIA attribute')
+  }
   if (request.nexthopId !== 0) return refuse(Errno.EINVAL, 'Nexthop id does not exist')
   const plain = !request.gatewayGiven && request.nexthops === undefined
   if (verb === 'delete') {

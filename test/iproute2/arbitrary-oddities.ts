@@ -189,7 +189,8 @@ const option = oneOf('-j', '-d', '-o', '-br', '-N', '-4', '-color=never', '-t', 
 
 /** A program of its own, without quotes or comments. */
 export const program: fc.Arbitrary<string> = phrase(maybe(20, option), maybe(10, option), bent).filter(
-  (text) => !/['"#\\]/.test(text),
+  // Routes of IPv6 that need no device no stack has.
+  (text) => !/['"#\\]/.test(text) && !/ (bl|pr|th|un)\w* .*(::|fe80)/.test(text),
 )
 
 /** A setting and its value, to be written before anything else. */

@@ -714,4 +714,68 @@ route
 `
     .trim()
     .split('\n'),
+  'tables that are not there, of what is kept': `
+route list cached table 1
+route list cached table 100
+route list cached table main
+route list cached table local
+route list cached table default
+route list cached
+route list cached table all
+route list table 1
+route list cached table cache
+route flush cached table 1
+route list cached dev lo table 1
+route list cached match 1.2.3.4 table 1
+-4 route list cached table 1
+link set tun0 vf -1 state auto vf 1 mac 1:2:3:4:5:6
+link set tun0 vf 1 state auto vf -1 mac 1:2:3:4:5:6
+address add label sixteencharacter fe80::1/23 dev tun1
+address add label sixteencharacter 1.2.3.4/23 dev tun1
+`
+    .trim()
+    .split('\n'),
+  'families of gateways, several for one hop, index': `
+link change index 7
+link set nope index 7
+link set group 7 index 7
+link set group 7 index 7 type tun junk
+link set index 7 type tun junk
+link set tun0 index 7
+link set tun0 index 7 type bogus junk
+link del index 7
+link del nope index 7
+link del group 7 index 7
+link set lo addr 1:2 index 7
+link set index 7 mtu x
+route add via inet 10.0.0.3 de
+route add via inet6 fe80::1 10/8 dev lo
+route add via link 1:2 10/8
+route add via mpls 5 10/8
+route add via bridge any 10/8
+route add via inet6 any 10/8
+route add via inet any 10/8
+route add via any 10/8
+route add 10/8 via inet 10.1.1.1 dev lo
+link set lo up
+link set tun0 up
+addr add 10.0.1.1/24 dev lo
+addr add 10.0.2.1/24 dev tun0
+route add 31/8 nexthop via inet6 fe80::1 via 10.0.1.4
+route add 31/8 nexthop via 10.0.1.4 via inet6 fe80::1
+route add 31/8 nexthop via 10.0.1.4 via 10.0.2.5 nexthop via 10.0.1.7
+route show 31/8
+route del 31/8 nexthop via 10.0.1.4 via 10.0.2.5 nexthop via 10.0.1.7
+route add 32/8 nexthop via any via 10.0.1.4 nexthop via 10.0.1.7
+route add 33/8 nexthop via 10.0.1.4 via any nexthop via 10.0.1.7
+route add 34/8 nexthop via 10.0.1.4 dev tun0 dev lo nexthop via 10.0.1.7
+route add 35/8 nexthop via 10.0.1.4 weight 3 weight 5 nexthop via 10.0.1.7 realms 5 realms 6
+route show
+route del 34/8 nexthop via 10.0.1.4 via inet6 fe80::1 nexthop via 10.0.1.7
+route del 35/8 nexthop via 10.0.1.4 nexthop via 10.0.1.7 via link 1:2
+route del 35/8 nexthop via 10.0.1.4 nexthop via 10.0.1.7 realms 5 realms 6
+route show
+`
+    .trim()
+    .split('\n'),
 }
