@@ -169,13 +169,31 @@ static int prepare_busy_poll(Device *device, uint32_t microseconds) {
   return 0;
 }
 
+/* Address and elements of a typed array; NULL if there is none or it was detached. */
+static void *array_of(napi_env env, napi_value array, size_t *length) {
+  napi_valuetype type;
+  void *data = NULL;
+  *length = 0;
+  if (napi_typeof(env, array, &type) != napi_ok || type == napi_null) return NULL;
+  if (napi_get_typedarray_info(env, array, NULL, length, &data, NULL, NULL) != napi_ok || *length == 0) return NULL;
+  return data;
+}
+
 int device_start(Device *device, const ReceiveRing *ring) {
   napi_env env = device->env;
   if (keep(env, ring->callback, &device->callback) < 0 || keep(env, ring->descriptors, &device->descriptors) < 0 ||
       keep(env, ring->headers, &device->headers) < 0 || keep(env, ring->spill, &device->spill) < 0 ||
       prepare_busy_poll(device, ring->busy_microseconds) < 0)
     return -ENOMEM;
-  device->max_batch = ring->max_batch;
+  size_t length;
+  device->pieces = array_of(env, ring->descriptors, &length);
+  device->n_pieces = (uint32_t)(length / 3);
+  if (device->n_pieces > ring->max_batch) device->n_pieces = ring->max_batch;
+  device->headers_at = device->vnet_header ? array_of(env, ring->headers, &length) : NULL;
+  if (device->vnet_header && length / VNET_HEADER_STRIDE < device->n_pieces)
+    device->n_pieces = (uint32_t)(length / VNET_HEADER_STRIDE);
+  device->spill_at = array_of(env, ring->spill, &length);
+  device->n_spill = (uint32_t)(length / 3);
   return device_resume(device);
 }
 
@@ -203,39 +221,6 @@ int device_discard(Device *device, uint32_t limit) {
   return (int)limit;
 }
 
-/* The arrays of a ReceiveRing at their present addresses. */
-typedef struct {
-  uint32_t *pieces;
-  uint32_t n;
-  uint8_t *headers;
-  const uint32_t *spill;
-  uint32_t spills;
-} Ring;
-
-/* Address and elements of the typed array that the reference is to; NULL if there is none or it was detached. */
-static void *array_of(napi_env env, napi_ref reference, size_t *length) {
-  napi_value array = NULL;
-  void *data = NULL;
-  *length = 0;
-  if (reference == NULL || napi_get_reference_value(env, reference, &array) != napi_ok || array == NULL) return NULL;
-  if (napi_get_typedarray_info(env, array, NULL, length, &data, NULL, NULL) != napi_ok || *length == 0) return NULL;
-  return data;
-}
-
-static void find_ring(Device *device, Ring *ring) {
-  napi_env env = device->env;
-  size_t length;
-  ring->pieces = array_of(env, device->descriptors, &length);
-  ring->n = (uint32_t)(length / 3);
-  if (ring->n > device->max_batch) ring->n = device->max_batch;
-  ring->headers = device->vnet_header ? array_of(env, device->headers, &length) : NULL;
-  if (device->vnet_header && length / VNET_HEADER_STRIDE < ring->n)
-    ring->n = (uint32_t)(length / VNET_HEADER_STRIDE);
-  ring->spill = array_of(env, device->spill, &length);
-  ring->spills = 0;
-  while (ring->spills < length / 3 && ring->spill[3 * ring->spills + 2] > 0) ring->spills++;
-}
-
 /*
  * Fills pieces in order; packets read. *error is positive if something other than "no more" ended it.
  * A packet that does not fit its piece goes on in the next large piece of the ring, at the place where it would
@@ -243,28 +228,30 @@ static void find_ring(Device *device, Ring *ring) {
  * packets are read where they stay, large ones copy 2 KiB, and a large piece is taken only by who needs it. With
  * no large piece left the batch ends; if there was none to begin with, a packet that is too long is cut.
  */
-static uint32_t read_batch(Device *device, const Ring *ring, int *error) {
+static uint32_t read_batch(Device *device, int *error) {
   ArenaView view;
   arena_view_init(&view, device->env, device->arenas);
   uint32_t n = 0;
   uint32_t spilt = 0;
-  while (n < ring->n) {
-    uint32_t *piece = ring->pieces + 3 * n;
+  uint32_t spills = 0;
+  while (spills < device->n_spill && device->spill_at[3 * spills + 2] > 0) spills++;
+  while (n < device->n_pieces) {
+    uint32_t *piece = device->pieces + 3 * n;
     uint32_t room = piece[2];
     if (room == 0) break;
     struct iovec parts[3];
     int count = 0;
     uint8_t *at = arena_piece(&view, piece[0], piece[1], room);
     uint8_t *large = NULL;
-    if (ring->headers != NULL) {
-      parts[count].iov_base = ring->headers + VNET_HEADER_STRIDE * n;
+    if (device->headers_at != NULL) {
+      parts[count].iov_base = device->headers_at + VNET_HEADER_STRIDE * n;
       parts[count++].iov_len = VNET_HEADER_SIZE;
     }
     parts[count].iov_base = at;
     parts[count++].iov_len = room;
-    if (ring->spills > 0) {
-      if (spilt == ring->spills) break;
-      const uint32_t *next = ring->spill + 3 * spilt;
+    if (spills > 0) {
+      if (spilt == spills) break;
+      const uint32_t *next = device->spill_at + 3 * spilt;
       large = arena_piece(&view, next[0], next[1], next[2]);
       if (large == NULL) at = NULL;
       if (next[2] > room) {
@@ -283,7 +270,7 @@ static uint32_t read_batch(Device *device, const Ring *ring, int *error) {
       if (errno != EAGAIN) *error = errno;
       break;
     }
-    if (ring->headers != NULL) got -= VNET_HEADER_SIZE;
+    if (device->headers_at != NULL) got -= VNET_HEADER_SIZE;
     if (got > (ssize_t)room) {
       memcpy(large, at, room);
       spilt++;
@@ -325,10 +312,8 @@ static uint32_t receive(Device *device, int status) {
   napi_env env = device->env;
   napi_handle_scope scope;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return 0;
-  Ring ring;
   uint32_t n = 0;
   int error = 0;
-  find_ring(device, &ring);
   if (status < 0) {
     /* libuv has stopped polling. Its EBADF stands for POLLERR; the driver says what is really the matter. */
     char name[IFNAMSIZ];
@@ -337,12 +322,12 @@ static uint32_t receive(Device *device, int status) {
     error = interface_name(device->fd, name);
     error = error < 0 ? -error : -status;
   } else if (device->reading) {
-    n = read_batch(device, &ring, &error);
+    n = read_batch(device, &error);
   }
   if ((n > 0 || error != 0) && device->callback != NULL) call_back(device, n, error);
   if (!device->closing && device->reading) {
     /* Nowhere to read to: JavaScript resumes when it has memory again. */
-    if (ring.n == 0 || ring.pieces[2] == 0) device_pause(device);
+    if (device->n_pieces == 0 || device->pieces[2] == 0) device_pause(device);
     else if (n > 0) keep_busy(device);
   }
   napi_close_handle_scope(env, scope);

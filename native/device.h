@@ -28,7 +28,15 @@ typedef struct {
   uint64_t busy_until;
   /* Each packet has a virtio_net_hdr before it. */
   bool vnet_header;
-  uint32_t max_batch;
+  /*
+   * The arrays of the ReceiveRing, as they lay when reading began. They are held below, so that the memory stays, and
+   * are the driver's own: nobody transfers them. (Packet memory is looked up for each batch: programs see it.)
+   */
+  uint32_t *pieces;
+  uint32_t n_pieces;
+  uint8_t *headers_at;
+  const uint32_t *spill_at;
+  uint32_t n_spill;
   /* System calls so far. */
   uint64_t read_calls;
   uint64_t write_calls;
