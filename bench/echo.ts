@@ -158,11 +158,11 @@ async function measureSubject(
   const { preRate, preLoss, preCpu, preBurst } = figures
   await floodOnce(preRate, preLoss, preCpu, preBurst, sizes.preloaded, PRELOAD)
 
-  if (responder !== null) await returnDatagrams(host, responder, subject, figures, sizes)
   const { min, avg, p50 } = await paced(host, address, sizes.paced)
   record(figures.min, name, min)
   record(figures.avg, name, avg)
   record(figures.p50, name, p50)
+  if (responder !== null) await returnDatagrams(host, responder, subject, figures, sizes)
   await responder?.stop()
 }
 
