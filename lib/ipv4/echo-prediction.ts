@@ -14,14 +14,12 @@ import type { Route } from '../route/route.ts'
 import { isByAddress } from '../route/route-hint.ts'
 import type { Routing } from '../route/routing.ts'
 import type { Sysctl } from '../sysctl/sysctl.ts'
-import { fold, pseudoHeaderSum } from '../wire/checksum.ts'
+import { fold, LITTLE_ENDIAN, pseudoHeaderSum } from '../wire/checksum.ts'
 import { ICMP_HEADER, IcmpType } from '../wire/icmpv4.ts'
 import { IPV4_MIN_HEADER, IpProtocol } from '../wire/ipv4.ts'
 import type { Ipv4Context } from './context.ts'
 import { echoReplyInPlace } from './echo-reply.ts'
 import type { Identification } from './identification.ts'
-
-const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 // Parts of the header's words on a little-endian machine.
 /** More fragments, and the offset: of the second word. */

@@ -10,7 +10,8 @@
  */
 import { sumSimd } from './checksum-simd.ts'
 
-const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
+/** Whether this machine has the low byte of a word first. */
+export const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 /** From here on, vectors are faster although the bytes are copied for them (crossover measured: about 350 bytes). */
 const SIMD = 512

@@ -14,9 +14,8 @@ import { TimedQueue } from './timed-queue.ts'
 /** A queue of no more than one packet of this size is not a standing one (RFC 8289 §5.2, "MAXPACKET"). */
 const MAX_PACKET = 1500
 
-export class CoDel implements LinkQueue {
+export class CoDel extends TimedQueue implements LinkQueue {
   marked = 0
-  readonly #queue = new TimedQueue()
   readonly #limit: number
   readonly #target: number
   readonly #interval: number
@@ -30,31 +29,16 @@ export class CoDel implements LinkQueue {
   #okToDrop = false
 
   constructor(limit: number, target: number, interval: number, ecn: boolean) {
+    super()
     this.#limit = limit
     this.#target = target
     this.#interval = interval
     this.#ecn = ecn
   }
 
-  get length(): number {
-    return this.#queue.length
-  }
-
-  get bytes(): number {
-    return this.#queue.bytes
-  }
-
-  get time(): number {
-    return this.#queue.time
-  }
-
-  get sentAt(): number {
-    return this.#queue.sentAt
-  }
-
   enqueue(packet: Packet, now: number, drop: QueueDrop): void {
-    if (this.#queue.length >= this.#limit) drop(packet, DropReason.QDISC_DROP, now)
-    else this.#queue.push(packet, now, now)
+    if (this.length >= this.#limit) drop(packet, DropReason.QDISC_DROP, now)
+    else this.push(packet, now, now)
   }
 
   dequeue(now: number, drop: QueueDrop): Packet | null {
@@ -72,7 +56,7 @@ export class CoDel implements LinkQueue {
           this.#dropNext = this.#controlLaw(this.#dropNext)
           return marked
         }
-        drop(packet, DropReason.QDISC_DROP, this.#queue.sentAt)
+        drop(packet, DropReason.QDISC_DROP, this.sentAt)
         packet = this.#doDequeue(now)
         if (packet === null || !this.#okToDrop) this.#dropping = false
         else this.#dropNext = this.#controlLaw(this.#dropNext)
@@ -83,7 +67,7 @@ export class CoDel implements LinkQueue {
     if (!this.#okToDrop) return packet
     const marked = this.#mark(packet)
     if (marked === null) {
-      drop(packet, DropReason.QDISC_DROP, this.#queue.sentAt)
+      drop(packet, DropReason.QDISC_DROP, this.sentAt)
       packet = this.#doDequeue(now)
     } else packet = marked
     this.#dropping = true
@@ -96,14 +80,13 @@ export class CoDel implements LinkQueue {
   }
 
   #doDequeue(now: number): Packet | null {
-    const queue = this.#queue
-    const packet = queue.shift()
+    const packet = this.shift()
     this.#okToDrop = false
     if (packet === null) {
       this.#firstAboveTime = 0
       return null
     }
-    if (now - queue.sentAt < this.#target || queue.bytes <= MAX_PACKET) this.#firstAboveTime = 0
+    if (now - this.sentAt < this.#target || this.bytes <= MAX_PACKET) this.#firstAboveTime = 0
     else if (this.#firstAboveTime === 0) this.#firstAboveTime = now + this.#interval
     else this.#okToDrop = now >= this.#firstAboveTime
     return packet

@@ -53,42 +53,25 @@ export type QueueOption = number | string | DropTailOptions | CoDelOptions
 
 const DEFAULT_PACKETS = 1000
 
-class DropTail implements LinkQueue {
+class DropTail extends TimedQueue implements LinkQueue {
   readonly marked = 0
-  readonly #queue = new TimedQueue()
   readonly #packets: number
   readonly #bytes: number
 
   constructor(packets: number, bytes: number) {
+    super()
     this.#packets = packets
     this.#bytes = bytes
   }
 
-  get length(): number {
-    return this.#queue.length
-  }
-
-  get bytes(): number {
-    return this.#queue.bytes
-  }
-
-  get time(): number {
-    return this.#queue.time
-  }
-
-  get sentAt(): number {
-    return this.#queue.sentAt
-  }
-
   enqueue(packet: Packet, now: number, drop: QueueDrop): void {
-    const queue = this.#queue
-    if (queue.length >= this.#packets || queue.bytes + packet.length > this.#bytes) {
+    if (this.length >= this.#packets || this.bytes + packet.length > this.#bytes) {
       drop(packet, DropReason.QDISC_DROP, now)
-    } else queue.push(packet, now, now)
+    } else this.push(packet, now, now)
   }
 
   dequeue(): Packet | null {
-    return this.#queue.shift()
+    return this.shift()
   }
 }
 
