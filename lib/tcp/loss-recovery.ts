@@ -6,6 +6,7 @@
  */
 import type { Ipv4Context } from '../ipv4/context.ts'
 import { TcpExtMib } from '../observe/mib.ts'
+import { AckSample } from './congestion/congestion-control.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLt, seqMin } from './sequence.ts'
 import { LossState, type Tcb } from './tcb.ts'
@@ -15,6 +16,7 @@ export class LossRecovery {
   /** After {@link nextToRetransmit}: where that begins. */
   retransmitFrom = 0
   readonly #ctx: Ipv4Context
+  readonly #sample = new AckSample()
 
   constructor(ctx: Ipv4Context) {
     this.#ctx = ctx
@@ -42,12 +44,12 @@ export class LossRecovery {
         if (acked > 0) tcb.dupAcks = 0
         if (duplicate || news > 0) tcb.dupAcks++
         if (this.#showsLoss(tcb)) return this.#enterRecovery(tcb, inFlight, now)
-        if (acked > 0) congestion.onAck(acked, tcb.rtt.srtt, inFlight, now)
+        if (acked > 0) congestion.onAck(this.#sampleOf(tcb, acked, inFlight, now))
         return
       case LossState.RECOVERY:
         if (seqGe(tcb.sndUna, tcb.recoveryPoint)) {
           this.#leave(tcb)
-          congestion.onRecoveryExit(this.inFlight(tcb))
+          congestion.onRecoveryExit(this.inFlight(tcb), now)
           return
         }
         if (acked > 0 && !tcb.sack) {
@@ -61,7 +63,7 @@ export class LossRecovery {
       case LossState.LOSS:
         if (acked === 0) return
         if (seqGe(tcb.sndUna, tcb.recoveryPoint)) this.#leave(tcb)
-        congestion.onAck(acked, tcb.rtt.srtt, inFlight, now)
+        congestion.onAck(this.#sampleOf(tcb, acked, inFlight, now))
         return
     }
   }
@@ -138,6 +140,19 @@ export class LossRecovery {
     return tcb.lossState === LossState.RECOVERY && tcb.scoreboard.highRxt === tcb.sndUna
   }
 
+  #sampleOf(tcb: Tcb, acked: number, inFlightBefore: number, now: number): AckSample {
+    const sample = this.#sample
+    sample.now = now
+    sample.acked = acked
+    sample.inFlightBefore = inFlightBefore
+    sample.inFlight = this.inFlight(tcb)
+    sample.srtt = tcb.rtt.srtt
+    sample.minRtt = tcb.rtt.minRtt
+    sample.sndUna = tcb.sndUna
+    sample.sndNxt = tcb.sndNxt
+    return sample
+  }
+
   #showsLoss(tcb: Tcb): boolean {
     if (tcb.sack) return tcb.scoreboard.sackedBytes > 0 && tcb.scoreboard.isLost(tcb.sndUna)
     // Duplicates for what a recovery has just sent again say nothing new (RFC 6582 §3.2 step 2).
@@ -151,7 +166,7 @@ export class LossRecovery {
     tcb.timedAt = Infinity
     tcb.scoreboard.startRecovery()
     if (!tcb.sack) tcb.scoreboard.markLostTo((tcb.sndUna + tcb.mss) | 0)
-    tcb.congestion.onCongestionEvent(inFlight, now)
+    tcb.congestion.onCongestionEvent(inFlight, now, 'loss')
     this.#trace(tcb)
   }
 

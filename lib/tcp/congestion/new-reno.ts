@@ -5,13 +5,15 @@
  * receiver that takes 64 KiB at once acknowledges them at once. The window does not grow while less than half of it
  * is used (RFC 7661 §4.3).
  */
-import type { CongestionControl } from './congestion-control.ts'
+import type { AckSample, CongestionCause, CongestionControl } from './congestion-control.ts'
 
 /** Segments of the initial window (RFC 6928, `TCP_INIT_CWND`). */
 const INITIAL_SEGMENTS = 10
 
 export class NewReno implements CongestionControl {
   readonly name = 'reno'
+  readonly ownsRecovery = false
+  readonly pacingRate = 0
   cwnd = 0
   ssthresh: number = Infinity
   #mss = 0
@@ -35,9 +37,10 @@ export class NewReno implements CongestionControl {
     this.cwnd = this.#mss
   }
 
-  onAck(acked: number, _rtt: number, inFlight: number, _now: number): void {
+  onAck({ acked, inFlightBefore }: AckSample): void {
+    if (acked === 0) return
     this.#initial = 0
-    if (!this.#isUsed(acked, inFlight)) return
+    if (!this.#isUsed(acked, inFlightBefore)) return
     let rest = acked
     if (this.cwnd < this.ssthresh) {
       const grown = Math.min(this.cwnd + rest, this.ssthresh)
@@ -53,12 +56,12 @@ export class NewReno implements CongestionControl {
     }
   }
 
-  onCongestionEvent(inFlight: number, _now: number): void {
+  onCongestionEvent(inFlight: number, _now: number, _cause: CongestionCause): void {
     this.#reduce(inFlight)
     this.cwnd = this.ssthresh
   }
 
-  onRecoveryExit(_inFlight: number): void {
+  onRecoveryExit(_inFlight: number, _now: number): void {
     this.cwnd = Math.max(Math.min(this.cwnd, this.ssthresh), this.#mss)
     this.#counted = 0
   }
@@ -69,6 +72,11 @@ export class NewReno implements CongestionControl {
     this.#counted = 0
     // The loss window (RFC 5681 §3.1).
     this.cwnd = this.#mss
+  }
+
+  onUndo(cwnd: number, ssthresh: number, _now: number): void {
+    this.cwnd = Math.max(this.cwnd, cwnd)
+    this.ssthresh = Math.max(this.ssthresh, ssthresh)
   }
 
   onIdle(idle: number, rto: number): void {

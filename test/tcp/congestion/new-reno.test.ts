@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { CONGESTION_CONTROLS } from '../../../lib/sysctl/tcp-settings.ts'
-import type { CongestionControl } from '../../../lib/tcp/congestion/congestion-control.ts'
+import { AckSample, type CongestionControl } from '../../../lib/tcp/congestion/congestion-control.ts'
 import { congestionControl } from '../../../lib/tcp/congestion/registry.ts'
 import { MILLISECOND, SECOND } from '../../../lib/time/clock.ts'
 
@@ -14,11 +14,19 @@ function make(mss = MSS): CongestionControl {
   return control
 }
 
+function acknowledge(control: CongestionControl, acked: number, inFlightBefore: number): void {
+  const sample = new AckSample()
+  sample.acked = acked
+  sample.inFlightBefore = inFlightBefore
+  sample.srtt = RTT
+  control.onAck(sample)
+}
+
 /** A round trip: the whole window was on its way and is acknowledged in pieces of `piece` bytes. */
 function round(control: CongestionControl, piece = MSS): void {
   const flight = Math.floor(control.cwnd / MSS) * MSS
   for (let left = flight; left > 0; left -= piece) {
-    control.onAck(Math.min(piece, left), RTT, flight, 0)
+    acknowledge(control, Math.min(piece, left), flight)
   }
 }
 
@@ -73,21 +81,21 @@ describe('NewReno', () => {
   it('tcp-ack-split: gains one segment by a segment that is acknowledged in twenty pieces', () => {
     const control = make()
     const before = control.cwnd
-    for (let i = 0; i < 20; i++) control.onAck(MSS / 20, RTT, 10 * MSS, 0)
+    for (let i = 0; i < 20; i++) acknowledge(control, MSS / 20, 10 * MSS)
     expect(control.cwnd - before).to.equal(MSS)
     control.ssthresh = control.cwnd
-    for (let i = 0; i < 20; i++) control.onAck(MSS / 20, RTT, 11 * MSS, 0)
+    for (let i = 0; i < 20; i++) acknowledge(control, MSS / 20, 11 * MSS)
     expect(control.cwnd - before).to.equal(MSS)
   })
 
   it('tcp-ssthresh-fr: halves what was on its way, down to two segments', () => {
     const control = make()
     control.cwnd = 40 * MSS
-    control.onCongestionEvent(30 * MSS, 0)
+    control.onCongestionEvent(30 * MSS, 0, 'loss')
     expect([control.cwnd, control.ssthresh]).to.deep.equal([15 * MSS, 15 * MSS])
-    control.onRecoveryExit(0)
+    control.onRecoveryExit(0, 0)
     expect(control.cwnd).to.equal(15 * MSS)
-    control.onCongestionEvent(3 * MSS, 0)
+    control.onCongestionEvent(3 * MSS, 0, 'loss')
     expect(control.ssthresh).to.equal(2 * MSS)
   })
 
@@ -122,18 +130,18 @@ describe('NewReno', () => {
 
   it('tcp-optimistic-ack: does not grow while less than half of it is used', () => {
     const control = make()
-    for (let i = 0; i < 100; i++) control.onAck(MSS, RTT, 4 * MSS, 0)
+    for (let i = 0; i < 100; i++) acknowledge(control, MSS, 4 * MSS)
     expect(control.cwnd).to.equal(10 * MSS)
     control.ssthresh = 5 * MSS
-    for (let i = 0; i < 100; i++) control.onAck(MSS, RTT, 5 * MSS, 0)
+    for (let i = 0; i < 100; i++) acknowledge(control, MSS, 5 * MSS)
     expect(control.cwnd).to.equal(10 * MSS)
-    for (let i = 0; i < 10; i++) control.onAck(MSS, RTT, 6 * MSS, 0)
+    for (let i = 0; i < 10; i++) acknowledge(control, MSS, 6 * MSS)
     expect(control.cwnd).to.equal(11 * MSS)
   })
 
   it('counts the fullest moment when acknowledgments come in a heap', () => {
     const control = make()
-    for (let left = 10; left > 0; left--) control.onAck(MSS, RTT, left * MSS, 0)
+    for (let left = 10; left > 0; left--) acknowledge(control, MSS, left * MSS)
     expect(control.cwnd).to.equal(20 * MSS)
   })
 
@@ -150,13 +158,13 @@ describe('NewReno', () => {
         for (const { kind, n, flight } of events) {
           const { cwnd, ssthresh } = control
           if (kind === 'ack') {
-            control.onAck(n, RTT, flight, 0)
+            acknowledge(control, n, flight)
             expect(control.cwnd - cwnd).to.be.within(0, cwnd < ssthresh ? n : (n / cwnd + 1) * mss)
           } else if (kind === 'loss') {
-            control.onCongestionEvent(flight, 0)
+            control.onCongestionEvent(flight, 0, 'loss')
             expect(control.cwnd).to.equal(Math.max(Math.floor(flight / 2), 2 * mss))
           } else if (kind === 'exit') {
-            control.onRecoveryExit(flight)
+            control.onRecoveryExit(flight, 0)
             expect(control.cwnd).to.equal(Math.max(Math.min(cwnd, ssthresh), mss))
           } else if (kind === 'timeout') {
             control.onTimeout(flight, 0)
