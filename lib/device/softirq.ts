@@ -18,6 +18,12 @@ export interface EventSource {
   deliverEvents(): void
 }
 
+/** Something that answers a whole burst at once. */
+export interface BurstListener {
+  /** The burst at hand has been processed, and what it gave rise to has not left yet. */
+  burstProcessed(): void
+}
+
 /** Sources of events served per turn of the event loop at most. */
 const EVENT_ROUNDS = 1000
 
@@ -36,6 +42,7 @@ export class Softirq {
   readonly #poll: NetDevice[] = []
   /** In the order in which they came up, each once. */
   readonly #events = new Set<EventSource>()
+  readonly #answers: BurstListener[] = []
   readonly #burst = new Burst()
   readonly #later = new PacketQueue(1000)
   readonly #resume = (): void => {
@@ -120,6 +127,12 @@ export class Softirq {
     remove(this.#poll, device)
   }
 
+  /** `listener.burstProcessed()` is called once, before anything is sent. */
+  answerPending(listener: BurstListener): void {
+    this.#answers.push(listener)
+    if (this.#depth === 0) this.#resumeSoon()
+  }
+
   /** `source.deliverEvents()` is called once, when processing is over. */
   eventPending(source: EventSource): void {
     this.#events.add(source)
@@ -131,6 +144,7 @@ export class Softirq {
     this.#stopped = true
     this.#transmit.length = 0
     this.#poll.length = 0
+    this.#answers.length = 0
     this.#events.clear()
     for (let packet = this.#later.shift(); packet !== null; packet = this.#later.shift()) discard(packet)
   }
@@ -159,8 +173,11 @@ export class Softirq {
     }
   }
 
-  /** Sends what waits, device after device; one may be added meanwhile. */
+  /** Answers what has been processed, then sends what waits, device after device; one may be added meanwhile. */
   #flush(): void {
+    const answers = this.#answers
+    for (let i = 0; i < answers.length; i++) answers[i]!.burstProcessed()
+    answers.length = 0
     const devices = this.#transmit
     for (let i = 0; i < devices.length; i++) devices[i]!.flush()
     devices.length = 0

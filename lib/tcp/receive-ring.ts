@@ -3,11 +3,17 @@
  * content needs, in powers of two, and nothing at all while it is empty. So an idle connection holds no buffer
  * (hardening: memory per connection), however much it may take. The storage of rings that became empty is kept in a
  * {@link RingStore}, shared by the connections of a stack, so that a busy connection that is emptied at each turn of
- * the event loop does not allocate at each.
+ * the event loop does not allocate at each. Large packets are not copied into it while few of them wait: they stay
+ * where they are, in their place between the ring's bytes ({@link BorrowedPackets}).
  */
+import type { Packet } from '../packet/packet.ts'
+import { BORROWED_LIMIT, BorrowedPackets } from './borrowed-packets.ts'
 
 /** The smallest ring that holds something. */
 const MIN_CAPACITY = 4096
+
+/** What is less costs more to keep than to copy. */
+const WORTH_BORROWING = 16384
 
 const EMPTY = new Uint8Array(0)
 
@@ -34,6 +40,9 @@ export class RingStore {
   kept = 0
   /** Bytes handed out now. */
   inUse = 0
+  /** Packets borrowed now, by all connections. */
+  borrowed = 0
+  readonly #lists: BorrowedPackets[] = []
   /** By the number of doublings from the smallest. */
   readonly #free: Uint8Array<ArrayBuffer>[][] = []
 
@@ -59,6 +68,16 @@ export class RingStore {
     this.#class(storage.length).push(storage)
   }
 
+  /** @internal a queue for a connection that begins to borrow */
+  takeList(): BorrowedPackets {
+    return this.#lists.pop() ?? new BorrowedPackets()
+  }
+
+  /** @internal it is empty again */
+  giveList(list: BorrowedPackets): void {
+    this.#lists.push(list)
+  }
+
   #class(size: number): Uint8Array<ArrayBuffer>[] {
     const index = Math.log2(size / MIN_CAPACITY)
     while (this.#free.length <= index) this.#free.push([])
@@ -72,9 +91,15 @@ export class ReceiveRing {
   readonly #store: RingStore
   #bytes: Uint8Array<ArrayBuffer> = EMPTY
   #head = 0
+  /** Bytes in the ring itself. */
+  #held = 0
+  /** Bytes in all. */
   #length = 0
   /** Storage that it had when it last became empty, so that what fills it again and again need not grow each time. */
   #before = 0
+  #borrowed: BorrowedPackets | null = null
+  /** Bytes of the ring behind the last borrowed packet. */
+  #behind = 0
 
   constructor(store: RingStore, limit: number) {
     this.#store = store
@@ -95,12 +120,31 @@ export class ReceiveRing {
   write(bytes: Uint8Array, from: number, to: number): number {
     const count = Math.min(to - from, this.limit - this.#length)
     if (count <= 0) return 0
-    if (this.#length + count > this.#bytes.length) this.#grow(this.#length + count)
+    if (this.#held + count > this.#bytes.length) this.#grow(this.#held + count)
     const storage = this.#bytes
-    const tail = (this.#head + this.#length) & (storage.length - 1)
+    const tail = (this.#head + this.#held) & (storage.length - 1)
     const first = Math.min(count, storage.length - tail)
     storage.set(bytes.subarray(from, from + first), tail)
     if (first < count) storage.set(bytes.subarray(from + first, from + count), 0)
+    this.#held += count
+    this.#length += count
+    this.#behind += count
+    return count
+  }
+
+  /** Appends `packet.bytes[from…to)` in the same way; a large packet is kept instead of copied. */
+  writePacket(packet: Packet, from: number, to: number): number {
+    const store = this.#store
+    const count = to - from
+    const isWorthIt = count >= WORTH_BORROWING && this.#length + count <= this.limit
+    if (!isWorthIt || store.borrowed === BORROWED_LIMIT) return this.write(packet.bytes, from, to)
+    store.borrowed++
+    const kept = packet.pool.clone(packet)
+    kept.start = from
+    kept.end = to
+    this.#borrowed ??= store.takeList()
+    this.#borrowed.push(kept, this.#behind)
+    this.#behind = 0
     this.#length += count
     return count
   }
@@ -108,32 +152,86 @@ export class ReceiveRing {
   /** Moves up to `max` bytes to `target[at…]` and gives how many. */
   readInto(target: Uint8Array, at: number, max: number): number {
     const count = Math.min(max, this.#length, target.length - at)
-    if (count <= 0) return 0
-    const first = Math.min(count, this.#bytes.length - this.#head)
-    target.set(this.#bytes.subarray(this.#head, this.#head + first), at)
-    if (first < count) target.set(this.#bytes.subarray(0, count - first), at + first)
-    this.consume(count)
-    return count
+    for (let left = count; left > 0; ) {
+      const part = this.#part(left)
+      target.set(part, at + count - left)
+      left -= part.length
+      this.#consumePart(part.length)
+    }
+    return Math.max(count, 0)
   }
 
   /** The first bytes where they lie, as far as they lie together; good until the ring is used again. */
   peek(): Uint8Array {
-    const end = Math.min(this.#head + this.#length, this.#bytes.length)
-    return this.#bytes.subarray(this.#head, end)
+    return this.#part(this.#length)
   }
 
   /** Removes the first `n` bytes; no more than there are. */
   consume(n: number): void {
     if (n > this.#length) throw new RangeError(`${n} bytes to consume, ${this.#length} there`)
-    this.#length -= n
-    if (this.#length === 0) this.#release()
-    else this.#head = (this.#head + n) & (this.#bytes.length - 1)
+    for (let left = n; left > 0; ) {
+      const { length } = this.#part(left)
+      left -= length
+      this.#consumePart(length)
+    }
+  }
+
+  /** Gives borrowed packets back, and keeps what they hold: nobody may come to read it. */
+  own(): void {
+    if (this.#borrowed === null) return
+    const content = new Uint8Array(this.#length)
+    this.readInto(content, 0, content.length)
+    const { limit } = this
+    this.limit = content.length
+    this.write(content, 0, content.length)
+    this.limit = limit
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#length = 0
+    while (this.#borrowed !== null) {
+      this.#borrowed.before = 0
+      this.#giveBack(this.#borrowed)
+    }
+    this.#length = this.#held = this.#behind = 0
     this.#release()
+  }
+
+  /** The first bytes that lie together, `max` at most. */
+  #part(max: number): Uint8Array {
+    const borrowed = this.#borrowed
+    if (borrowed !== null && borrowed.before === 0) {
+      const { bytes, start, end } = borrowed.first
+      return bytes.subarray(start, Math.min(end, start + max))
+    }
+    const held = borrowed === null ? this.#held : borrowed.before
+    const end = Math.min(this.#head + Math.min(held, max), this.#bytes.length)
+    return this.#bytes.subarray(this.#head, end)
+  }
+
+  /** Removes `n` bytes that {@link #part} gave. */
+  #consumePart(n: number): void {
+    this.#length -= n
+    const borrowed = this.#borrowed
+    if (borrowed === null) this.#behind -= n
+    else if (borrowed.before > 0) borrowed.before -= n
+    else {
+      const packet = borrowed.first
+      packet.start += n
+      if (packet.start === packet.end) this.#giveBack(borrowed)
+      return
+    }
+    this.#held -= n
+    if (this.#held === 0) this.#release()
+    else this.#head = (this.#head + n) & (this.#bytes.length - 1)
+  }
+
+  #giveBack(borrowed: BorrowedPackets): void {
+    borrowed.shift()
+    this.#store.borrowed--
+    if (borrowed.count > 0) return
+    this.#store.giveList(borrowed)
+    this.#borrowed = null
   }
 
   #release(): void {
@@ -148,9 +246,9 @@ export class ReceiveRing {
     const old = this.#bytes
     // From half of what it needed last time on: less if that was a peak, and one step more if it was not.
     const larger = this.#store.take(Math.max(powerOfTwo(needed), old.length === 0 ? this.#before >>> 1 : 0))
-    const first = Math.min(this.#length, old.length - this.#head)
+    const first = Math.min(this.#held, old.length - this.#head)
     larger.set(old.subarray(this.#head, this.#head + first))
-    larger.set(old.subarray(0, this.#length - first), first)
+    larger.set(old.subarray(0, this.#held - first), first)
     if (old.length > 0) this.#store.give(old)
     this.#bytes = larger
     this.#head = 0

@@ -48,7 +48,7 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
   }
   if (segment.length > 0) {
     const { packet, dataStart } = segment
-    const taken = tcb.ring.write(packet.bytes, dataStart, dataStart + segment.length)
+    const taken = tcb.ring.writePacket(packet, dataStart, dataStart + segment.length)
     if (taken < segment.length) {
       // No memory: what was not taken is not acknowledged, and comes again.
       tcpExt[TcpExtMib.TCPRcvQDrop]!++

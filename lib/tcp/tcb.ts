@@ -171,6 +171,8 @@ export class Tcb {
   /** When data last came. */
   lastReceived = -Infinity
   ackPending = false
+  /** It is sent when the burst at hand is over. */
+  ackQueued = false
   /** Duplicates are reported (`tcp_dsack`). */
   dsack = true
   /** There is one to report as the first SACK block (RFC 2883). */

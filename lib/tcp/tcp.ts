@@ -8,7 +8,7 @@ import { readIpv4 } from '../address/ipv4-address.ts'
 import { createFlowKey, setIpv4Flow } from '../demux/flow-key.ts'
 import { PortRange } from '../demux/ports.ts'
 import type { NetDevice } from '../device/net-device.ts'
-import type { Softirq } from '../device/softirq.ts'
+import type { BurstListener, Softirq } from '../device/softirq.ts'
 import { Errno, TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
@@ -60,7 +60,7 @@ export interface ConnectSettings {
   events: TcpEventListener | null
 }
 
-export class Tcp implements TransportProtocol {
+export class Tcp implements TransportProtocol, BurstListener {
   readonly ip: Ipv4
   readonly softirq: Softirq
   readonly wheel: TimerWheel
@@ -74,6 +74,8 @@ export class Tcp implements TransportProtocol {
   readonly #ports: EphemeralPorts
   readonly #segment = new Segment()
   readonly #effects = new Effects()
+  /** Connections that have an acknowledgment to send when the burst is over. */
+  readonly #toAcknowledge: Tcb[] = []
   readonly #key = createFlowKey()
   readonly #flow = new Flow4()
   #closed = false
@@ -207,7 +209,8 @@ export class Tcp implements TransportProtocol {
     }
     this.#acknowledge(tcb, segment, effects)
     this.output.push(tcb)
-    if (tcb.ackPending && tcb.delayedAckAt === Infinity) tcb.delayedAckAt = this.ip.ctx.now + DELAYED_ACK
+    if (tcb.ackPending && !tcb.ackQueued && tcb.delayedAckAt === Infinity)
+      tcb.delayedAckAt = this.ip.ctx.now + DELAYED_ACK
     this.settle(tcb)
   }
 
@@ -229,7 +232,7 @@ export class Tcp implements TransportProtocol {
         return
       case AckAction.DATA:
         tcb.ackPending = true
-        if (acknowledgesNow(tcb)) this.output.ack(tcb)
+        if (acknowledgesNow(tcb)) this.#acknowledgeBurst(tcb)
         return
       case AckAction.NOW:
         return this.output.ack(tcb)
@@ -253,7 +256,24 @@ export class Tcp implements TransportProtocol {
     }
   }
 
-  // ---- listeners and handshakes
+  /** In-order data is acknowledged once for all of the burst, as if it had come as one segment. */
+  #acknowledgeBurst(tcb: Tcb): void {
+    if (tcb.ackQueued) return
+    tcb.ackQueued = true
+    if (this.#toAcknowledge.push(tcb) === 1) this.softirq.answerPending(this)
+  }
+
+  /** @internal */
+  burstProcessed(): void {
+    const waiting = this.#toAcknowledge
+    for (let i = 0; i < waiting.length; i++) {
+      const tcb = waiting[i]!
+      tcb.ackQueued = false
+      // Unless data went meanwhile, and the acknowledgment with it.
+      if (tcb.ackPending && tcb.state !== TcpState.CLOSED) this.output.ack(tcb)
+    }
+    waiting.length = 0
+  }
 
   // ---- blocks
 
@@ -295,6 +315,7 @@ export class Tcp implements TransportProtocol {
     tcb.setState(state, this.ip.ctx.mib.tcp)
     this.#release(tcb)
     if (tcb.orphan) tcb.ring.clear()
+    else tcb.ring.own()
     tcb.events |= TcbEvent.CLOSED
     if (tcb.user !== null) this.softirq.eventPending(tcb.user)
   }
