@@ -112,6 +112,18 @@ describe('TCP timers', () => {
     expect(peer.send({ seq: seq + 1460, ack: 1, data })[0]).to.include({ ack: seq + 2920 })
   })
 
+  it('acknowledges what came in one burst once, but early data at once', async () => {
+    const { peer } = await accepted(bench())
+    const piece = (i: number, ack = 1) =>
+      peer.build({ seq: 1 + 1000 * i, ack, flags: 'PA', data: new Uint8Array(1000) })
+    bench().tun.push(...[0, 1, 2, 3, 4].map((i) => piece(i)))
+    expect(peer.take().map(({ ack }) => ack)).to.deep.equal([5001])
+    bench().tun.push(piece(5), piece(7), piece(9))
+    expect(peer.take().map(({ ack }) => ack)).to.deep.equal([6001, 6001])
+    bench().tun.push(piece(6), piece(8))
+    expect(peer.take().map(({ ack }) => ack)).to.deep.equal([8001, 10_001])
+  })
+
   it('tcp-keepalive-default, keep-alive: silent unless asked for; then probes at Linux’s times, and ETIMEDOUT', async () => {
     const { peer, socket } = await accepted(bench())
     bench().pass(4 * 3600_000)
