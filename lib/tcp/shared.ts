@@ -55,6 +55,7 @@ export class TcpShared {
       receiveBufferMax:
         receiveBuffer !== 0 ? receiveBuffer : Math.max(ipv4.tcp_rmem_max, ipv4.tcp_rmem_default) >>> 1,
       sendBuffer: sendBuffer !== 0 ? sendBuffer : ipv4.tcp_wmem_default,
+      sendBufferFixed: sendBuffer !== 0,
     }
   }
 

@@ -64,6 +64,8 @@ export interface TcbSettings {
   receiveBufferMax: number
   /** Bytes that may wait to be acknowledged (`tcp_wmem`). */
   sendBuffer: number
+  /** The program has asked for it: it does not grow. */
+  sendBufferFixed: boolean
 }
 
 /** Where the buffers of all connections come from. */
@@ -114,6 +116,8 @@ export class Tcb {
   /** Sequence number of the first byte of {@link sendQueue}. */
   dataSeq = 0
   readonly sendQueue: SendQueue
+  /** `SO_SNDBUF` was set. */
+  readonly sendBufferFixed: boolean
   /** No more data after what is queued: FIN follows it. */
   finQueued = false
   finSent = false
@@ -252,6 +256,7 @@ export class Tcb {
     this.ring = new ReceiveRing(memory.rings, settings.receiveBuffer)
     this.outOfOrder = new OutOfOrderQueue(memory.rings)
     this.sendQueue = new SendQueue(memory.writes, memory.completions, settings.sendBuffer)
+    this.sendBufferFixed = settings.sendBufferFixed
     this.receiveBuffer = settings.receiveBuffer
     this.receiveBufferMax = settings.receiveBufferMax
     this.timer = new Timer(() => expire(this))

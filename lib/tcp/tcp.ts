@@ -40,6 +40,7 @@ import { LossRecovery } from './loss-recovery.ts'
 import { TcpOutput } from './output.ts'
 import { acknowledgesNow, DELAYED_ACK, growReceiveBuffer, opensWindow } from './receive-window.ts'
 import { read32, Segment, verifyTcpChecksum } from './segment.ts'
+import { sendLimit } from './send-buffer.ts'
 import { seqGt, seqLt } from './sequence.ts'
 import { initialRcvMss, initialWindow, TcpShared } from './shared.ts'
 import { EndpointKind, type Tcb, TcbEvent, TcpState } from './tcb.ts'
@@ -479,10 +480,9 @@ export class Tcp implements TransportProtocol, BurstListener {
     }
   }
 
-  /** Bytes that the application may have waiting before it has to wait itself (`sk_sndbuf`, which follows cwnd). */
+  /** Bytes that the application may have waiting before it has to wait itself. */
   sendLimit(tcb: Tcb): number {
-    const { tcp_wmem_max } = this.ip.ctx.sysctl.ipv4
-    return Math.max(tcb.sendQueue.limit, Math.min(2 * tcb.congestion.cwnd, tcp_wmem_max))
+    return sendLimit(tcb, this.ip.ctx.sysctl.ipv4.tcp_wmem_max)
   }
 
   // ---- ICMP
