@@ -1,18 +1,24 @@
 /**
  * A stack behind a TUN device, for the tests beside this: it serves echo (7), discard with a digest at the end (9),
- * bytes on demand (19) and a little HTTP (80), and connects where it is told to.
+ * bytes on demand (19) and a little HTTP (80), and connects where it is told to. IMPAIRMENT is JSON, the effects of
+ * `impairDevice` in both directions and a seed; without it the TUN has its offloads.
  *
  *     stack-program.ts tun0 10.9.0.2/24 IMPAIRMENT [send HOST PORT BYTES | fetch HOST PORT BYTES]…
  */
 import { createHash } from 'node:crypto'
 import { openTun } from '../../../lib/device/tun/index.ts'
-import { Stack, type TcpSocket } from '../../../lib/index.ts'
-import { type Impairment, impaired } from '../../tcp/impaired.ts'
+import { type Impairment, impairDevice, Stack, seededRandom, type TcpSocket } from '../../../lib/index.ts'
 import { Bytes } from './bytes.ts'
 
 const [, , name, address, impairment, ...rest] = process.argv
 const stack = new Stack()
-const device = impaired(await openTun({ name: name! }), JSON.parse(impairment!) as Impairment)
+const effects = JSON.parse(impairment!) as { seed: number; out: Impairment; in: Impairment } | null
+// A super-segment would be lost as a whole: on a bad link the kernel sends packets.
+const tun = await openTun({ name: name!, offload: effects === null })
+const device =
+  effects === null
+    ? tun
+    : impairDevice(tun, { out: effects.out, in: effects.in, random: seededRandom(effects.seed) })
 stack.addDevice(device, { name: name! }).addAddress(address!)
 
 async function serve(port: number, handle: (socket: TcpSocket) => Promise<void>): Promise<void> {

@@ -1,20 +1,28 @@
 /** The stack's TCP and the kernel's over a TUN, in both roles and both directions; content is checked by digest. */
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
-import type { Impairment } from '../../tcp/impaired.ts'
+import type { Impairment } from '../../../lib/index.ts'
 import { type Namespace, type Process, useTestbed } from '../netns.ts'
 import { digestOf } from './bytes.ts'
 
 const HOST = '10.9.0.2'
+
+/** What a bad link does to what the stack sends and receives, and the seed of its chance. */
+interface Effects {
+  seed: number
+  out: Impairment
+  in: Impairment
+}
 
 describe('TCP with the kernel', function () {
   this.timeout(120_000)
   this.slow(20_000)
   const bed = useTestbed()
 
-  async function start(host: Namespace, impairment: Impairment = {}, ...args: string[]): Promise<Process> {
+  /** @param effects `null` for a TUN with its offloads */
+  async function start(host: Namespace, effects: Effects | null = null, ...args: string[]): Promise<Process> {
     host.addTun('tun0', { address: '10.9.0.1/24' })
-    const all = ['tun0', `${HOST}/24`, JSON.stringify(impairment), ...args]
+    const all = ['tun0', `${HOST}/24`, JSON.stringify(effects), ...args]
     return host.startScript('test/integration/tcp/stack-program.ts', all, { ready: /^ready$/m })
   }
 
@@ -55,7 +63,7 @@ describe('TCP with the kernel', function () {
     const size = 5_000_000
     const stack = await start(
       host,
-      {},
+      null,
       ...['send', '10.9.0.1', '9', String(size), 'fetch', '10.9.0.1', '19', String(size)],
     )
     await stack.waitFor(/^fetched .*\ninfo .*$/m)
@@ -88,18 +96,67 @@ describe('TCP with the kernel', function () {
     expect(fetched.stdout.length).to.be.above(50_000) // bytes that are no text are lost in reading it
   })
 
-  const impairments: [string, Impairment][] = [
-    ['1 % loss both ways', { delay: 2, loss: 0.01, lossIn: 0.01 }],
-    ['5 % loss both ways', { delay: 1, loss: 0.05, lossIn: 0.05 }],
-    ['reordering and duplication', { delay: 2, reorder: 0.2, extra: 5, duplicate: 0.05 }],
-  ]
-  for (const [name, impairment] of impairments) {
-    it(`gets every byte through with ${name}`, async () => {
+  it('moves a gibibyte each way', async () => {
+    const host = bed.namespace('host')
+    await start(host)
+    const size = 1 << 30
+    const digest = digestOf(size)
+    expect(await kernel(host, 'send', HOST, 9, size)).to.equal(digest)
+    expect(await kernel(host, 'fetch', HOST, 19, size)).to.equal(digest)
+  })
+
+  it('moves a gibibyte each way, packet by packet through the decorator', async () => {
+    const host = bed.namespace('host')
+    await start(host, { seed: 1, out: {}, in: {} })
+    const size = 1 << 30
+    const digest = digestOf(size)
+    expect(await kernel(host, 'send', HOST, 9, size)).to.equal(digest)
+    expect(await kernel(host, 'fetch', HOST, 19, size)).to.equal(digest)
+  })
+
+  const bad: Record<string, [Impairment, number]> = {
+    'a delay of 20 ms': [{ delay: '20ms' }, 16 << 20],
+    '0.1 % loss': [{ delay: '1ms', loss: 0.001 }, 16 << 20],
+    '1 % loss': [{ delay: '1ms', loss: 0.01 }, 8 << 20],
+    '3 % loss': [{ delay: '1ms', loss: 0.03 }, 4 << 20],
+    '5 % loss': [{ delay: '1ms', loss: 0.05 }, 2 << 20],
+    'loss in bursts': [{ delay: '1ms', loss: { enter: 0.002, recover: 0.3 } }, 2 << 20],
+    reordering: [{ delay: '2ms', reorder: 0.05 }, 4 << 20],
+    duplication: [{ delay: '1ms', duplicate: 0.1 }, 8 << 20],
+    corruption: [{ delay: '1ms', corrupt: 0.01 }, 2 << 20],
+    'jitter and a narrow link': [{ delay: '5ms', jitter: '4ms', rate: '100mbit', queue: 50 }, 4 << 20],
+    'all of it': [
+      { delay: '1ms', jitter: '500us', loss: 0.02, reorder: 0.02, duplicate: 0.02, corrupt: 0.002 },
+      1 << 20,
+    ],
+  }
+  for (const [name, [effects, size]] of Object.entries(bad)) {
+    it(`gets every byte through, in both roles and directions, with ${name} both ways (hardening-21)`, async () => {
       const host = bed.namespace('host')
-      const stack = await start(host, impairment)
-      const size = 1_000_000
-      expect(await kernel(host, 'send', HOST, 9, size)).to.equal(digestOf(size))
-      expect(await kernel(host, 'fetch', HOST, 19, size)).to.equal(digestOf(size))
+      await host.startScript('test/integration/tcp/kernel-program.ts', ['serve'], { ready: /^ready$/m })
+      const seed = Number(process.env['TCP_INTEROP_SEED'] ?? 20261126)
+      const hint = `replay with TCP_INTEROP_SEED=${seed}`
+      const small = 65_536
+      const stack = await start(
+        host,
+        { seed, out: effects, in: effects },
+        ...[size, small].flatMap((bytes) => [
+          ...['send', '10.9.0.1', '9', String(bytes)],
+          ...['fetch', '10.9.0.1', '19', String(bytes)],
+        ]),
+      )
+      const digests = await Promise.all([
+        kernel(host, 'send', HOST, 9, size),
+        kernel(host, 'fetch', HOST, 19, size),
+        kernel(host, 'send', HOST, 9, small),
+        kernel(host, 'fetch', HOST, 19, small),
+      ])
+      expect(digests, hint).to.deep.equal([size, size, small, small].map(digestOf))
+      await stack.waitFor(new RegExp(`^fetched ${small}: .*\ninfo .*$`, 'm'), 100_000)
+      for (const bytes of [size, small]) {
+        expect(stack.stdout, hint).to.contain(`sent ${bytes}: ${digestOf(bytes)}`)
+        expect(stack.stdout, hint).to.contain(`fetched ${bytes}: ${digestOf(bytes)}`)
+      }
       const { stdout } = await stack.stop('SIGTERM')
       expect(stdout).to.contain('packets left: 0')
     })
