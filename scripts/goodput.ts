@@ -7,8 +7,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { CONGESTION_CONTROLS } from '../lib/sysctl/tcp-settings.ts'
 import {
+  ALGORITHMS,
   differences,
   type Golden,
   mbit,
@@ -29,9 +29,7 @@ const { values } = parseArgs({
 })
 
 function tablesOf(golden: Golden): string {
-  return CONGESTION_CONTROLS.map((algorithm) => `### ${algorithm}\n\n${tableOf(golden, algorithm)}`).join(
-    '\n\n',
-  )
+  return ALGORITHMS.map((algorithm) => `### ${algorithm}\n\n${tableOf(golden, algorithm)}`).join('\n\n')
 }
 
 /** One table for each set of columns. */

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { CONGESTION_CONTROLS } from '../../../lib/sysctl/tcp-settings.ts'
 import { goodput, PATHS, type Path, SECONDS, SEEDS } from './paths.ts'
 
+export const ALGORITHMS: readonly string[] = CONGESTION_CONTROLS
+
 const FILE = join(import.meta.dirname, 'goodput.json')
 
 /** By `algorithm: row: column`, the bytes of each seed. */
@@ -40,7 +42,7 @@ export async function measure(
   progress: (name: string) => void = () => undefined,
 ): Promise<Golden> {
   const golden: Golden = {}
-  for (const algorithm of CONGESTION_CONTROLS) {
+  for (const algorithm of ALGORITHMS) {
     for (const [index, path] of PATHS.entries()) {
       if (!wanted(algorithm, path, index)) continue
       const name = nameOf(algorithm, path)
