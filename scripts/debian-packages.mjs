@@ -25,6 +25,10 @@ export const DEBIAN_PACKAGES = {
   curl: { commands: ['curl'], why: 'fetches from the stack over HTTP' },
   'netcat-openbsd': { commands: ['nc'], why: 'speaks UDP and TCP with the stack' },
   socat: { commands: ['socat'], why: 'speaks UDP with the stack: broadcast, groups, large datagrams' },
+  iperf3: {
+    commands: ['iperf3'],
+    why: 'measures against the iperf3 of examples/, both as client and as server',
+  },
   tcpdump: { commands: ['tcpdump'], why: 'captures what crosses a device' },
   tshark: { commands: ['tshark'], why: 'says whether any packet of a capture is malformed' },
 }
@@ -47,6 +51,7 @@ export const NEEDED_FOR = {
     'curl',
     'netcat-openbsd',
     'socat',
+    'iperf3',
     'tcpdump',
     'tshark',
   ],
