@@ -18,6 +18,7 @@ import { enterQuickAck, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-windo
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
+import { noteUrgent } from './urgent.ts'
 
 /** A timestamp older than this says nothing any more (RFC 7323 §5.5). */
 const PAWS_VALID = 24 * 86400 * SECOND
@@ -288,6 +289,7 @@ export class TcpInput {
     if (tcb.timestamps && segment.length > 0) measureReceiverRtt(tcb, options, now)
     this.#processAck(tcb, segment)
     if (!this.#advanceState(tcb, segment, effects)) return
+    noteUrgent(tcb, segment)
     if (segment.length > 0 || segment.isFin) receiveData(tcb, segment, effects, mib, now)
     else if (segment.length === 0) mib.tcpExt[TcpExtMib.TCPPureAcks]!++
     if (effects.timeWait || effects.closed) return

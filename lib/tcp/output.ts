@@ -20,9 +20,10 @@ import {
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { DELAYED_ACK, selectWindow } from './receive-window.ts'
-import { writeTcpHeader } from './replies.ts'
+import { writeTcpHeader, writeUrgent } from './replies.ts'
 import { seqGt, seqLt } from './sequence.ts'
 import { LossState, type Tcb, TcpState } from './tcb.ts'
+import { urgentPointer } from './urgent.ts'
 
 /** How soon a connection looks again whether its device has room, or the pool a packet. */
 const ROOM_RETRY = MILLISECOND
@@ -157,7 +158,8 @@ export class TcpOutput {
   }
 
   #sendNew(tcb: Tcb, mss: number): void {
-    const superSegment = tcb.path.superSegment
+    // A super-segment has one urgent pointer, which would be wrong in all but its first part.
+    const superSegment = tcb.sndUrgent ? 0 : tcb.path.superSegment
     const largest =
       superSegment === 0
         ? mss
@@ -294,6 +296,9 @@ export class TcpOutput {
     }
     const { localPort, remotePort } = tcb.path
     writeTcpHeader(packet, at, localPort, remotePort, seq, tcb.rcvNxt, flags, wnd >>> tcb.rcvScale)
+    if (!tcb.sndUrgent) return
+    const urgent = urgentPointer(tcb, seq)
+    if (urgent > 0) writeUrgent(packet, at, urgent)
   }
 
   #writeOptions(tcb: Tcb, packet: Packet): void {

@@ -193,6 +193,13 @@ export function writeTcpHeader(
   bytes[at + TCP_URGENT + 1] = 0
 }
 
+/** Adds URG with its pointer to a header. */
+export function writeUrgent({ bytes }: Packet, at: number, pointer: number): void {
+  bytes[at + TCP_FLAGS]! |= TcpFlag.URG
+  bytes[at + TCP_URGENT] = pointer >>> 8
+  bytes[at + TCP_URGENT + 1] = pointer
+}
+
 /** Leaves the checksum to whoever sends it: the pseudo-header is in, the rest is not. */
 export function finishTcp(packet: Packet, at: number, local: Ipv4Address, remote: Ipv4Address): void {
   const { bytes } = packet

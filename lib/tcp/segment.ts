@@ -13,6 +13,7 @@ import {
   TCP_FLAGS,
   TCP_MIN_HEADER,
   TCP_SEQUENCE,
+  TCP_URGENT,
   TCP_WINDOW,
   TcpFlag,
 } from '../wire/tcp.ts'
@@ -26,6 +27,8 @@ export class Segment {
   flags = 0
   /** The field as it is, not scaled. */
   wnd = 0
+  /** The urgent pointer, from {@link seq} on; 0 without URG. */
+  urgent = 0
   /** Bytes of data. */
   length = 0
   /** The sequence number behind the segment: data, SYN and FIN counted. */
@@ -61,6 +64,8 @@ export class Segment {
     this.ack = read32(bytes, at + TCP_ACKNOWLEDGMENT)
     this.flags = bytes[at + TCP_FLAGS]!
     this.wnd = (bytes[at + TCP_WINDOW]! << 8) | bytes[at + TCP_WINDOW + 1]!
+    this.urgent =
+      (this.flags & TcpFlag.URG) === 0 ? 0 : (bytes[at + TCP_URGENT]! << 8) | bytes[at + TCP_URGENT + 1]!
     this.tos = bytes[packet.networkHeader + 1]!
     const headerLength = (bytes[at + TCP_DATA_OFFSET]! >>> 4) << 2
     this.dataStart = at + headerLength
@@ -73,6 +78,7 @@ export class Segment {
   trimFront(n: number): void {
     this.seq = (this.seq + n) | 0
     this.dataStart += n
+    this.urgent = Math.max(0, this.urgent - n)
     this.length -= n
   }
 

@@ -51,7 +51,7 @@ function isOpen(state: TcpState): boolean {
 export const EndpointKind = { CONNECTION: 0, HALF_OPEN: 1, TIME_WAIT: 2, LISTENER: 3 } as const
 
 /** What has come up for the application since it was last told; bits of {@link Tcb.events}. */
-export const TcbEvent = { CONNECTED: 1, READABLE: 2, WRITABLE: 4, CLOSED: 8, ACKED: 16 } as const
+export const TcbEvent = { CONNECTED: 1, READABLE: 2, WRITABLE: 4, CLOSED: 8, ACKED: 16, URGENT: 32 } as const
 
 /** How the sender stands towards loss (`tcp_ca_state` of Linux, less DISORDER and CWR). */
 export const LossState = { OPEN: 0, RECOVERY: 3, LOSS: 4 } as const
@@ -124,6 +124,9 @@ export class Tcb {
   /** End of the last small segment (Minshall's variant of Nagle). */
   smallEnd = 0
   noDelay = false
+  /** What was written up to {@link sndUp} is urgent, and the peer does not have all of it. */
+  sndUrgent = false
+  sndUp = 0
   /** The peer's MSS option less the options of every segment: bytes of data, before the path's MTU counts. */
   peerMss = 536
   /** Bytes of data per segment; 0 before the handshake is done. */
@@ -146,6 +149,9 @@ export class Tcb {
   receiveBuffer: number
   receiveBufferMax: number
   finReceived = false
+  /** The peer calls what comes before {@link rcvUp} urgent, and the application has not read that far. */
+  rcvUrgent = false
+  rcvUp = 0
   /** The MSS option that was sent. */
   announcedMss = 536
   /** Size of the segments that the peer sends: what acknowledgments are counted by. */

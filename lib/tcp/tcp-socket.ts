@@ -10,6 +10,7 @@ import { type Tcb, TcbEvent, TcpState, type TcpStateName, tcpStateName } from '.
 import type { Tcp } from './tcp.ts'
 import { type TcpInfo, tcpInfo } from './tcp-info.ts'
 import type { TcpEventListener } from './trace.ts'
+import { urgentLength } from './urgent.ts'
 
 /** Longest chunk that iteration gives. */
 const CHUNK = 65536
@@ -48,6 +49,8 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   #readable: Waiter<void> | null = null
   readonly #writers: Waiter<void>[] = []
   readonly #closers: Waiter<void>[] = []
+  /** Told when the peer has sent urgent data, before it is read (RFC 9293 §3.8.5). */
+  onUrgent: (() => void) | null = null
   #ended = false
   #closed = false
 
@@ -93,6 +96,14 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     return this.#tcb.trace.listener
   }
 
+  /**
+   * Bytes from here to the end of what the peer calls urgent; 0 if there is none, or it was read. They are read in
+   * their place in the stream.
+   */
+  get urgentLength(): number {
+    return urgentLength(this.#tcb)
+  }
+
   /** `TCP_NODELAY`: small segments do not wait for the acknowledgment of those before. */
   get noDelay(): boolean {
     return this.#tcb.noDelay
@@ -101,6 +112,24 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   set noDelay(on: boolean) {
     this.#tcb.noDelay = on
     if (on) this.#tcp.flush(this.#tcb)
+  }
+
+  /** `IP_TOS` of what is sent from now on: DSCP, without ECN. 0…255. */
+  get tos(): number {
+    return this.#tcb.path.tos
+  }
+
+  set tos(octet: number) {
+    this.#tcb.path.tos = octetOf('tos', octet) & 0xfc
+  }
+
+  /** `IP_TTL` of what is sent from now on, 1…255; 0: as the route or the host has it. */
+  get ttl(): number {
+    return this.#tcb.path.ttl
+  }
+
+  set ttl(hops: number) {
+    this.#tcb.path.ttl = octetOf('ttl', hops)
   }
 
   /** `SO_KEEPALIVE`, with the times of the sysctls unless others are given, in milliseconds. */
@@ -128,6 +157,10 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
    * @throws TunstackError `EPIPE` after {@link end}; `ECONNRESET`, `ETIMEDOUT`, … when the connection is gone
    */
   write(bytes: Uint8Array): Promise<void> {
+    return this.#write(bytes, false)
+  }
+
+  #write(bytes: Uint8Array, urgent: boolean): Promise<void> {
     if (!(bytes instanceof Uint8Array)) {
       return Promise.reject(invalidArgument('bytes', bytes, 'a Uint8Array'))
     }
@@ -136,9 +169,15 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     if (tcb.state === TcpState.CLOSED) return Promise.reject(this.#deathError('write'))
     if (bytes.length === 0) return Promise.resolve()
     tcb.sendQueue.pushCopy(bytes)
-    this.#tcp.flush(tcb)
+    if (urgent) this.#tcp.sendUrgent(tcb)
+    else this.#tcp.flush(tcb)
     if (this.#hasRoom) return Promise.resolve()
     return this.#wait((waiter) => this.#writers.push(waiter))
+  }
+
+  /** As {@link write}, but urgent: the peer is told of these bytes at once, even if its window is closed. */
+  writeUrgent(bytes: Uint8Array): Promise<void> {
+    return this.#write(bytes, true)
   }
 
   /** No more is written: the peer reads to the end. What comes from it can still be read. */
@@ -239,6 +278,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     const { events } = tcb
     tcb.events = 0
     tcb.trace.deliver()
+    if ((events & TcbEvent.URGENT) !== 0) this.onUrgent?.()
     if ((events & TcbEvent.CONNECTED) !== 0) this.#settleOpening(null)
     if ((events & (TcbEvent.READABLE | TcbEvent.CLOSED)) !== 0) this.#serveReader()
     if ((events & TcbEvent.WRITABLE) !== 0 && this.#hasRoom) {
@@ -348,5 +388,12 @@ export function waitFor<T>(tcp: Tcp, take: (waiter: Waiter<T>) => void): Promise
 
 function atLeast(name: string, value: number, least: number): number {
   if (!(value >= least)) throw invalidArgument(name, value, `a number of ${least} or more`)
+  return value
+}
+
+function octetOf(name: string, value: number): number {
+  if (!(Number.isInteger(value) && value >= 0 && value <= 255)) {
+    throw invalidArgument(name, value, 'a whole number from 0 to 255')
+  }
   return value
 }

@@ -41,12 +41,13 @@ import { TcpOutput } from './output.ts'
 import { acknowledgesNow, DELAYED_ACK, growReceiveBuffer, opensWindow } from './receive-window.ts'
 import { read32, Segment, verifyTcpChecksum } from './segment.ts'
 import { sendLimit } from './send-buffer.ts'
-import { seqGt, seqLt } from './sequence.ts'
+import { seqGt, seqLe, seqLt } from './sequence.ts'
 import { initialRcvMss, initialWindow, TcpShared } from './shared.ts'
 import { EndpointKind, type Tcb, TcbEvent, TcpState } from './tcb.ts'
 import { TimeWaits } from './time-waits.ts'
 import { TcpTimers } from './timers.ts'
 import type { TcpEventListener } from './trace.ts'
+import { markUrgent } from './urgent.ts'
 
 /** What a connection is asked for with, beside addresses and ports. */
 export interface ConnectSettings {
@@ -421,6 +422,15 @@ export class Tcp implements TransportProtocol, BurstListener {
   /** Listeners, and handshakes on the way to them. */
   get handshakes(): Handshakes {
     return this.#handshakes
+  }
+
+  /** All that the application has written is urgent: the peer hears of it now, also where nothing may be sent. */
+  sendUrgent(tcb: Tcb): void {
+    markUrgent(tcb)
+    this.flush(tcb)
+    if (tcb.sndNxt !== tcb.dataEnd && seqLe(tcb.windowEnd, tcb.sndNxt) && tcb.synchronized) {
+      this.#run(tcb, () => this.output.ack(tcb))
+    }
   }
 
   /** Data was queued, FIN may have been: sends what may be sent. */

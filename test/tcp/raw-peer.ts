@@ -20,6 +20,8 @@ export interface Sent {
   ack: number
   flags: string
   window: number
+  /** The urgent pointer; counts only with U. */
+  urgent: number
   data: Bytes
   options: TcpOptions
   /** Length of the IP packet. */
@@ -112,6 +114,7 @@ export function read(packet: Bytes): Sent {
     ack: view.getUint32(8),
     flags: [...'FSRPAUEC'].filter((letter) => (bits & BITS[letter]!) !== 0).join(''),
     window: view.getUint16(14),
+    urgent: view.getUint16(18),
     data: payload.slice(headerLength),
     options,
     size: length,
