@@ -4,6 +4,8 @@
  *     node --import tsx scripts/conformance.ts            writes the table
  *     node --import tsx scripts/conformance.ts --check    fails if it is not up to date
  *
+ * The rows of RFC 9293's appendix B are written by hand; the ids that they name must be those of tests.
+ *
  * An id stands at the beginning of a title (`ip-ihl-small: …`, several with commas) or in brackets, as
  * `(hardening-13)`. The titles are those that Mocha would run: templates are filled in.
  */
@@ -15,6 +17,7 @@ const ROOT = join(import.meta.dirname, '..')
 const DOCUMENT = join(ROOT, 'docs/conformance.md')
 const BEGIN = '<!-- table: written by scripts/conformance.ts -->'
 const END = '<!-- end of table -->'
+const APPENDIX = '<!-- appendix: checked by scripts/conformance.ts -->'
 
 /** In the order of the table. */
 const GROUPS: readonly (readonly [prefix: string, heading: string])[] = [
@@ -28,6 +31,7 @@ const GROUPS: readonly (readonly [prefix: string, heading: string])[] = [
   ['hardening', 'Attacks'],
 ]
 const ID = `(?:${GROUPS.map(([prefix]) => prefix).join('|')})-[a-z0-9]+(?:-[a-z0-9]+)*`
+const NAMED = new RegExp(`\`(${ID})\``, 'g')
 const AT_START = new RegExp(`^${ID}(?:, ${ID})*(?=[:, ]|$)`)
 const IN_BRACKETS = new RegExp(`\\((${ID}(?:, ${ID})*)\\)`, 'g')
 
@@ -97,11 +101,19 @@ function table(found: Map<string, Shown[]>): string {
   return lines.join('\n')
 }
 
+/** Ids that the appendix names and no title has. */
+function unknownIds(appendix: string, found: Map<string, Shown[]>): string[] {
+  return [...appendix.matchAll(NAMED)].map(([, id]) => id!).filter((id) => !found.has(id))
+}
+
 const text = readFileSync(DOCUMENT, 'utf8')
 const begin = text.indexOf(BEGIN)
 const end = text.indexOf(END)
 if (begin < 0 || end < begin) throw new Error(`${DOCUMENT} has lost the marks of its table`)
-const written = `${text.slice(0, begin + BEGIN.length)}\n\n${table(await collect())}\n${text.slice(end)}`
+const found = await collect()
+const unknown = unknownIds(text.slice(text.indexOf(APPENDIX)), found)
+if (unknown.length > 0) throw new Error(`the appendix names tests that there are not: ${unknown.join(', ')}`)
+const written = `${text.slice(0, begin + BEGIN.length)}\n\n${table(found)}\n${text.slice(end)}`
 if (!process.argv.includes('--check')) writeFileSync(DOCUMENT, written)
 else if (written !== text) {
   console.error('docs/conformance.md is not up to date; run: node --import tsx scripts/conformance.ts')
