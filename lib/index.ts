@@ -60,6 +60,7 @@ export { type ByteSink, type PcapngOptions, PcapngWriter } from './observe/pcapn
 export { BURST_SIZE, Burst } from './packet/burst.ts'
 export { Checksum, Gso, type Packet, PacketType } from './packet/packet.ts'
 export { PacketPool, type PacketPoolOptions } from './packet/packet-pool.ts'
+export type { EchoError, EchoReply, Icmp, IcmpOptions, IcmpSocket } from './ping/icmp-socket.ts'
 export type { AbortSignalLike, PingOptions } from './ping/ping.ts'
 export type { PathMtuDiscovery } from './ping/ping-endpoint.ts'
 export type { PingProbe, PingResult } from './ping/ping-result.ts'

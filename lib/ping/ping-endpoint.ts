@@ -5,7 +5,7 @@
  */
 import { type Ipv4Address, readIpv4 } from '../address/ipv4-address.ts'
 import { EndpointTable } from '../demux/endpoint-table.ts'
-import { createFlowKey, setIpv4Binding, setIpv4Flow } from '../demux/flow-key.ts'
+import { createFlowKey, FlowKey, setIpv4Binding, setIpv4Flow } from '../demux/flow-key.ts'
 import { PortRange } from '../demux/ports.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { EventSource, Softirq } from '../device/softirq.ts'
@@ -47,6 +47,8 @@ export type PathMtuDiscovery = 'want' | 'do' | 'dont'
 
 export interface PingEndpointOptions {
   destination: Ipv4Address
+  /** Requests go to many destinations: {@link PingEndpoint.sendTo}. */
+  anyDestination?: boolean
   /** 0: chosen by the route. */
   source: Ipv4Address
   /** Index of the device to leave by; 0 for any. */
@@ -70,8 +72,10 @@ export interface PingReceiver {
     bytes: Uint8Array,
     start: number,
     end: number,
+    packet: Packet,
   ): void
-  failed(sequence: number, error: IcmpErrorInfo): void
+  /** @param destination of the request that it is about */
+  failed(sequence: number, error: IcmpErrorInfo, destination: Ipv4Address): void
   deliverEvents(): void
   /** The stack was closed. */
   stopped(): void
@@ -102,6 +106,26 @@ export class PingEndpoint implements EventSource {
     } finally {
       softirq.leave()
     }
+  }
+
+  /** Sends one request to another destination than the last one. As {@link send}. */
+  sendTo(destination: Ipv4Address, sequence: number, payload: Uint8Array): number {
+    this.#turnTo(destination)
+    return this.send(sequence, payload)
+  }
+
+  /** Whether there is a way to it. 0, or a positive errno. */
+  reach(destination: Ipv4Address): number {
+    this.#turnTo(destination)
+    const route = this.#validRoute()
+    if (route === null) return this.#protocol.ip.ctx.routing.errno
+    return (route.flags & RouteFlag.BROADCAST) !== 0 && !this.options.broadcast ? Errno.EACCES : 0
+  }
+
+  #turnTo(destination: Ipv4Address): void {
+    if (destination === this.options.destination) return
+    this.options.destination = destination
+    this.#route = null
   }
 
   /** Has {@link PingReceiver.deliverEvents} called when processing is over. */
@@ -187,6 +211,7 @@ export class PingProtocol implements TransportProtocol {
   readonly softirq: Softirq
   readonly #endpoints: EndpointTable<PingEndpoint>
   readonly #key = createFlowKey()
+  #closed = false
 
   constructor(ip: Ipv4, softirq: Softirq) {
     this.ip = ip
@@ -195,13 +220,18 @@ export class PingProtocol implements TransportProtocol {
     ip.icmp.echoReplies = this
   }
 
-  /** @throws TunstackError `EAGAIN` if every identifier is in use */
-  open(options: PingEndpointOptions): PingEndpoint {
+  /**
+   * @param wanted the identifier; 0: one that nobody has. As on Linux one may be shared: the latest gets the replies.
+   * @throws TunstackError `EAGAIN` if every identifier is in use; `ERR_STACK_CLOSED`
+   */
+  open(options: PingEndpointOptions, wanted = 0): PingEndpoint {
+    if (this.#closed) throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
     const key = this.#key
-    setIpv4Binding(key, options.source, 0)
-    const identifier = this.#endpoints.pickPort(key, IDENTIFIERS, this.ip.ctx.random)
+    setIpv4Binding(key, options.source, wanted)
+    key[FlowKey.DEVICE] = boundTo(options)
+    const identifier = wanted !== 0 ? wanted : this.#endpoints.pickPort(key, IDENTIFIERS, this.ip.ctx.random)
     const endpoint = new PingEndpoint(this, identifier, options)
-    if (identifier === 0 || !this.#endpoints.bind(key, endpoint)) {
+    if (identifier === 0 || !this.#endpoints.bind(key, endpoint, { reuseAddress: true })) {
       throw new TunstackError('EAGAIN', 'every ICMP echo identifier is in use; wait for a ping to end')
     }
     return endpoint
@@ -218,6 +248,7 @@ export class PingProtocol implements TransportProtocol {
 
   /** Ends every series: the stack is closed. */
   close(): void {
+    this.#closed = true
     const open: PingEndpoint[] = []
     this.#endpoints.forEach((endpoint) => {
       open.push(endpoint)
@@ -228,6 +259,7 @@ export class PingProtocol implements TransportProtocol {
   /** @internal */
   release(endpoint: PingEndpoint): void {
     setIpv4Binding(this.#key, endpoint.options.source, endpoint.identifier)
+    this.#key[FlowKey.DEVICE] = boundTo(endpoint.options)
     this.#endpoints.unbind(this.#key, endpoint)
   }
 
@@ -252,6 +284,7 @@ export class PingProtocol implements TransportProtocol {
       bytes,
       at + ICMP_HEADER,
       end,
+      packet,
     )
     ctx.consume(packet)
   }
@@ -269,7 +302,8 @@ export class PingProtocol implements TransportProtocol {
     const source = readIpv4(bytes, quote + IPV4_SOURCE)
     const destination = readIpv4(bytes, quote + IPV4_DESTINATION)
     const endpoint = this.#find(source, destination, identifier, 0)
-    if (endpoint === null || endpoint.options.destination !== destination) return
+    if (endpoint === null) return
+    if (endpoint.options.anyDestination !== true && endpoint.options.destination !== destination) return
     this.ip.icmp.learnPathMtu(bytes, quote, error)
     if (
       error.errno === 0 ||
@@ -277,11 +311,17 @@ export class PingProtocol implements TransportProtocol {
     ) {
       return
     }
-    endpoint.receiver?.failed((bytes[at + ICMP_SEQUENCE]! << 8) | bytes[at + ICMP_SEQUENCE + 1]!, error)
+    const sequence = (bytes[at + ICMP_SEQUENCE]! << 8) | bytes[at + ICMP_SEQUENCE + 1]!
+    endpoint.receiver?.failed(sequence, error, destination)
   }
 
   #find(local: Ipv4Address, remote: Ipv4Address, identifier: number, device: number): PingEndpoint | null {
     setIpv4Flow(this.#key, local, identifier, remote, 0, device)
     return this.#endpoints.lookup(this.#key)
   }
+}
+
+/** The device that replies must come by: a socket that is bound to one hears no other, a series of pings is not so strict. */
+function boundTo({ anyDestination, device }: PingEndpointOptions): number {
+  return anyDestination === true ? device : 0
 }

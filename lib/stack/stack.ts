@@ -15,6 +15,7 @@ import { Gro } from '../offload/gro.ts'
 import type { Burst } from '../packet/burst.ts'
 import type { Packet } from '../packet/packet.ts'
 import { PacketPool } from '../packet/packet-pool.ts'
+import { Icmp } from '../ping/icmp-socket.ts'
 import { type PingOptions, ping } from '../ping/ping.ts'
 import { PingProtocol } from '../ping/ping-endpoint.ts'
 import type { PingResult } from '../ping/ping-result.ts'
@@ -89,6 +90,8 @@ export class Stack {
   readonly timers: TimerWheel
   /** @internal */
   readonly pings: PingProtocol
+  /** Sockets for echo requests. */
+  readonly icmp: Icmp
   /** UDP sockets: `stack.udp.bind({ port: 53 })`. */
   readonly udp: Udp
   /** Raw sockets: `stack.raw.open({ protocol: 'icmp' })`. */
@@ -144,6 +147,7 @@ export class Stack {
     this.ipv4.backlog = (packet, device) => this.#receiveLater(packet, device)
     this.ipv4.reassemblyPending = () => this.#armReassembly()
     this.pings = new PingProtocol(this.ipv4, this.softirq)
+    this.icmp = new Icmp(this.pings)
     this.udp = new Udp(this.ipv4, this.softirq)
     this.raw = new Raw(this.ipv4, this.softirq)
     this.tcpProtocol = new Tcp(this.ipv4, this.softirq, this.timers)
