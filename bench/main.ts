@@ -13,8 +13,9 @@ import { forward } from './forward.ts'
 import { memory, micro } from './micro.ts'
 import { HELP, parseOptions } from './options.ts'
 import { table } from './table.ts'
+import { tcp } from './tcp.ts'
 
-const BENCHMARKS: readonly Benchmark[] = [echo, forward, bulk, device, micro, memory, fib]
+const BENCHMARKS: readonly Benchmark[] = [echo, forward, bulk, tcp, device, micro, memory, fib]
 
 /** Load from which on the machine is not taken to be quiet. */
 const BUSY = 0.5
@@ -39,7 +40,7 @@ async function main(): Promise<void> {
   )
   if (chosen.some(({ needsRoot }) => needsRoot) && process.getuid?.() !== 0) {
     throw new Error(
-      'echo, forward, bulk and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
+      'echo, forward, bulk, tcp and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
     )
   }
   const plan: Plan = {

@@ -73,6 +73,7 @@ const MICRO: MicroFigure[] = [
   { name: 'UDP over loopback, 1000 bytes', unit: 'datagrams/s', subjects: [['tunstack', 'udp datagrams']] },
   { name: 'simulated network: over links', unit: 'packets/s', subjects: [['tunstack', 'simulated packets']] },
   { name: 'simulated network: answered', unit: 'events/s', subjects: [['tunstack', 'simulated events']] },
+  { name: 'simulated network: TCP in bulk', unit: 'events/s', subjects: [['tunstack', 'simulated bulk']] },
 ]
 
 const MEMORY: MicroFigure[] = [
@@ -89,6 +90,12 @@ const MEMORY: MicroFigure[] = [
     nodeOptions: NODE_OPTIONS,
   },
   { name: 'new Stack()', unit: 'KiB', subjects: [['tunstack', 'stack size']], nodeOptions: NODE_OPTIONS },
+  {
+    name: 'one end of an idle TCP connection',
+    unit: 'KiB',
+    subjects: [['tunstack', 'connection size']],
+    nodeOptions: NODE_OPTIONS,
+  },
   {
     name: 'host in a simulated network',
     unit: 'KiB',

@@ -1,5 +1,6 @@
 /** The micro-benchmarks by name. Each runs in a process of its own, so that none is compiled for another's types. */
 import * as checksums from './checksums.ts'
+import * as connections from './connections.ts'
 import * as datagrams from './datagrams.ts'
 import * as echoes from './echoes.ts'
 import * as headers from './headers.ts'
@@ -43,4 +44,6 @@ export const CASES: Readonly<Record<string, Case>> = {
   'simulated packets': simulation.packets,
   'simulated events': simulation.answered,
   'simulated host': simulation.hostSize,
+  'simulated bulk': connections.simulatedBulk,
+  'connection size': connections.connectionSize,
 }

@@ -1,0 +1,99 @@
+/**
+ * TCP between the kernel and the other side of a TUN: bulk in both directions with the content checked where it
+ * arrives, connections that are opened and closed again, requests of a byte; against the kernel over veth.
+ */
+import { type Namespace, Testbed } from '../test/integration/netns.ts'
+import type { Benchmark, Plan } from './benchmark.ts'
+import { type Figure, record } from './figure.ts'
+import { program } from './responder.ts'
+
+const STACK = 'tunstack'
+const KERNEL = 'kernel, veth'
+const SUBJECTS = [STACK, KERNEL] as const
+type Subject = (typeof SUBJECTS)[number]
+
+const ADDRESS: Readonly<Record<Subject, string>> = { [STACK]: '10.77.1.2', [KERNEL]: '10.77.2.2' }
+
+interface Load {
+  name: string
+  unit: string
+  /** The client's command, and what follows its seconds. */
+  command: string
+  more: string[]
+  /** Of the count that the client prints, and its seconds. */
+  value(count: number, seconds: number): number
+}
+
+const gigabits = (bytes: number, seconds: number): number => (bytes * 8) / seconds / 1e9
+const perSecond = (count: number, seconds: number): number => count / seconds
+
+const LOADS: readonly Load[] = [
+  { name: 'TCP in, one connection', unit: 'Gbit/s', command: 'send', more: [], value: gigabits },
+  { name: 'TCP out, one connection', unit: 'Gbit/s', command: 'receive', more: [], value: gigabits },
+  { name: 'TCP connections, one at a time', unit: '/s', command: 'connect', more: ['1'], value: perSecond },
+  { name: 'TCP connections, 64 at a time', unit: '/s', command: 'connect', more: ['64'], value: perSecond },
+  { name: 'TCP requests of a byte', unit: '/s', command: 'ask', more: [], value: perSecond },
+]
+
+export const tcp: Benchmark = {
+  name: 'tcp',
+  needsRoot: true,
+  async run(figures, plan) {
+    const against = [{ subject: STACK, reference: KERNEL }]
+    const defined = LOADS.map((load) => ({ load, figure: figures.define(load.name, load.unit, against) }))
+    const bed = new Testbed()
+    try {
+      const host = bed.namespace('bench')
+      const remote = bed.namespace('bench-peer')
+      host.addTun('tun1', { address: '10.77.1.1/24' })
+      bed.veth(
+        { namespace: host, device: 'veth0', address: '10.77.2.1/24' },
+        { namespace: remote, device: 'veth0', address: '10.77.2.2/24' },
+      )
+      // The client's ports come back from TIME-WAIT, and both ends take as many connections as come.
+      for (const namespace of [host, remote]) {
+        namespace.sysctl('net.ipv4.tcp_tw_reuse', 1)
+        namespace.sysctl('net.ipv4.tcp_max_tw_buckets', 8192)
+        namespace.sysctl('net.core.somaxconn', 4096)
+        namespace.sysctl('net.ipv4.tcp_max_syn_backlog', 8192)
+        namespace.sysctl('net.ipv4.ip_local_port_range', '1024 65000')
+      }
+      for (let round = 1; round <= plan.rounds; round++) {
+        for (const { load, figure } of defined) {
+          for (const subject of SUBJECTS) {
+            plan.progress(`tcp ${round}/${plan.rounds}: ${load.name}, ${subject}`)
+            await measure(host, remote, subject, load, figure, plan)
+          }
+        }
+      }
+    } finally {
+      await bed.undo()
+    }
+  },
+}
+
+async function measure(
+  host: Namespace,
+  remote: Namespace,
+  subject: Subject,
+  load: Load,
+  figure: Figure,
+  plan: Plan,
+): Promise<void> {
+  const command =
+    subject === STACK
+      ? program('stack-tcp.ts', ['tun1', '10.77.1.2/24'], plan.nodeOptions)
+      : program('tcp-load.c', ['serve'])
+  const server = await (subject === STACK ? host : remote).start(command, { ready: /^ready$/m })
+  const run = async (seconds: number): Promise<number> => {
+    const args = [load.command, ADDRESS[subject], `${seconds}`, ...load.more]
+    const { stdout, stderr, status } = await host.run(program('tcp-load.c', args))
+    const match = /^\w+ (\d+) seconds ([\d.]+)$/m.exec(stdout)
+    if (status !== 0 || match === null)
+      throw new Error(`${load.name}, ${subject}: ${stdout}${stderr}${server.output}`)
+    return load.value(Number(match[1]), Number(match[2]))
+  }
+  await run(plan.quick ? 0.1 : 1)
+  record(figure, subject, await run(plan.quick ? 0.2 : 1.5))
+  await server.stop('SIGTERM')
+}
