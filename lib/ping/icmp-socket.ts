@@ -4,7 +4,6 @@
  * numbers and data are the program's. Requests of others are no business of theirs: the host answers those.
  */
 import { formatIpv4, type Ipv4Address, parseIpv4, readIpv4 } from '../address/ipv4-address.ts'
-import type { EventSource } from '../device/softirq.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo } from '../ipv4/context.ts'
 import type { Packet } from '../packet/packet.ts'
@@ -13,7 +12,7 @@ import { DatagramInfo, DatagramQueue } from '../udp/datagram-queue.ts'
 import { checkSignal, type UdpAbortSignal } from '../udp/udp-options.ts'
 import { type Waiter, waitIn, wake } from '../udp/waiters.ts'
 import { IPV4_DESTINATION, IPV4_TOS } from '../wire/ipv4.ts'
-import type { PathMtuDiscovery, PingEndpoint, PingProtocol, PingReceiver } from './ping-endpoint.ts'
+import type { PathMtuDiscovery, PingEndpoint, PingProtocol } from './ping-endpoint.ts'
 
 /** Reports that are kept for {@link IcmpSocket.readError}; the oldest go first. */
 const MAX_REPORTS = 64
@@ -79,7 +78,7 @@ export interface EchoError {
   fatal: boolean
 }
 
-export class IcmpSocket implements EventSource, PingReceiver, AsyncIterable<EchoReply> {
+export class IcmpSocket implements AsyncIterable<EchoReply> {
   /** Replies for which there was no room. */
   overflowed = 0
   readonly #protocol: PingProtocol

@@ -17,16 +17,22 @@ export class TcpSettings {
   tcp_challenge_ack_limit = 2147483647
   tcp_congestion_control: CongestionControlName = 'reno'
   tcp_dsack = 1
+  /** 3 and 4: the tail of a flight is probed. */
+  tcp_early_retrans = 3
   /** 0 never; 1 ask and answer; 2 answer. */
   tcp_ecn = 2
   /** Seconds in FIN-WAIT-2 without an owner. */
   tcp_fin_timeout = 60
+  /** 0: a timeout is never taken for spurious. */
+  tcp_frto = 2
   /** Milliseconds between two answers to segments that are not acceptable. */
   tcp_invalid_ratelimit = 500
   /** Seconds. */
   tcp_keepalive_intvl = 75
   tcp_keepalive_probes = 9
   tcp_keepalive_time = 7200
+  /** Segments that `tcp_reordering` may grow to. */
+  tcp_max_reordering = 300
   /** Half-open connections of one listener at most. */
   tcp_max_syn_backlog = 2048
   /** Connections in TIME-WAIT at most. */
@@ -43,6 +49,8 @@ export class TcpSettings {
   /** Retransmissions once nobody owns the connection any longer; 0: 8. */
   tcp_orphan_retries = 0
   /** Duplicate acknowledgments that mean loss. */
+  /** 1 RACK; 2: its window is not adapted; 4: three duplicates do not close it. */
+  tcp_recovery = 1
   tcp_reordering = 3
   /** Retransmissions until the route is doubted (R1), and until the connection is given up (R2). */
   tcp_retries1 = 3
@@ -89,12 +97,15 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_base_mss: INT,
   tcp_challenge_ack_limit: INT,
   tcp_dsack: BYTE,
+  tcp_early_retrans: { min: 0, max: 4 },
   tcp_ecn: { min: 0, max: 2 },
   tcp_fin_timeout: SECONDS,
+  tcp_frto: BYTE,
   tcp_invalid_ratelimit: NATURAL,
   tcp_keepalive_intvl: SECONDS,
   tcp_keepalive_probes: BYTE,
   tcp_keepalive_time: SECONDS,
+  tcp_max_reordering: INT,
   tcp_max_syn_backlog: INT,
   tcp_max_tw_buckets: INT,
   tcp_min_rtt_wlen: { min: 0, max: 86400 },
@@ -103,6 +114,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_mtu_probing: BYTE,
   tcp_no_metrics_save: BYTE,
   tcp_orphan_retries: BYTE,
+  tcp_recovery: BYTE,
   tcp_reordering: { min: 1, max: 300 },
   tcp_retries1: BYTE,
   tcp_retries2: BYTE,

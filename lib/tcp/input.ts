@@ -128,7 +128,7 @@ export class TcpInput {
     tcb.retransmitStart = Infinity
     tcb.retransmitAt = Infinity
     tcb.recoveryPoint = tcb.iss
-    tcb.scoreboard.reset(tcb.sndUna)
+    tcb.transmissions.reset(tcb.sndUna)
     tcb.quickAcks = MAX_QUICK_ACKS
     setReceiveBuffer(tcb, tcb.receiveBuffer)
     tcb.rcvSpaceSeq = tcb.rcvNxt
@@ -331,8 +331,6 @@ export class TcpInput {
         tcb.events |= TcbEvent.WRITABLE
       }
       if (tcb.sndUna === tcb.sndNxt) tcb.events |= TcbEvent.ACKED
-      this.#measureRtt(tcb, options, ack, now)
-      tcb.retransmits = 0
     }
     // RFC 5681 §2: no data, nothing new, no other window, and something is on its way.
     const duplicate =
@@ -342,7 +340,10 @@ export class TcpInput {
       segment.length === 0 &&
       (segment.flags & (TcpFlag.SYN | TcpFlag.FIN)) === 0 &&
       !windowChanged
-    if (flightBefore > 0) this.#loss.onAck(tcb, segment, acked, duplicate, now)
+    if (flightBefore > 0) {
+      this.#loss.deliver(tcb, segment, now)
+      this.#measureRtt(tcb, options, acked > 0, now)
+    }
     if (acked > 0) {
       tcb.retransmitStart = Infinity // it gets on: whatever waits now has not waited in vain yet
       tcb.retransmitAt = tcb.sndUna === tcb.sndNxt ? Infinity : now + tcb.rtt.timeout
@@ -350,24 +351,23 @@ export class TcpInput {
       tcb.retransmitAt = Infinity // a probe was answered with an open window
       tcb.rtt.resetBackoff()
     }
+    if (flightBefore > 0) this.#loss.onAck(tcb, segment, acked, duplicate, now)
+    if (acked > 0) tcb.retransmits = 0
   }
 
-  /** A segment that was sent once tells the RTT (Karn, RFC 6298 §3); after a retransmission only timestamps do. */
-  #measureRtt(tcb: Tcb, options: TcpOptions, ack: number, now: number): void {
-    let rtt = -1
-    if (tcb.timedAt !== Infinity && seqGe(ack, tcb.timedEnd)) {
-      rtt = now - tcb.timedAt
-      tcb.timedAt = Infinity
-    } else if (tcb.timestamps && options.timestamps && options.tsEcho !== 0 && tcb.timedAt === Infinity) {
+  /** What was sent once tells the RTT (Karn, RFC 6298 §3); after a retransmission only timestamps do. */
+  #measureRtt(tcb: Tcb, options: TcpOptions, advanced: boolean, now: number): void {
+    let { rtt, newestRtt } = this.#loss
+    if (rtt < 0 && advanced && tcb.timestamps && options.timestamps && options.tsEcho !== 0) {
       const elapsed = (timestampAt(now, tcb.tsOffset) - options.tsEcho) | 0
       // An echo from before the last timeout may be of what had arrived, and only its acknowledgment was lost: it
       // would count the wait for the timeout as a round trip.
       if (elapsed >= 0 && elapsed * MILLISECOND <= now - tcb.timeoutAt)
-        rtt = Math.max(elapsed, 1) * MILLISECOND
+        rtt = newestRtt = Math.max(elapsed, 1) * MILLISECOND
     }
     if (rtt < 0) return
     tcb.rtt.sample(rtt, tcb.sndUna, tcb.sndNxt)
-    tcb.rtt.sampleMinimum(rtt, now)
+    tcb.rtt.sampleMinimum(newestRtt, now)
     if (tcb.trace.listener === null) return
     const { srtt, timeout: rto } = tcb.rtt
     tcb.trace.add({ type: 'rtt', time: now, rtt, srtt, rto })

@@ -22,7 +22,7 @@ import type { LossRecovery } from './loss-recovery.ts'
 import { DELAYED_ACK, selectWindow } from './receive-window.ts'
 import { writeTcpHeader, writeUrgent } from './replies.ts'
 import { seqGt, seqLt } from './sequence.ts'
-import { LossState, type Tcb, TcpState } from './tcb.ts'
+import { type Tcb, TcpState } from './tcb.ts'
 import { urgentPointer } from './urgent.ts'
 
 /** How soon a connection looks again whether its device has room, or the pool a packet. */
@@ -53,7 +53,7 @@ export class TcpOutput {
     }
     if (tcb.sndUna === tcb.sndNxt && tcb.sndNxt === tcb.dataEnd && tcb.finQueued === tcb.finSent) return
     const mss = this.currentMss(tcb)
-    if (tcb.lossState !== LossState.OPEN && !this.#retransmit(tcb, mss)) return
+    if (tcb.transmissions.lostBytes > 0 && !this.#retransmit(tcb, mss)) return
     this.#sendNew(tcb, mss)
     if (tcb.sndUna === tcb.sndNxt && tcb.sndNxt !== tcb.dataEnd && tcb.retransmitAt === Infinity) {
       // The window is closed, or too small to be filled: somebody has to ask (RFC 9293 §3.8.6.1).
@@ -126,6 +126,27 @@ export class TcpOutput {
     if (length > 0 && this.#resend(tcb, at, length, mss)) this.#loss.retransmitted(tcb, at, length)
   }
 
+  /**
+   * One segment more, though nothing says that it may go: of new data if the peer's window takes it, else the end of
+   * the flight again (RFC 8985 §7.3). `true` if it went.
+   */
+  probeTail(tcb: Tcb): boolean {
+    const mss = this.currentMss(tcb)
+    const unsent = (tcb.dataEnd - tcb.sndNxt) | 0
+    const wnd = (tcb.windowEnd - tcb.sndNxt) | 0
+    if (unsent > 0 && wnd >= Math.min(unsent, mss)) {
+      if (!this.#sendData(tcb, tcb.sndNxt, Math.min(unsent, mss), mss, false)) return false
+      this.#loss.probed(tcb, false)
+      return true
+    }
+    const length = Math.min(mss, (tcb.sndNxt - tcb.sndUna) | 0)
+    const from = (tcb.sndNxt - length) | 0
+    if (length <= 0 || !this.#resend(tcb, from, length, mss)) return false
+    this.#loss.retransmitted(tcb, from, length, 'probe')
+    this.#loss.probed(tcb, true)
+    return true
+  }
+
   /** What of the missing may be sent again; `false` if nothing new may follow it. */
   #retransmit(tcb: Tcb, mss: number): boolean {
     const loss = this.#loss
@@ -134,7 +155,7 @@ export class TcpOutput {
       if (missing <= 0) return true
       const at = loss.retransmitFrom
       const room = loss.room(tcb)
-      if (room < mss && !loss.mayExceed(tcb)) return false
+      if (room < Math.min(mss, missing)) return false
       if (tcb.path.room <= 0) {
         tcb.roomAt = this.#ctx.now + ROOM_RETRY
         return false
@@ -147,7 +168,6 @@ export class TcpOutput {
 
   /** `length` counts FIN. */
   #resend(tcb: Tcb, seq: number, length: number, mss: number): boolean {
-    tcb.timedAt = Infinity // Karn: what comes back may be about either
     if (tcb.retransmitStart === Infinity) tcb.retransmitStart = tcb.lastSent
     tcb.totalRetransmits++
     tcb.bytesRetransmitted += length
@@ -170,6 +190,7 @@ export class TcpOutput {
       const unsent = (end - tcb.sndNxt) | 0
       if (unsent === 0) {
         if (tcb.finQueued) this.#sendFin(tcb)
+        else if (this.#loss.room(tcb) > 0) this.#loss.applicationLimited(tcb)
         return
       }
       const wnd = (tcb.windowEnd - tcb.sndNxt) | 0
@@ -243,10 +264,7 @@ export class TcpOutput {
       tcb.sndNxt = next
       if (length > 0 && length % mss !== 0) tcb.smallEnd = next
       if (fin) tcb.finSent = true
-      if (tcb.timedAt === Infinity && tcb.lossState === LossState.OPEN) {
-        tcb.timedAt = now
-        tcb.timedEnd = next
-      }
+      this.#loss.sent(tcb, seq, next, segments, now)
       mib.tcpExt[TcpExtMib.TCPOrigDataSent]! += length > 0 ? segments : 0
     }
     // Data that answers data: acknowledgments may wait for more of it.
@@ -345,7 +363,7 @@ export class TcpOutput {
     tcb.mssMtu = mtu
     tcb.mss = Math.max(size, smallest) - options
     tcb.congestion.setMss(tcb.mss)
-    tcb.scoreboard.mss = tcb.mss
+    tcb.transmissions.mss = tcb.mss
   }
 
   #send(tcb: Tcb, packet: Packet, at: number, segments: number): void {

@@ -56,6 +56,10 @@ export class Segment {
     return (this.flags & TcpFlag.FIN) !== 0
   }
 
+  get isEce(): boolean {
+    return (this.flags & TcpFlag.ECE) !== 0
+  }
+
   /** Takes over what the header says; its lengths have been checked. */
   read(packet: Packet): void {
     const { bytes, transportHeader: at } = packet

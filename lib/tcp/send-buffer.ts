@@ -14,12 +14,12 @@ const BUFFER_COST = 256
 
 /** Bytes that the application may have waiting before it has to wait itself. @param most `tcp_wmem_max` */
 export function sendLimit(
-  { sendQueue, congestion, scoreboard, mss, sendBufferFixed }: Tcb,
+  { sendQueue, congestion, reordering, mss, sendBufferFixed }: Tcb,
   most: number,
 ): number {
   const { limit } = sendQueue
   if (sendBufferFixed || mss === 0) return limit
   const cost = 2 ** Math.ceil(Math.log2(mss + HEADER_COST)) + BUFFER_COST
-  const segments = Math.max(INITIAL_SEGMENTS, Math.floor(congestion.cwnd / mss), scoreboard.dupThresh + 1)
+  const segments = Math.max(INITIAL_SEGMENTS, Math.floor(congestion.cwnd / mss), reordering + 1)
   return Math.max(limit, Math.min(2 * segments * cost, most))
 }

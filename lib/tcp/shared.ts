@@ -19,6 +19,7 @@ import { TcpReplies } from './replies.ts'
 import { Completions, WriteArena } from './send-queue.ts'
 import { Tcb, type TcbSettings } from './tcb.ts'
 import type { TimeWait } from './time-wait.ts'
+import { TransmissionStore } from './transmissions.ts'
 
 /** What a segment can be for. */
 export type Endpoint = Tcb | HalfOpen | TimeWait | Listener
@@ -32,7 +33,12 @@ export class TcpShared {
   readonly replies: TcpReplies
   readonly limit: ChallengeAckLimit
   readonly isn: InitialSequence
-  readonly #memory = { rings: new RingStore(), writes: new WriteArena(), completions: new Completions() }
+  readonly #memory = {
+    rings: new RingStore(),
+    writes: new WriteArena(),
+    completions: new Completions(),
+    transmissions: new TransmissionStore(),
+  }
 
   constructor(ip: Ipv4, softirq: Softirq, wheel: TimerWheel) {
     const { ctx } = ip
@@ -88,7 +94,7 @@ export class TcpShared {
     tcb.rtt.minRto = ipv4.tcp_rto_min_us * MICROSECOND
     tcb.rtt.maxRto = ipv4.tcp_rto_max_ms * MILLISECOND
     tcb.rtt.minRttSpan = ipv4.tcp_min_rtt_wlen * SECOND
-    tcb.scoreboard.dupThresh = ipv4.tcp_reordering
+    tcb.reordering = ipv4.tcp_reordering
     tcb.dsack = ipv4.tcp_dsack !== 0
     return tcb
   }

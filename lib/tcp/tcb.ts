@@ -11,11 +11,12 @@ import type { CongestionControl } from './congestion/congestion-control.ts'
 import type { HalfOpen } from './half-open.ts'
 import type { Ipv4Path } from './ipv4-path.ts'
 import { OutOfOrderQueue } from './out-of-order.ts'
+import { Rack } from './rack.ts'
 import { ReceiveRing, type RingStore } from './receive-ring.ts'
 import { RttEstimator } from './rtt-estimator.ts'
-import { Scoreboard } from './scoreboard.ts'
 import { type Completions, SendQueue, type WriteArena } from './send-queue.ts'
 import { type RetransmitReason, TcpTrace } from './trace.ts'
+import { type TransmissionStore, Transmissions } from './transmissions.ts'
 
 /** Connection states, with Linux's numbers (`TCP_ESTABLISHED`, …). */
 export const TcpState = {
@@ -53,8 +54,8 @@ export const EndpointKind = { CONNECTION: 0, HALF_OPEN: 1, TIME_WAIT: 2, LISTENE
 /** What has come up for the application since it was last told; bits of {@link Tcb.events}. */
 export const TcbEvent = { CONNECTED: 1, READABLE: 2, WRITABLE: 4, CLOSED: 8, ACKED: 16, URGENT: 32 } as const
 
-/** How the sender stands towards loss (`tcp_ca_state` of Linux, less DISORDER and CWR). */
-export const LossState = { OPEN: 0, RECOVERY: 3, LOSS: 4 } as const
+/** How the sender stands towards loss, with Linux's numbers (`tcp_ca_state`). */
+export const LossState = { OPEN: 0, DISORDER: 1, CWR: 2, RECOVERY: 3, LOSS: 4 } as const
 export type LossState = (typeof LossState)[keyof typeof LossState]
 
 /** What a listener's or a program's options give a connection from the start. */
@@ -73,6 +74,7 @@ export interface TcbMemory {
   readonly rings: RingStore
   readonly writes: WriteArena
   readonly completions: Completions
+  readonly transmissions: TransmissionStore
 }
 
 export class Tcb {
@@ -195,17 +197,44 @@ export class Tcb {
   // Loss.
   readonly rtt: RttEstimator = new RttEstimator()
   congestion: CongestionControl
-  readonly scoreboard: Scoreboard = new Scoreboard()
+  readonly transmissions: Transmissions
+  readonly rack: Rack = new Rack()
   lossState: LossState = LossState.OPEN
   /** Recovery ends when this is acknowledged. */
   recoveryPoint = 0
+  /** Segments by which packets may overtake one another before something is lost (`tcp_reordering`). */
+  reordering = 3
+  /** Bytes delivered since the beginning, and when the last were. */
+  delivered = 0
+  deliveredAt = 0
+  /** When the first of the flight was sent whose delivery is being measured. */
+  firstSentAt = 0
+  /** Until so much is delivered the application's pace is measured; 0: the network's. */
+  appLimited = 0
+  /** Proportional rate reduction: the window before it, what was delivered and sent in it, in bytes. */
+  prrCwnd = 0
+  prrDelivered = 0
+  prrOut = 0
+  /** The reduction may have been a mistake: what there was before it, and what was sent again and not reported twice. */
+  undoing = false
+  undoMarker = 0
+  undoRetransmitted = 0
+  priorCwnd = 0
+  priorSsthresh = 0
+  /** A timeout that may have been spurious (F-RTO). */
+  frto = false
+  /** New data goes before copies, to see what comes of it (F-RTO step 2b). */
+  holdRetransmissions = false
+  /** Timestamp of the first copy of this loss, if one was sent (Eifel). */
+  retransmitStamped = false
+  retransmitStamp = 0
+  /** SND.NXT when the tail was probed; `null` if it was not. Whether the probe was a copy. */
+  tlpEnd: number | null = null
+  tlpAgain = false
   dupAcks = 0
   /** Why it sends again, where that is neither a timeout nor what acknowledgments say. */
   reason: RetransmitReason | null = null
-  /** A segment that is timed: what its end is and when it left; none if `timedAt` is Infinity. */
-  timedEnd = 0
-  timedAt = Infinity
-  /** Timestamp clock (ms) when the first retransmission of this loss left; for Eifel and for timeouts. */
+  /** When what was first sent again in this loss had been sent: since then there is no progress. */
   retransmitStart = Infinity
   /** When the retransmission timer last fired. */
   timeoutAt = -Infinity
@@ -220,6 +249,9 @@ export class Tcb {
   // Timers: deadlines; one wheel timer serves them all.
   readonly timer: Timer
   retransmitAt = Infinity
+  /** The tail is probed (RFC 8985 §7); what nothing has overtaken is lost (§6.3). */
+  probeAt = Infinity
+  reorderAt = Infinity
   delayedAckAt = Infinity
   keepaliveAt = Infinity
   /** The device had no room: try again then. */
@@ -261,6 +293,7 @@ export class Tcb {
     this.time = time
     this.ring = new ReceiveRing(memory.rings, settings.receiveBuffer)
     this.outOfOrder = new OutOfOrderQueue(memory.rings)
+    this.transmissions = new Transmissions(memory.transmissions)
     this.sendQueue = new SendQueue(memory.writes, memory.completions, settings.sendBuffer)
     this.sendBufferFixed = settings.sendBufferFixed
     this.receiveBuffer = settings.receiveBuffer

@@ -5,12 +5,12 @@
 import type { Ipv4Context } from '../ipv4/context.ts'
 import { MICROSECOND, MILLISECOND } from '../time/clock.ts'
 import { DELAYED_ACK } from './receive-window.ts'
-import { LossState, type Tcb } from './tcb.ts'
+import type { Tcb } from './tcb.ts'
 
 export interface TcpInfo {
   /** `TCP_ESTABLISHED` is 1, … as Linux numbers them. */
   state: number
-  /** 0 open, 3 recovery, 4 loss. */
+  /** 0 open, 1 disorder, 2 CWR, 3 recovery, 4 loss. */
   ca_state: number
   retransmits: number
   probes: number
@@ -26,6 +26,9 @@ export interface TcpInfo {
   /** Segments on their way. */
   unacked: number
   sacked: number
+  /** Taken for lost; of which a copy is on its way. */
+  lost: number
+  retrans: number
   /** Milliseconds since. */
   last_data_sent: number
   last_data_recv: number
@@ -37,6 +40,8 @@ export interface TcpInfo {
   snd_ssthresh: number
   snd_cwnd: number
   advmss: number
+  /** Segments by which packets overtake one another. */
+  reordering: number
   rcv_rtt: number
   /** Bytes that the receive buffer holds at most now. */
   rcv_space: number
@@ -52,6 +57,8 @@ export interface TcpInfo {
   bytes_sent: number
   bytes_retrans: number
   dsack_dups: number
+  /** Times that reordering was seen. */
+  reord_seen: number
   snd_wnd: number
   rcv_wnd: number
 }
@@ -68,7 +75,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
   const inFlight = (tcb.sndNxt - tcb.sndUna) | 0
   return {
     state: tcb.state,
-    ca_state: tcb.lossState === LossState.OPEN ? 0 : tcb.lossState,
+    ca_state: tcb.lossState,
     retransmits: tcb.retransmits,
     probes: tcb.probes,
     backoff: rtt.backoff,
@@ -83,7 +90,9 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     snd_mss: tcb.mss,
     rcv_mss: tcb.rcvMss,
     unacked: Math.ceil(inFlight / mss),
-    sacked: Math.ceil(tcb.scoreboard.sackedBytes / mss),
+    sacked: Math.ceil(tcb.transmissions.sackedBytes / mss),
+    lost: Math.ceil(tcb.transmissions.lostBytes / mss),
+    retrans: Math.ceil(tcb.transmissions.retransmittedBytes / mss),
     last_data_sent: tcb.lastSent === -Infinity ? 0 : since(tcb.lastSent),
     last_data_recv: tcb.lastReceived === -Infinity ? 0 : since(tcb.lastReceived),
     last_ack_recv: since(tcb.lastHeard),
@@ -93,6 +102,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     snd_ssthresh: congestion.ssthresh === Infinity ? 0x7fffffff : Math.floor(congestion.ssthresh / mss),
     snd_cwnd: Math.floor(congestion.cwnd / mss),
     advmss: tcb.announcedMss,
+    reordering: tcb.reordering,
     rcv_rtt: micro(tcb.rcvRtt),
     rcv_space: tcb.receiveBuffer,
     total_retrans: tcb.totalRetransmits,
@@ -107,6 +117,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     bytes_sent: tcb.bytesSent,
     bytes_retrans: tcb.bytesRetransmitted,
     dsack_dups: tcb.dsackDuplicates,
+    reord_seen: tcb.rack.reorderings,
     snd_wnd: tcb.sndWnd,
     rcv_wnd: tcb.receiveWindow,
   }

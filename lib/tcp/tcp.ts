@@ -294,7 +294,14 @@ export class Tcp implements TransportProtocol, BurstListener {
   settle(tcb: Tcb): void {
     if ((tcb.events !== 0 || tcb.trace.isPending) && tcb.user !== null) this.softirq.eventPending(tcb.user)
     if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) return
-    const next = Math.min(tcb.retransmitAt, tcb.delayedAckAt, tcb.keepaliveAt, tcb.roomAt)
+    const next = Math.min(
+      tcb.retransmitAt,
+      tcb.delayedAckAt,
+      tcb.keepaliveAt,
+      tcb.roomAt,
+      tcb.probeAt,
+      tcb.reorderAt,
+    )
     // A deadline that was put off is looked at when it comes: moving the timer for each segment costs more.
     if (next < tcb.timer.deadline) this.wheel.schedule(tcb.timer, next)
   }
@@ -333,7 +340,14 @@ export class Tcp implements TransportProtocol, BurstListener {
 
   #release(tcb: Tcb): void {
     this.wheel.cancel(tcb.timer)
-    tcb.retransmitAt = tcb.delayedAckAt = tcb.keepaliveAt = tcb.roomAt = Infinity
+    tcb.retransmitAt =
+      tcb.delayedAckAt =
+      tcb.keepaliveAt =
+      tcb.roomAt =
+      tcb.probeAt =
+      tcb.reorderAt =
+        Infinity
+    tcb.transmissions.reset(tcb.sndUna)
     if (tcb.registered) this.#shared.endpoints.disconnect(tcb.key, tcb)
     tcb.registered = false
     if (tcb.bound) {

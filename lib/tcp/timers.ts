@@ -50,6 +50,11 @@ export class TcpTimers {
       tcb.roomAt = Infinity
       this.#output.push(tcb)
     }
+    if (now >= tcb.reorderAt) {
+      this.#loss.onReorderTimeout(tcb, now)
+      this.#output.push(tcb)
+    }
+    if (now >= tcb.probeAt) this.#probeTail(tcb)
     if (now >= tcb.retransmitAt) this.#retransmit(tcb)
     if (now >= tcb.keepaliveAt && tcb.state !== TcpState.CLOSED) this.#keepAlive(tcb)
   }
@@ -96,6 +101,16 @@ export class TcpTimers {
     if (tcb.retransmits > linear) tcb.rtt.backOff()
     this.#output.syn(tcb)
     tcb.retransmitAt = this.#clamped(tcb, tcb.establishedAt)
+  }
+
+  /** Nobody has answered for two round trips: perhaps the tail is lost (RFC 8985 §7.3). */
+  #probeTail(tcb: Tcb): void {
+    const { now } = this.#ctx
+    tcb.probeAt = Infinity
+    if (tcb.tlpEnd === null && tcb.sndUna !== tcb.sndNxt) this.#output.probeTail(tcb)
+    // The timeout is that of the first segment, which may just have gone again.
+    const timeout = tcb.transmissions.sentAtOf(tcb.sndUna) + tcb.rtt.timeout
+    tcb.retransmitAt = Math.max(timeout, now + MILLISECOND)
   }
 
   #retransmitData(tcb: Tcb): void {

@@ -4,8 +4,14 @@
  */
 import type { TcpStateName } from './tcb.ts'
 
-/** Why something was sent again, or the window reduced. */
-export type RetransmitReason = 'timeout' | 'fast' | 'path-mtu'
+/**
+ * Why something was sent again: a timeout, the third duplicate, what was sent later has arrived (RACK), the tail was
+ * probed, or it was too large for the path.
+ */
+export type RetransmitReason = 'timeout' | 'fast' | 'rack' | 'probe' | 'path-mtu'
+
+/** How the sender stands towards loss. */
+export type CwndState = 'open' | 'disorder' | 'cwr' | 'recovery' | 'loss'
 
 /** Times are nanoseconds of stack time, sizes are bytes. */
 export type TcpEvent =
@@ -30,8 +36,10 @@ export type TcpEvent =
       readonly time: number
       readonly cwnd: number
       readonly ssthresh: number
-      readonly state: 'open' | 'recovery' | 'loss'
+      readonly state: CwndState
     }
+  /** A reduction of the window was a mistake, and is taken back. */
+  | { readonly type: 'undo'; readonly time: number; readonly cwnd: number; readonly ssthresh: number }
 
 export type TcpEventListener = (event: TcpEvent) => void
 

@@ -58,7 +58,6 @@ export class NewReno implements CongestionControl {
 
   onCongestionEvent(inFlight: number, _now: number, _cause: CongestionCause): void {
     this.#reduce(inFlight)
-    this.cwnd = this.ssthresh
   }
 
   onRecoveryExit(_inFlight: number, _now: number): void {

@@ -92,7 +92,8 @@ describe('NewReno', () => {
     const control = make()
     control.cwnd = 40 * MSS
     control.onCongestionEvent(30 * MSS, 0, 'loss')
-    expect([control.cwnd, control.ssthresh]).to.deep.equal([15 * MSS, 15 * MSS])
+    // The window follows by proportional rate reduction, and is not the algorithm's meanwhile.
+    expect([control.cwnd, control.ssthresh]).to.deep.equal([40 * MSS, 15 * MSS])
     control.onRecoveryExit(0, 0)
     expect(control.cwnd).to.equal(15 * MSS)
     control.onCongestionEvent(3 * MSS, 0, 'loss')
@@ -162,7 +163,8 @@ describe('NewReno', () => {
             expect(control.cwnd - cwnd).to.be.within(0, cwnd < ssthresh ? n : (n / cwnd + 1) * mss)
           } else if (kind === 'loss') {
             control.onCongestionEvent(flight, 0, 'loss')
-            expect(control.cwnd).to.equal(Math.max(Math.floor(flight / 2), 2 * mss))
+            expect(control.ssthresh).to.equal(Math.max(Math.floor(flight / 2), 2 * mss))
+            expect(control.cwnd).to.equal(cwnd)
           } else if (kind === 'exit') {
             control.onRecoveryExit(flight, 0)
             expect(control.cwnd).to.equal(Math.max(Math.min(cwnd, ssthresh), mss))

@@ -1,0 +1,78 @@
+/**
+ * RACK (RFC 8985): a transmission is lost when another that was sent sufficiently later has arrived. How much later is
+ * the reordering window: a quarter of the least RTT, more if the peer reports that copies were not needed, nothing
+ * while there is no sign of reordering and as much has arrived as three duplicates would say. Times are compared in
+ * nanoseconds of the stack's clock, which stands still within a burst: of what left together the sequence numbers tell
+ * the order.
+ */
+import { TICK } from '../time/timer-wheel.ts'
+import type { Delivery } from './transmissions.ts'
+
+/** Recoveries for which a widened reordering window is kept (`TCP_RACK_RECOVERY_THRESH`). */
+const PERSIST = 16
+const MAX_STEPS = 255
+/** `tcp_recovery`: the window is not adapted; three duplicates do not close it. */
+const STATIC_WINDOW = 2
+const NO_DUPTHRESH = 4
+
+export class Rack {
+  /** Of the transmission sent latest of all that have arrived: when it was sent, its end, and its RTT. */
+  sentAt = -1
+  end = 0
+  rtt = 0
+  /** Something new has arrived since losses were last looked for. */
+  advanced = false
+  /** The peer has reported a duplicate since the window was last adapted. */
+  duplicateSeen = false
+  /** Times that reordering was seen. */
+  reorderings = 0
+  #steps = 1
+  #persist = 0
+  #adaptedAt = 0
+
+  /** Takes over what has arrived (§6.2 steps 1 and 2). */
+  advance(delivery: Delivery, now: number, minRtt: number): void {
+    const { rackSentAt } = delivery
+    if (rackSentAt < 0) return
+    const rtt = now - rackSentAt
+    // It cannot be about the copy: that was sent less than a round trip ago.
+    if (delivery.rackRetransmitted && rtt < minRtt) return
+    this.advanced = true
+    this.rtt = rtt
+    if (rackSentAt < this.sentAt) return
+    if (rackSentAt === this.sentAt && ((delivery.rackEnd - this.end) | 0) <= 0) return
+    this.sentAt = rackSentAt
+    this.end = delivery.rackEnd
+  }
+
+  /** Widens the window for each round trip in which duplicates were reported (§6.2 step 4). */
+  adapt(recovery: number, delivered: number, priorDelivered: number): void {
+    if ((recovery & STATIC_WINDOW) !== 0 || priorDelivered < 0) return
+    if (priorDelivered < this.#adaptedAt) this.duplicateSeen = false
+    if (this.duplicateSeen) {
+      this.#steps = Math.min(MAX_STEPS, this.#steps + 1)
+      this.duplicateSeen = false
+      this.#adaptedAt = delivered
+      this.#persist = PERSIST
+    } else if (this.#persist === 0) this.#steps = 1
+  }
+
+  /** A recovery is over, in which something was lost indeed. */
+  recovered(): void {
+    if (this.#persist > 0) this.#persist--
+  }
+
+  /**
+   * The reordering window in ns.
+   * @param recovering a recovery has begun, or a timeout @param enough as much has arrived as `tcp_reordering` says
+   */
+  window(recovery: number, recovering: boolean, enough: boolean, minRtt: number, srtt: number): number {
+    if (this.reorderings === 0) {
+      if (recovering) return 0
+      if (enough && (recovery & NO_DUPTHRESH) === 0) return 0
+    }
+    if (minRtt === Infinity) return 0
+    // What is shorter than a tick of the wheel can't be told from one burst to the next.
+    return Math.min(Math.max((minRtt / 4) * this.#steps, TICK), srtt)
+  }
+}
