@@ -429,7 +429,7 @@ export class LossRecovery {
     if (rack.sentAt < 0) return
     const { retransmittedBytes } = transmissions
     const within = rack.rtt + this.#reorderingWindow(tcb)
-    const wait = transmissions.detectLoss(rack.sentAt, rack.end, within, now)
+    const wait = transmissions.detectLoss(rack.order, rack.end, within, now)
     rack.advanced = false
     if (transmissions.retransmittedBytes < retransmittedBytes)
       this.#ctx.mib.tcpExt[TcpExtMib.TCPLostRetransmit]!++

@@ -1,9 +1,8 @@
 /**
  * RACK (RFC 8985): a transmission is lost when another that was sent sufficiently later has arrived. How much later is
  * the reordering window: a quarter of the least RTT, more if the peer reports that copies were not needed, nothing
- * while there is no sign of reordering and as much has arrived as three duplicates would say. Times are compared in
- * nanoseconds of the stack's clock, which stands still within a burst: of what left together the sequence numbers tell
- * the order.
+ * while there is no sign of reordering and as much has arrived as three duplicates would say. What was
+ * sent later is told by counting transmissions, since the stack's clock stands still within a burst.
  */
 import { TICK } from '../time/timer-wheel.ts'
 import type { Delivery } from './transmissions.ts'
@@ -16,7 +15,8 @@ const STATIC_WINDOW = 2
 const NO_DUPTHRESH = 4
 
 export class Rack {
-  /** Of the transmission sent latest of all that have arrived: when it was sent, its end, and its RTT. */
+  /** Of the transmission sent latest of all that have arrived: which it was, when it was sent, its end, and its RTT. */
+  order = 0
   sentAt = -1
   end = 0
   rtt = 0
@@ -39,8 +39,9 @@ export class Rack {
     if (delivery.rackRetransmitted && rtt < minRtt) return
     this.advanced = true
     this.rtt = rtt
-    if (rackSentAt < this.sentAt) return
-    if (rackSentAt === this.sentAt && ((delivery.rackEnd - this.end) | 0) <= 0) return
+    const later = this.sentAt < 0 ? 1 : (delivery.rackOrder - this.order) | 0
+    if (later < 0 || (later === 0 && ((delivery.rackEnd - this.end) | 0) <= 0)) return
+    this.order = delivery.rackOrder
     this.sentAt = rackSentAt
     this.end = delivery.rackEnd
   }

@@ -108,9 +108,7 @@ export class TcpTimers {
     const { now } = this.#ctx
     tcb.probeAt = Infinity
     if (tcb.tlpEnd === null && tcb.sndUna !== tcb.sndNxt) this.#output.probeTail(tcb)
-    // The timeout is that of the first segment, which may just have gone again.
-    const timeout = tcb.transmissions.sentAtOf(tcb.sndUna) + tcb.rtt.timeout
-    tcb.retransmitAt = Math.max(timeout, now + MILLISECOND)
+    tcb.retransmitAt = now + tcb.rtt.timeout // the answer gets its time
   }
 
   #retransmitData(tcb: Tcb): void {

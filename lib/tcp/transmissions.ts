@@ -33,8 +33,9 @@ class Columns {
   readonly fate: Uint8Array
   /** Segments that it counts for. */
   readonly segments: Int32Array
-  /** When it was sent last. */
+  /** When it was sent last, and which of all transmissions that was. */
   readonly sentAt: Float64Array
+  readonly order: Int32Array
   /** What the connection had delivered then, when that was, and when the first of the flight was sent. */
   readonly delivered: Float64Array
   readonly deliveredAt: Float64Array
@@ -46,6 +47,7 @@ class Columns {
     this.fate = new Uint8Array(capacity)
     this.segments = new Int32Array(capacity)
     this.sentAt = new Float64Array(capacity)
+    this.order = new Int32Array(capacity)
     this.delivered = new Float64Array(capacity)
     this.deliveredAt = new Float64Array(capacity)
     this.firstSentAt = new Float64Array(capacity)
@@ -62,6 +64,7 @@ class Columns {
     this.fate.set(source.fate.subarray(from, to), at)
     this.segments.set(source.segments.subarray(from, to), at)
     this.sentAt.set(source.sentAt.subarray(from, to), at)
+    this.order.set(source.order.subarray(from, to), at)
     this.delivered.set(source.delivered.subarray(from, to), at)
     this.deliveredAt.set(source.deliveredAt.subarray(from, to), at)
     this.firstSentAt.set(source.firstSentAt.subarray(from, to), at)
@@ -73,6 +76,7 @@ class Columns {
     this.fate.copyWithin(at, from, to)
     this.segments.copyWithin(at, from, to)
     this.sentAt.copyWithin(at, from, to)
+    this.order.copyWithin(at, from, to)
     this.delivered.copyWithin(at, from, to)
     this.deliveredAt.copyWithin(at, from, to)
     this.firstSentAt.copyWithin(at, from, to)
@@ -117,7 +121,8 @@ export class Delivery {
   /** Lowest number that arrived late: behind something that had arrived, though it was sent once. */
   late = 0
   hasLate = false
-  /** The transmission sent latest of all that arrived (RFC 8985 §5.2): when, its end, whether it was a copy. */
+  /** The transmission sent latest of all that arrived (RFC 8985 §5.2): which, when, its end, whether it was a copy. */
+  rackOrder = 0
   rackSentAt = -1
   rackEnd = 0
   rackRetransmitted = false
@@ -156,6 +161,8 @@ export class Transmissions {
   #highestSacked = 0
   /** Below this nothing waits to be sent again. */
   #lostHint = 0
+  /** Transmissions so far: within a burst the clock stands still. */
+  #order = 0
 
   constructor(store: TransmissionStore) {
     this.#store = store
@@ -194,10 +201,11 @@ export class Transmissions {
     appLimited: boolean,
   ): void {
     if (this.count === MAX_TRANSMISSIONS) {
-      const { end: ends, sentAt, segments: counts } = this.#columns!
+      const { end: ends, sentAt, order, segments: counts } = this.#columns!
       const last = this.#tail - 1
       ends[last] = end
       sentAt[last] = now
+      order[last] = this.#order = (this.#order + 1) | 0
       counts[last]! += segments
       return
     }
@@ -209,6 +217,7 @@ export class Transmissions {
     columns.fate[i] = appLimited ? Fate.APP_LIMITED : 0
     columns.segments[i] = segments
     columns.sentAt[i] = now
+    columns.order[i] = this.#order = (this.#order + 1) | 0
     columns.delivered[i] = delivered
     columns.deliveredAt[i] = deliveredAt
     columns.firstSentAt[i] = firstSentAt
@@ -292,27 +301,26 @@ export class Transmissions {
   }
 
   /**
-   * RACK (RFC 8985 §6.2 step 5): what was sent before the latest that arrived, and longer ago than `within`
-   * nanoseconds, is lost. Gives after how long the next will be, 0 if none can be; newly lost bytes are in
-   * {@link lostBytes}.
+   * RACK (RFC 8985 §6.2 step 5): what was sent before transmission `rackOrder`, of which everything up to `rackEnd` has
+   * arrived, and longer ago than `within` nanoseconds, is lost. Gives after how long the next will be, 0 if none can
+   * be; newly lost bytes are in {@link lostBytes}.
    */
-  detectLoss(rackSentAt: number, rackEnd: number, within: number, now: number): number {
+  detectLoss(rackOrder: number, rackEnd: number, within: number, now: number): number {
     const columns = this.#columns
     if (columns === null) return 0
-    const { start, end, fate, sentAt } = columns
+    const { start, end, fate, sentAt, order } = columns
     let wait = 0
     for (let i = this.#head; i < this.#tail; i++) {
       const what = fate[i]!
       if ((what & Fate.SACKED) !== 0) continue
       if ((what & Fate.LOST) !== 0 && (what & Fate.RETRANSMITTED) === 0) continue
-      const sent = sentAt[i]!
-      const isCopy = (what & Fate.RETRANSMITTED) !== 0
-      // Of what left in one burst the numbers tell the order, but not of a copy.
-      if (sent > rackSentAt || (sent === rackSentAt && (isCopy || seqGe(end[i]!, rackEnd)))) {
+      const later = (order[i]! - rackOrder) | 0
+      if (later > 0 || (later === 0 && seqGe(end[i]!, rackEnd))) {
         // Those behind it that were sent once were sent later still; copies may have been sent before.
         if ((what & Fate.EVER_RETRANSMITTED) === 0 && this.retransmittedBytes === 0) break
         continue
       }
+      const sent = sentAt[i]!
       const left = sent + within - now
       if (left <= 0) this.#lose(i, start[i]!)
       else if (left > wait) wait = left
@@ -403,6 +411,7 @@ export class Transmissions {
     firstSentAt: number,
   ): void {
     if (this.#columns === null) return
+    this.#order = (this.#order + 1) | 0
     let i = this.#find(from)
     if (i < 0) return
     if (seqLt(this.#columns.start[i]!, from)) {
@@ -421,6 +430,7 @@ export class Transmissions {
       }
       columns.fate[i]! |= Fate.RETRANSMITTED | Fate.EVER_RETRANSMITTED
       columns.sentAt[i] = now
+      columns.order[i] = this.#order
       columns.delivered[i] = delivered
       columns.deliveredAt[i] = deliveredAt
       columns.firstSentAt[i] = firstSentAt
@@ -499,11 +509,13 @@ export class Transmissions {
 
   #noteRack(columns: Columns, i: number, end: number, delivery: Delivery): void {
     const sentAt = columns.sentAt[i]!
-    const isCopy = (columns.fate[i]! & Fate.EVER_RETRANSMITTED) !== 0
-    if (sentAt > delivery.rackSentAt || (sentAt === delivery.rackSentAt && seqGt(end, delivery.rackEnd))) {
+    const order = columns.order[i]!
+    const later = delivery.rackSentAt < 0 ? 1 : (order - delivery.rackOrder) | 0
+    if (later > 0 || (later === 0 && seqGt(end, delivery.rackEnd))) {
+      delivery.rackOrder = order
       delivery.rackSentAt = sentAt
       delivery.rackEnd = end
-      delivery.rackRetransmitted = isCopy
+      delivery.rackRetransmitted = (columns.fate[i]! & Fate.EVER_RETRANSMITTED) !== 0
     }
     const delivered = columns.delivered[i]!
     if (delivered < delivery.priorDelivered) return

@@ -38,7 +38,7 @@ describe('Transmissions', () => {
     const sent = flight(8)
     sent.sack(10, 30, 0, delivery.clear())
     sent.sack(40, 80, 0, delivery)
-    expect([delivery.bytes, delivery.rackSentAt, delivery.rackEnd, sent.sackedBytes]).to.deep.equal([
+    expect([delivery.bytes, delivery.rackOrder, delivery.rackEnd, sent.sackedBytes]).to.deep.equal([
       60, 8, 80, 60,
     ])
     expect(sent.detectLoss(8, 80, 5, 8)).to.equal(1) // sent at 4, lost after 5: at 9
@@ -58,16 +58,16 @@ describe('Transmissions', () => {
       [0, 10],
       [10, 20],
     ])
-    // The second copy arrives, and was sent as late as the first: of copies the order is not known.
+    // The second copy arrives; it was sent in the same nanosecond, but after the first.
     sent.sack(10, 20, 0, delivery.clear())
     expect([delivery.rackSentAt, delivery.rackRetransmitted, delivery.retransmitted]).to.deep.equal([
       20,
       true,
       true,
     ])
-    sent.detectLoss(20, 20, 5, 30)
+    expect(sent.detectLoss(delivery.rackOrder, 20, 15, 30)).to.equal(5)
     expect(waiting(sent)).to.deep.equal([])
-    sent.detectLoss(21, 40, 5, 30)
+    sent.detectLoss(delivery.rackOrder, 20, 15, 35)
     expect(waiting(sent)).to.deep.equal([[0, 10]])
   })
 
@@ -138,7 +138,7 @@ describe('Transmissions', () => {
 
   it('property: agrees with a model that knows each byte', () => {
     interface Byte {
-      sentAt: number
+      order: number
       sacked: boolean
       lost: boolean
       copied: boolean
@@ -158,6 +158,7 @@ describe('Transmissions', () => {
         const bytes: Byte[] = []
         let una = 0
         let now = 1
+        let order = 0
         const count = (what: (byte: Byte) => boolean): number => bytes.slice(una).filter(what).length
         for (const one of steps) {
           now++
@@ -175,8 +176,8 @@ describe('Transmissions', () => {
                 0,
                 false,
               )
-              for (let i = 0; i < one.n; i++)
-                bytes.push({ sentAt: now, sacked: false, lost: false, copied: false })
+              order++
+              for (let i = 0; i < one.n; i++) bytes.push({ order, sacked: false, lost: false, copied: false })
               break
             }
             case 'ack': {
@@ -202,10 +203,10 @@ describe('Transmissions', () => {
               break
             }
             case 'detect': {
-              const horizon = now - one.n
+              const horizon = order - one.n
               sent.detectLoss(horizon, base, 0, now)
               for (const byte of bytes.slice(una)) {
-                if (byte.sacked || (byte.lost && !byte.copied) || byte.sentAt >= horizon) continue
+                if (byte.sacked || (byte.lost && !byte.copied) || byte.order >= horizon) continue
                 byte.lost = true
                 byte.copied = false
               }
@@ -228,8 +229,8 @@ describe('Transmissions', () => {
                 const from = sent.startOf(next)
                 const length = Math.min(MSS, (sent.endOf(next) - from) | 0)
                 sent.retransmitted(from, (from + length) | 0, now, 0, 0, 0)
-                for (let j = 0; j < length; j++)
-                  Object.assign(bytes[expected + j]!, { copied: true, sentAt: now })
+                order++
+                for (let j = 0; j < length; j++) Object.assign(bytes[expected + j]!, { copied: true, order })
               }
               break
             case 'forget':
