@@ -5,7 +5,7 @@
 import type { SettingRange } from './setting-range.ts'
 
 /** Congestion control algorithms that there are; `reno` is NewReno. */
-export const CONGESTION_CONTROLS = ['reno'] as const
+export const CONGESTION_CONTROLS = ['reno', 'cubic'] as const
 export type CongestionControlName = (typeof CONGESTION_CONTROLS)[number]
 
 export class TcpSettings {
@@ -15,12 +15,14 @@ export class TcpSettings {
   tcp_base_mss = 1024
   /** Challenge ACKs a second of the whole host; 2147483647: no limit. */
   tcp_challenge_ack_limit = 2147483647
-  tcp_congestion_control: CongestionControlName = 'reno'
+  tcp_congestion_control: CongestionControlName = 'cubic'
   tcp_dsack = 1
   /** 3 and 4: the tail of a flight is probed. */
   tcp_early_retrans = 3
   /** 0 never; 1 ask and answer; 2 answer. */
   tcp_ecn = 2
+  /** A SYN that is sent again does not ask. */
+  tcp_ecn_fallback = 1
   /** Seconds in FIN-WAIT-2 without an owner. */
   tcp_fin_timeout = 60
   /** 0: a timeout is never taken for spurious. */
@@ -99,6 +101,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_dsack: BYTE,
   tcp_early_retrans: { min: 0, max: 4 },
   tcp_ecn: { min: 0, max: 2 },
+  tcp_ecn_fallback: BYTE,
   tcp_fin_timeout: SECONDS,
   tcp_frto: BYTE,
   tcp_invalid_ratelimit: NATURAL,

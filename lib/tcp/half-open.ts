@@ -8,6 +8,7 @@ import { Timer } from '../time/timer-wheel.ts'
 import { TcpFlag } from '../wire/tcp.ts'
 import type { SynOptions } from '../wire/tcp-options.ts'
 import type { OutOfWindowClock } from './challenge-ack.ts'
+import { grantsEcn } from './ecn.ts'
 import { timestampAt } from './isn.ts'
 import type { Listener } from './listener.ts'
 import type { TcpReplies } from './replies.ts'
@@ -42,6 +43,7 @@ export class HalfOpen implements OutOfWindowClock {
   /** −1: not offered, or not wanted. */
   readonly peerScale: number
   readonly sack: boolean
+  readonly ecn: boolean
   readonly timestamps: boolean
   tsRecent: number
   readonly tsOffset: number
@@ -69,7 +71,12 @@ export class HalfOpen implements OutOfWindowClock {
     segment: Segment,
     iss: number,
     tsOffset: number,
-    allow: { readonly timestamps: boolean; readonly sack: boolean; readonly windowScaling: boolean },
+    allow: {
+      readonly timestamps: boolean
+      readonly sack: boolean
+      readonly windowScaling: boolean
+      readonly ecn: number
+    },
     expire: (halfOpen: HalfOpen) => void,
   ) {
     const { options } = segment
@@ -81,6 +88,7 @@ export class HalfOpen implements OutOfWindowClock {
     this.peerMss = options.mss === 0 ? 536 : options.mss
     this.peerScale = allow.windowScaling ? options.windowScale : -1
     this.sack = allow.sack && options.sackPermitted
+    this.ecn = grantsEcn(allow.ecn, segment)
     this.timestamps = allow.timestamps && options.timestamps
     this.tsRecent = options.tsValue
     this.tsOffset = tsOffset
@@ -143,6 +151,7 @@ export class HalfOpen implements OutOfWindowClock {
       this.iss,
       this.rcvNxt,
       Math.min(this.wnd, 0xffff),
+      this.ecn ? TcpFlag.ECE : 0,
       scratch,
     )
   }

@@ -112,6 +112,7 @@ export class Handshakes {
         timestamps: ipv4.tcp_timestamps !== 0,
         sack: ipv4.tcp_sack !== 0,
         windowScaling: ipv4.tcp_window_scaling !== 0,
+        ecn: ipv4.tcp_ecn,
       },
       this.#expire,
     )
@@ -345,6 +346,7 @@ export class Handshakes {
     tcb.tsRecent = halfOpen.tsRecent
     tcb.tsRecentTime = ctx.now
     tcb.sack = halfOpen.sack
+    tcb.ecn = halfOpen.ecn
     tcb.windowScaling = halfOpen.peerScale >= 0
     tcb.sndScale = Math.max(0, halfOpen.peerScale)
     tcb.rcvScale = halfOpen.rcvScale

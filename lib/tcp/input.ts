@@ -10,6 +10,7 @@ import { MILLISECOND, SECOND } from '../time/clock.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { TcpFlag } from '../wire/tcp.ts'
 import type { TcpOptions } from '../wire/tcp-options.ts'
+import { isGranted, SYN_ECN } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
@@ -72,6 +73,7 @@ export class TcpInput {
     tcb.irs = segment.seq
     tcb.rcvNxt = tcb.rcvWup = (segment.seq + 1) | 0
     this.#agree(tcb, options)
+    tcb.ecn &&= isAck ? isGranted(segment) : (flags & SYN_ECN) === SYN_ECN
     tcb.rcvEdge = (tcb.rcvNxt + tcb.rcvWnd) | 0
     tcb.sndWnd = tcb.maxSndWnd = segment.wnd // never scaled in a SYN
     tcb.sndWl1 = segment.seq

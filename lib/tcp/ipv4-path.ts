@@ -106,8 +106,11 @@ export class Ipv4Path {
     return route === null ? Infinity : route.device.txRoom
   }
 
-  /** Sends a segment whose TCP header is at `at`; the packet is taken over. 0, or a positive errno. */
-  send(packet: Packet, at: number): number {
+  /**
+   * Sends a segment whose TCP header is at `at`; the packet is taken over. 0, or a positive errno.
+   * @param ecn the ECN field of its IP header
+   */
+  send(packet: Packet, at: number, ecn: number): number {
     const ip = this.#ip
     const { route } = this
     if (route === null) {
@@ -122,7 +125,7 @@ export class Ipv4Path {
     this.#id = (id + packet.gsoSegments) & 0xffff
     // A path below `min_pmtu` fragments: its MTU is not believed, so DF would make a black hole of it.
     const dontFragment = route.mtuLocked || ip.ctx.sysctl.ipv4.ip_no_pmtu_disc === 1 ? 0 : IPV4_DF
-    pushIpv4Header(packet, this.local, this.remote, IpProtocol.TCP, this.tos, ttl, id, dontFragment)
+    pushIpv4Header(packet, this.local, this.remote, IpProtocol.TCP, this.tos | ecn, ttl, id, dontFragment)
     packet.mark = this.mark
     return ip.output.sendLocal(packet, route)
   }

@@ -79,7 +79,10 @@ export class LossRecovery {
     if (tcb.sack) {
       tcb.rack.adapt(this.#ctx.sysctl.ipv4.tcp_recovery, tcb.delivered, this.#delivery.priorDelivered)
     }
+    const marked = tcb.ecn && segment.isEce && !segment.isSyn
+    if (marked) this.#noteMark(tcb)
     this.#react(tcb, segment, acked, duplicate, now)
+    if (marked) this.enterCwr(tcb, now)
     this.#control(tcb, segment, acked, transmissions.totalLost - lostBefore, now)
     if (transmissions.count > 0 && (acked > 0 || this.#sackedNew > 0)) this.scheduleProbe(tcb, now, acked > 0)
   }
@@ -108,7 +111,7 @@ export class LossRecovery {
       this.#remember(tcb)
       this.#initUndo(tcb)
     }
-    tcb.congestion.onTimeout(this.#flightSize(tcb), now, again)
+    tcb.congestion.onTimeout(this.#flightSize(tcb, 0), now, again)
     tcb.congestion.cwnd = Math.max(tcb.congestion.cwnd, this.inFlight(tcb) + tcb.mss)
     if (!recovering) tcb.reordering = Math.min(tcb.reordering, sysctl.ipv4.tcp_reordering)
     tcb.lossState = LossState.LOSS
@@ -117,9 +120,17 @@ export class LossRecovery {
     tcb.holdRetransmissions = false
     tcb.tlpEnd = null
     tcb.reorderAt = tcb.probeAt = Infinity
+    tcb.ecnReduced = tcb.ecn
     tcb.timeoutAt = now
     tcb.reason = 'timeout'
     this.#trace(tcb)
+  }
+
+  /** The peer echoes a mark of the path: whatever it does to the window is no mistake. */
+  #noteMark(tcb: Tcb): void {
+    const { tcpExt } = this.#ctx.mib
+    tcpExt[TcpExtMib.TCPDeliveredCE]! += Math.ceil(this.#delivery.bytes / Math.max(1, tcb.mss))
+    tcb.undoing = false
   }
 
   /** The reordering timer has fired: what nothing has overtaken by now is lost (§6.3). */
@@ -565,7 +576,8 @@ export class LossRecovery {
     tcb.tlpEnd = null
     tcb.prrCwnd = tcb.congestion.cwnd
     tcb.prrDelivered = tcb.prrOut = 0
-    tcb.congestion.onCongestionEvent(this.#flightSize(tcb), now, cause)
+    tcb.ecnReduced = tcb.ecn
+    tcb.congestion.onCongestionEvent(this.#flightSize(tcb, this.#inFlightBefore), now, cause)
   }
 
   #endReduction(tcb: Tcb, now: number): void {
@@ -599,7 +611,7 @@ export class LossRecovery {
     const { congestion } = tcb
     const { bytes } = this.#delivery
     const sample = this.#sampleOf(tcb, acked, lost, now)
-    sample.ece = segment.isEce
+    sample.ece = tcb.ecn && segment.isEce
     if (congestion.ownsRecovery) return congestion.onAck(sample)
     if (isReducing(tcb)) return this.#reduce(tcb, bytes, lost, acked > 0)
     // While packets overtake one another what SACK tells of counts as well (`tcp_may_raise_cwnd`).
@@ -637,9 +649,9 @@ export class LossRecovery {
     return sample
   }
 
-  /** FlightSize (RFC 5681 §2), without what limited transmit has added to it. */
-  #flightSize(tcb: Tcb): number {
-    return Math.min((tcb.sndNxt - tcb.transmissions.una) | 0, tcb.congestion.cwnd)
+  /** FlightSize (RFC 5681 §2), without what limited transmit has added to it. @param before what it was before this acknowledgment */
+  #flightSize(tcb: Tcb, before: number): number {
+    return Math.min(Math.max((tcb.sndNxt - tcb.transmissions.una) | 0, before), tcb.congestion.cwnd)
   }
 
   #trace(tcb: Tcb): void {

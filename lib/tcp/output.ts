@@ -17,6 +17,7 @@ import {
   writeSynOptions,
   writeTimestamps,
 } from '../wire/tcp-options.ts'
+import { Ecn, SYN_ECN } from './ecn.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { DELAYED_ACK, selectWindow } from './receive-window.ts'
@@ -89,12 +90,13 @@ export class TcpOutput {
       tsValue: timestampAt(ctx.now, tcb.tsOffset),
       tsEcho: answering ? tcb.tsRecent : 0,
     })
-    const flags = answering ? TcpFlag.SYN | TcpFlag.ACK : TcpFlag.SYN
+    let flags: number = answering ? TcpFlag.SYN | TcpFlag.ACK : TcpFlag.SYN
+    if (tcb.ecn) flags |= answering ? TcpFlag.ECE : SYN_ECN
     const wnd = Math.min(tcb.rcvWnd, 0xffff)
     const { localPort, remotePort } = tcb.path
     writeTcpHeader(packet, at, localPort, remotePort, tcb.iss, answering ? tcb.rcvNxt : 0, flags, wnd)
     if (answering) tcb.rcvWup = tcb.rcvNxt
-    this.#send(tcb, packet, at, 1)
+    this.#send(tcb, packet, at, 1, Ecn.NOT_ECT)
   }
 
   /** RST: the connection is aborted, or its application closed without having read. */
@@ -179,7 +181,8 @@ export class TcpOutput {
 
   #sendNew(tcb: Tcb, mss: number): void {
     // A super-segment has one urgent pointer, which would be wrong in all but its first part.
-    const superSegment = tcb.sndUrgent ? 0 : tcb.path.superSegment
+    // Nor would one that says in its first part only that a mark was heard of pass every device.
+    const superSegment = tcb.sndUrgent || tcb.ecnReduced ? 0 : tcb.path.superSegment
     const largest =
       superSegment === 0
         ? mss
@@ -249,6 +252,12 @@ export class TcpOutput {
     const at = packet.put(TCP_MIN_HEADER)
     this.#writeOptions(tcb, packet)
     let flags: number = TcpFlag.ACK
+    // New data alone can be marked (RFC 3168 §6.1.5), and the first of it says that a mark was heard of.
+    const capable = tcb.ecn && !again && length > 0
+    if (capable && tcb.ecnReduced) {
+      flags |= TcpFlag.CWR
+      tcb.ecnReduced = false
+    }
     if (fin) flags |= TcpFlag.FIN
     if (length > 0 && ((seq + length) | 0) === end) flags |= TcpFlag.PSH
     this.#writeHeader(tcb, packet, at, seq, flags)
@@ -275,7 +284,7 @@ export class TcpOutput {
       tcb.retransmitAt = now + tcb.rtt.timeout
     tcb.bytesSent += length
     if (length > 0) tcb.dataSegmentsOut += segments
-    this.#send(tcb, packet, at, segments)
+    this.#send(tcb, packet, at, segments, capable ? Ecn.ECT_0 : Ecn.NOT_ECT)
     return true
   }
 
@@ -291,7 +300,7 @@ export class TcpOutput {
     const at = packet.put(TCP_MIN_HEADER)
     this.#writeOptions(tcb, packet)
     this.#writeHeader(tcb, packet, at, seq, flags)
-    this.#send(tcb, packet, at, 1)
+    this.#send(tcb, packet, at, 1, Ecn.NOT_ECT)
   }
 
   /** The fixed header; whatever has ACK acknowledges all, and offers the window. */
@@ -313,7 +322,8 @@ export class TcpOutput {
       if (tcb.quickAcks > 0) tcb.quickAcks--
     }
     const { localPort, remotePort } = tcb.path
-    writeTcpHeader(packet, at, localPort, remotePort, seq, tcb.rcvNxt, flags, wnd >>> tcb.rcvScale)
+    const echo = tcb.ecnEcho && (flags & TcpFlag.RST) === 0 ? TcpFlag.ECE : 0
+    writeTcpHeader(packet, at, localPort, remotePort, seq, tcb.rcvNxt, flags | echo, wnd >>> tcb.rcvScale)
     if (!tcb.sndUrgent) return
     const urgent = urgentPointer(tcb, seq)
     if (urgent > 0) writeUrgent(packet, at, urgent)
@@ -366,9 +376,9 @@ export class TcpOutput {
     tcb.transmissions.mss = tcb.mss
   }
 
-  #send(tcb: Tcb, packet: Packet, at: number, segments: number): void {
+  #send(tcb: Tcb, packet: Packet, at: number, segments: number, ecn: number): void {
     tcb.segmentsOut += segments
     this.#ctx.mib.tcp[TcpMib.OutSegs]! += segments
-    tcb.path.send(packet, at)
+    tcb.path.send(packet, at, ecn)
   }
 }

@@ -6,6 +6,7 @@
 import { Errno } from '../errors.ts'
 import { type Mib, TcpExtMib } from '../observe/mib.ts'
 import { DropReason } from '../wire/drop-reason.ts'
+import { receiveMark } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
 import { Insertion } from './out-of-order.ts'
 import { enterQuickAck, measureWindowRtt } from './receive-window.ts'
@@ -38,6 +39,7 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
     }
     segment.keep((edge - segment.seq) | 0)
   }
+  if (tcb.ecn && segment.length > 0) receiveMark(tcb, segment)
   if (segment.length > tcb.rcvMss) learnSegmentSize(tcb, segment)
   if (seqGt(segment.seq, tcb.rcvNxt)) return receiveEarly(tcb, segment, effects, tcpExt)
 

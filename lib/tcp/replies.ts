@@ -59,7 +59,7 @@ export class TcpReplies {
     this.#answer(segment.packet, seq, ack, TcpFlag.ACK, wnd, segment.tos & 0xfc, tsValue, tsEcho)
   }
 
-  /** A SYN-ACK. */
+  /** A SYN-ACK. @param flags besides */
   synAck(
     local: Ipv4Address,
     localPort: number,
@@ -68,6 +68,7 @@ export class TcpReplies {
     seq: number,
     ack: number,
     wnd: number,
+    flags: number,
     options: SynOptions,
   ): void {
     const packet = this.#ip.ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS, HEADROOM)
@@ -75,7 +76,7 @@ export class TcpReplies {
     const at = packet.put(TCP_MIN_HEADER)
     packet.end += writeSynOptions(packet.bytes, packet.end, options)
     const { SYN, ACK } = TcpFlag
-    writeTcpHeader(packet, at, localPort, remotePort, seq, ack, SYN | ACK, wnd)
+    writeTcpHeader(packet, at, localPort, remotePort, seq, ack, SYN | ACK | flags, wnd)
     this.#send(packet, at, local, localPort, remote, remotePort, 0)
   }
 

@@ -175,6 +175,13 @@ export class Tcb {
   tsRecentTime = 0
   tsOffset = 0
 
+  /** Explicit congestion notification was agreed on. */
+  ecn = false
+  /** The peer's data has come as capable of it; a mark is echoed; the peer is told that one was heard of. */
+  ecnSeen = false
+  ecnEcho = false
+  ecnReduced = false
+
   // Acknowledgments to send.
   /** Segments that are acknowledged at once before acknowledgments are delayed. */
   quickAcks = 0

@@ -30,6 +30,7 @@ import {
   TcpFlag,
 } from '../wire/tcp.ts'
 import { ChallengeAck, isLoopProne } from './challenge-ack.ts'
+import { asksForEcn } from './ecn.ts'
 import { AckAction, Effects } from './effects.ts'
 import { EphemeralPorts } from './ephemeral-ports.ts'
 import type { HalfOpen } from './half-open.ts'
@@ -419,6 +420,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.sndNxt = tcb.dataSeq = (tcb.iss + 1) | 0
     tcb.timestamps = ipv4.tcp_timestamps !== 0
     tcb.sack = ipv4.tcp_sack !== 0
+    tcb.ecn = asksForEcn(ipv4.tcp_ecn)
     tcb.windowScaling = ipv4.tcp_window_scaling !== 0
     tcb.rcvScale = tcb.windowScaling ? this.#shared.windowScale(settings) : 0
     tcb.announcedMss = tcb.path.advertisedMss

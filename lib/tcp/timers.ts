@@ -99,6 +99,8 @@ export class TcpTimers {
     tcb.retransmits++
     tcb.totalRetransmits++
     if (tcb.retransmits > linear) tcb.rtt.backOff()
+    // Perhaps somebody on the way throws away what asks for ECN (RFC 3168 §6.1.1.1).
+    if (opening && this.#ctx.sysctl.ipv4.tcp_ecn_fallback !== 0) tcb.ecn = false
     this.#output.syn(tcb)
     tcb.retransmitAt = this.#clamped(tcb, tcb.establishedAt)
   }

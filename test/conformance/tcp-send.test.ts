@@ -165,6 +165,7 @@ describe('TCP: loss that acknowledgments show (RFC 5681, 6582, 6675)', () => {
   })
 
   it('tcp-ssthresh-fr: half of what was on its way is left', async () => {
+    bench().stack.sysctlSet('net.ipv4.tcp_congestion_control', 'reno')
     const { peer, socket } = await flight({ mss: MSS }, 40)
     for (let i = 0; i < 3; i++) await peer.send({ ack: 1 })
     const { snd_cwnd, snd_ssthresh } = socket.info
@@ -238,6 +239,7 @@ describe('TCP: loss that acknowledgments show (RFC 5681, 6582, 6675)', () => {
   it('tcp-ssthresh-rto: after a timeout slow start to half, then a segment per round trip', async () => {
     // An acknowledgment of more than was sent again would show that the timeout was spurious (RFC 5682).
     bench().stack.sysctlSet('net.ipv4.tcp_frto', 0)
+    bench().stack.sysctlSet('net.ipv4.tcp_congestion_control', 'reno')
     const { peer, socket } = await held()
     await warmUp(peer, socket, 60_000)
     void socket.write(pattern(200_000)).catch(() => {})

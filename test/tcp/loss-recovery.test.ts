@@ -16,6 +16,7 @@ describe('TCP loss recovery', () => {
     segments = 10,
     options: { timestamps?: boolean; sackPermitted?: boolean; more?: number } = {},
   ): Promise<{ peer: RawPeer; socket: TcpSocket; events: TcpEvent[] }> {
+    bench().stack.sysctlSet('net.ipv4.tcp_congestion_control', 'reno')
     const { timestamps = false, sackPermitted = true, more = 0 } = options
     const { peer, syn, opening } = await dialled(bench())
     bench().pass(RTT)

@@ -104,6 +104,7 @@ describe('TCP sending', () => {
       options: Parameters<typeof accepted>[1] = { mss: MSS },
       bytes = 10 * MSS,
     ): Promise<{ peer: RawPeer; socket: TcpSocket; events: TcpEvent[] }> {
+      bench().stack.sysctlSet('net.ipv4.tcp_congestion_control', 'reno')
       const { peer, socket } = await accepted(bench(), options)
       const events: TcpEvent[] = []
       socket.events = (event) => events.push(event)

@@ -70,8 +70,8 @@ export interface CongestionControl {
   onHandshakeLoss(): void
   onAck(sample: AckSample): void
   /**
-   * Loss or a congestion signal (RFC 5681 §3.2, RFC 3168 §6.1.2): a reduction begins with `inFlight` on its way. The
-   * algorithm sets `ssthresh`; the window then comes down to it by proportional rate reduction.
+   * Loss or a congestion signal (RFC 5681 §3.2, RFC 3168 §6.1.2): a reduction begins with `inFlight` on its way,
+   * FlightSize of the RFC. The algorithm sets `ssthresh`; the window then comes down to it by proportional rate reduction.
    */
   onCongestionEvent(inFlight: number, now: number, cause: CongestionCause): void
   /** Everything sent when the reduction began is acknowledged. */

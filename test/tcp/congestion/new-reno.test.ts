@@ -16,7 +16,7 @@ function make(mss = MSS): CongestionControl {
 
 function acknowledge(control: CongestionControl, acked: number, inFlightBefore: number): void {
   const sample = new AckSample()
-  sample.acked = acked
+  sample.acked = sample.delivered = acked
   sample.inFlightBefore = inFlightBefore
   sample.srtt = RTT
   control.onAck(sample)
