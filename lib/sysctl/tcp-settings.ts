@@ -73,6 +73,8 @@ export class TcpSettings {
   tcp_syn_linear_timeouts = 4
   tcp_syn_retries = 6
   tcp_synack_retries = 5
+  /** 0 never; 1 when a listener has no room for another handshake; 2 always. */
+  tcp_syncookies = 1
   /** 1 with a random offset per connection, 2 without. */
   tcp_timestamps = 1
   /** Connect from a four-tuple in TIME-WAIT: 0 never, 1 if timestamps allow, 2 then and over loopback only. */
@@ -101,14 +103,14 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_dsack: BYTE,
   tcp_early_retrans: { min: 0, max: 4 },
   tcp_ecn: { min: 0, max: 2 },
-  tcp_ecn_fallback: BYTE,
+  tcp_ecn_fallback: { min: 0, max: 1 },
   tcp_fin_timeout: SECONDS,
   tcp_frto: BYTE,
   tcp_invalid_ratelimit: NATURAL,
   tcp_keepalive_intvl: SECONDS,
   tcp_keepalive_probes: BYTE,
   tcp_keepalive_time: SECONDS,
-  tcp_max_reordering: INT,
+  tcp_max_reordering: POSITIVE,
   tcp_max_syn_backlog: INT,
   tcp_max_tw_buckets: INT,
   tcp_min_rtt_wlen: { min: 0, max: 86400 },
@@ -129,6 +131,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_syn_linear_timeouts: { min: 0, max: 127 },
   tcp_syn_retries: { min: 1, max: 127 },
   tcp_synack_retries: BYTE,
+  tcp_syncookies: { min: 0, max: 2 },
   tcp_timestamps: BYTE,
   tcp_tw_reuse: { min: 0, max: 2 },
   tcp_tw_reuse_delay: { min: 1, max: 60000 },

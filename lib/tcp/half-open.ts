@@ -4,6 +4,7 @@
  * order of Linux's `tcp_check_req`.
  */
 import { FlowKey, localPort, remotePort } from '../demux/flow-key.ts'
+import type { TcpSettings } from '../sysctl/tcp-settings.ts'
 import { Timer } from '../time/timer-wheel.ts'
 import { TcpFlag } from '../wire/tcp.ts'
 import type { SynOptions } from '../wire/tcp-options.ts'
@@ -33,6 +34,32 @@ export const HandshakeVerdict = {
 } as const
 export type HandshakeVerdict = (typeof HandshakeVerdict)[keyof typeof HandshakeVerdict]
 
+/** What a SYN offers that this host wants. */
+export interface HandshakeTerms {
+  irs: number
+  peerMss: number
+  /** −1: not offered, or not wanted. */
+  peerScale: number
+  sack: boolean
+  ecn: boolean
+  timestamps: boolean
+  tsRecent: number
+}
+
+/** @param allow what the sysctls say */
+export function termsOf(segment: Segment, allow: TcpSettings): HandshakeTerms {
+  const { options } = segment
+  return {
+    irs: segment.seq,
+    peerMss: options.mss === 0 ? 536 : options.mss,
+    peerScale: allow.tcp_window_scaling !== 0 ? options.windowScale : -1,
+    sack: allow.tcp_sack !== 0 && options.sackPermitted,
+    ecn: grantsEcn(allow.tcp_ecn, segment),
+    timestamps: allow.tcp_timestamps !== 0 && options.timestamps,
+    tsRecent: options.tsValue,
+  }
+}
+
 export class HalfOpen implements OutOfWindowClock {
   readonly kind = EndpointKind.HALF_OPEN
   readonly key: Int32Array
@@ -51,6 +78,10 @@ export class HalfOpen implements OutOfWindowClock {
   tsFirst = 0
   tsLast = 0
   answered = false
+  /** The timestamp of the SYN-ACK, where it is not the clock's. */
+  stamp: number | null = null
+  /** It was made up again from a cookie: when it began nobody knows. */
+  isFromCookie = false
   /** Window offered with the SYN-ACK, and MSS and scale announced. */
   wnd = 0
   announcedMss = 0
@@ -68,29 +99,22 @@ export class HalfOpen implements OutOfWindowClock {
   constructor(
     listener: Listener,
     key: Int32Array,
-    segment: Segment,
+    terms: HandshakeTerms,
     iss: number,
     tsOffset: number,
-    allow: {
-      readonly timestamps: boolean
-      readonly sack: boolean
-      readonly windowScaling: boolean
-      readonly ecn: number
-    },
     expire: (halfOpen: HalfOpen) => void,
   ) {
-    const { options } = segment
     this.listener = listener
     this.key = key.slice()
     this.key[FlowKey.DEVICE] = 0
     this.iss = iss
-    this.irs = segment.seq
-    this.peerMss = options.mss === 0 ? 536 : options.mss
-    this.peerScale = allow.windowScaling ? options.windowScale : -1
-    this.sack = allow.sack && options.sackPermitted
-    this.ecn = grantsEcn(allow.ecn, segment)
-    this.timestamps = allow.timestamps && options.timestamps
-    this.tsRecent = options.tsValue
+    this.irs = terms.irs
+    this.peerMss = terms.peerMss
+    this.peerScale = terms.peerScale
+    this.sack = terms.sack
+    this.ecn = terms.ecn
+    this.timestamps = terms.timestamps
+    this.tsRecent = terms.tsRecent
     this.tsOffset = tsOffset
     this.timer = new Timer(() => expire(this))
   }
@@ -139,7 +163,7 @@ export class HalfOpen implements OutOfWindowClock {
     scratch.windowScale = this.peerScale >= 0 ? this.rcvScale : -1
     scratch.sackPermitted = this.sack
     scratch.timestamps = this.timestamps
-    scratch.tsValue = this.tsLast = timestampAt(now, this.tsOffset)
+    scratch.tsValue = this.tsLast = this.stamp ?? timestampAt(now, this.tsOffset)
     if (!this.answered) this.tsFirst = this.tsLast
     this.answered = true
     scratch.tsEcho = this.tsRecent

@@ -14,12 +14,13 @@ import { SECOND } from '../time/clock.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { TcpFlag } from '../wire/tcp.ts'
 import { type SynOptions, TCP_TIMESTAMPS_LENGTH } from '../wire/tcp-options.ts'
-import { HalfOpen, HandshakeVerdict } from './half-open.ts'
+import { HalfOpen, type HandshakeTerms, HandshakeVerdict, termsOf } from './half-open.ts'
 import { Ipv4Path } from './ipv4-path.ts'
 import { timestampAt } from './isn.ts'
 import { Listener } from './listener.ts'
 import type { Segment } from './segment.ts'
 import { initialRcvMss, initialWindow, type TcpShared } from './shared.ts'
+import { COOKIE_VALID, decodeOptions, encodeOptions } from './syn-cookies.ts'
 import { EndpointKind, type Tcb, TcpState } from './tcb.ts'
 
 /** Of a SYN-ACK, and of the wait for its answer: doubled each time. */
@@ -77,6 +78,8 @@ export class Handshakes {
     const { flags } = segment
     if ((flags & TcpFlag.RST) !== 0) return DropReason.TCP_RESET
     if ((flags & TcpFlag.ACK) !== 0) {
+      const reason = this.#fromCookie(listener, key, segment)
+      if (reason !== null) return reason
       this.#shared.replies.reset(segment)
       return DropReason.TCP_FLAGS
     }
@@ -91,7 +94,13 @@ export class Handshakes {
     const { ipv4 } = ctx.sysctl
     const { flags } = segment.packet.destination as Route
     if ((flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) return DropReason.IP_INADDRERRORS
-    if (!this.#hasRoom(listener)) {
+    const { tcp_syncookies: cookies } = ipv4
+    const isCrowded = listener.halfOpen.size > listener.backlog
+    if (!listener.isCatchAll && isn === 0 && (cookies === 2 || (cookies === 1 && isCrowded))) {
+      if (isCrowded) mib.tcpExt[TcpExtMib.TCPReqQFullDoCookies]!++
+      return this.#answerWithCookie(listener, key, segment)
+    }
+    if (!this.#hasRoom(listener, cookies !== 0)) {
       mib.tcpExt[TcpExtMib.ListenDrops]!++
       const stale = listener.staleHandshake
       if (stale === null) return DropReason.TCP_LISTEN_OVERFLOW
@@ -105,15 +114,9 @@ export class Handshakes {
     const halfOpen = new HalfOpen(
       listener,
       key,
-      segment,
+      termsOf(segment, ipv4),
       isn !== 0 ? isn : this.#shared.isn.sequence(key, now),
       this.#shared.timestampOffset(key),
-      {
-        timestamps: ipv4.tcp_timestamps !== 0,
-        sack: ipv4.tcp_sack !== 0,
-        windowScaling: ipv4.tcp_window_scaling !== 0,
-        ecn: ipv4.tcp_ecn,
-      },
       this.#expire,
     )
     if (!this.#shared.endpoints.connect(halfOpen.key, halfOpen)) {
@@ -131,6 +134,69 @@ export class Handshakes {
     }
     this.#answerSyn(halfOpen)
     return DropReason.NONE
+  }
+
+  /** Nothing is remembered: what has to be goes into the numbers of the SYN-ACK. */
+  #answerWithCookie(listener: Listener, key: Int32Array, segment: Segment): DropReason {
+    const { ctx, cookies } = this.#shared
+    const { now, mib, sysctl } = ctx
+    if (listener.isFull) {
+      mib.tcpExt[TcpExtMib.ListenOverflows]!++
+      mib.tcpExt[TcpExtMib.ListenDrops]!++
+      return DropReason.TCP_LISTEN_OVERFLOW
+    }
+    const terms = termsOf(segment, sysctl.ipv4)
+    if (!terms.timestamps) {
+      terms.peerScale = -1
+      terms.sack = terms.ecn = false
+    }
+    const { peerScale: windowScale, sack, ecn } = terms
+    const iss = cookies.make(key, terms.irs, terms.peerMss, now)
+    const halfOpen = new HalfOpen(listener, key, terms, iss, this.#shared.timestampOffset(key), this.#expire)
+    halfOpen.stamp = (encodeOptions(timestampAt(now, 0), { windowScale, sack, ecn }) + halfOpen.tsOffset) | 0
+    listener.lastCookie = now
+    mib.tcpExt[TcpExtMib.SyncookiesSent]!++
+    if (this.#prepare(halfOpen)) halfOpen.answer(this.#shared.replies, now, this.#synOptions)
+    return DropReason.NONE
+  }
+
+  /** An ACK out of nowhere: if it brings a cookie, the handshake is made up again. `null`: it is nothing. */
+  #fromCookie(listener: Listener, key: Int32Array, segment: Segment): DropReason | null {
+    const { ctx, cookies } = this.#shared
+    const { now, mib, sysctl } = ctx
+    const { ipv4 } = sysctl
+    if (ipv4.tcp_syncookies === 0 || listener.isCatchAll || (segment.flags & TcpFlag.SYN) !== 0) return null
+    if (now - listener.lastCookie > COOKIE_VALID) return null
+    const irs = (segment.seq - 1) | 0
+    const iss = (segment.ack - 1) | 0
+    const peerMss = cookies.check(key, irs, iss, now)
+    if (peerMss === 0) {
+      mib.tcpExt[TcpExtMib.SyncookiesFailed]!++
+      return null
+    }
+    mib.tcpExt[TcpExtMib.SyncookiesRecv]!++
+    const tsOffset = this.#shared.timestampOffset(key)
+    const { options } = segment
+    const terms: HandshakeTerms = {
+      irs,
+      peerMss,
+      peerScale: -1,
+      sack: false,
+      ecn: false,
+      timestamps: ipv4.tcp_timestamps !== 0 && options.timestamps,
+      tsRecent: options.tsValue,
+    }
+    if (terms.timestamps) {
+      const { windowScale, sack, ecn } = decodeOptions((options.tsEcho - tsOffset) | 0)
+      terms.peerScale = windowScale
+      terms.sack = sack
+      terms.ecn = ecn
+    }
+    const halfOpen = new HalfOpen(listener, key, terms, iss, tsOffset, this.#expire)
+    halfOpen.startedAt = now
+    halfOpen.isFromCookie = true
+    if (!this.#prepare(halfOpen)) return DropReason.TCP_FLAGS
+    return this.#complete(halfOpen, segment)
   }
 
   /** A segment for a handshake that is under way. */
@@ -239,8 +305,8 @@ export class Handshakes {
     }
   }
 
-  /** One handshake more than the backlog fits, and as in Linux three quarters of `tcp_max_syn_backlog`. */
-  #hasRoom(listener: Listener): boolean {
+  /** One handshake more than the backlog fits, and as in Linux, without cookies, three quarters of `tcp_max_syn_backlog`. */
+  #hasRoom(listener: Listener, cookies: boolean): boolean {
     const { mib, sysctl } = this.#shared.ctx
     const waiting = listener.halfOpen.size
     if (waiting > listener.backlog) {
@@ -248,16 +314,23 @@ export class Handshakes {
       return false
     }
     const { tcp_max_syn_backlog: most } = sysctl.ipv4
-    return most - waiting >= most >> 2
+    return cookies || most - waiting >= most >> 2
   }
 
   #answerSyn(halfOpen: HalfOpen): void {
     const { ctx } = this.#shared
+    if (!this.#prepare(halfOpen)) return this.dropHalfOpen(halfOpen)
+    halfOpen.answer(this.#shared.replies, ctx.now, this.#synOptions)
+    this.#shared.wheel.schedule(halfOpen.timer, ctx.now + SYN_ACK_TIMEOUT)
+  }
+
+  /** What the SYN-ACK says of this end; `false` if nobody is to be answered there. */
+  #prepare(halfOpen: HalfOpen): boolean {
     const settings = this.#shared.settings(halfOpen.listener.receiveBuffer, halfOpen.listener.sendBuffer)
     const path = new Ipv4Path(this.#shared.ip, halfOpen.key, 0)
     // RFC 1122 §4.2.3.10: whom a broadcast address claims to be, nobody answers.
     if (((path.route?.flags ?? 0) & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
-      return this.dropHalfOpen(halfOpen)
+      return false
     }
     halfOpen.announcedMss = path.advertisedMss
     halfOpen.rcvScale = halfOpen.peerScale >= 0 ? this.#shared.windowScale(settings) : 0
@@ -265,8 +338,7 @@ export class Handshakes {
       settings.receiveBuffer,
       halfOpen.announcedMss - (halfOpen.timestamps ? TCP_TIMESTAMPS_LENGTH : 0),
     )
-    halfOpen.answer(this.#shared.replies, ctx.now, this.#synOptions)
-    this.#shared.wheel.schedule(halfOpen.timer, ctx.now + SYN_ACK_TIMEOUT)
+    return true
   }
 
   #repeatSynAck(halfOpen: HalfOpen): void {
@@ -355,6 +427,7 @@ export class Handshakes {
     tcb.rcvMss = initialRcvMss(tcb)
     tcb.establishedAt = halfOpen.startedAt
     tcb.totalRetransmits = halfOpen.retries
+    tcb.handshakeTimed = !halfOpen.isFromCookie
     tcb.noDelay = listener.noDelay
     if (listener.isCatchAll) tcb.handshake = halfOpen
     tcb.lastHeard = ctx.now

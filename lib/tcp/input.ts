@@ -109,6 +109,7 @@ export class TcpInput {
 
   #measureHandshake(tcb: Tcb, options: TcpOptions): void {
     const { now } = this.#ctx
+    if (!tcb.handshakeTimed) return
     if (tcb.retransmits === 0 && tcb.totalRetransmits === 0) {
       tcb.rtt.sample(now - tcb.establishedAt, tcb.sndUna, tcb.sndNxt)
     } else if (tcb.timestamps && options.timestamps && options.tsEcho !== 0) {

@@ -25,6 +25,8 @@ export class Listener {
   keepAlive = false
   receiveBuffer = 0
   sendBuffer = 0
+  /** When it last sent a SYN cookie. */
+  lastCookie = -Infinity
   closed = false
 
   constructor(key: Int32Array | null, user: EventSource, backlog: number) {

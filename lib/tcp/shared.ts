@@ -17,6 +17,7 @@ import type { Listener } from './listener.ts'
 import { RingStore } from './receive-ring.ts'
 import { TcpReplies } from './replies.ts'
 import { Completions, WriteArena } from './send-queue.ts'
+import { SynCookies } from './syn-cookies.ts'
 import { Tcb, type TcbSettings } from './tcb.ts'
 import type { TimeWait } from './time-wait.ts'
 import { TransmissionStore } from './transmissions.ts'
@@ -33,6 +34,7 @@ export class TcpShared {
   readonly replies: TcpReplies
   readonly limit: ChallengeAckLimit
   readonly isn: InitialSequence
+  readonly cookies: SynCookies
   readonly #memory = {
     rings: new RingStore(),
     writes: new WriteArena(),
@@ -50,6 +52,7 @@ export class TcpShared {
     this.replies = new TcpReplies(ip)
     this.limit = new ChallengeAckLimit(ctx.sysctl.ipv4, ctx.random)
     this.isn = new InitialSequence(ctx.random)
+    this.cookies = new SynCookies(ctx.random)
   }
 
   /** The buffers of a connection; 0: as the sysctls say. */

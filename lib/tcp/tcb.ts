@@ -283,6 +283,8 @@ export class Tcb {
   totalRetransmits = 0
   dsackDuplicates = 0
   establishedAt = 0
+  /** The handshake tells an RTT. */
+  handshakeTimed = true
 
   /** @param expire called when {@link timer} fires */
   constructor(
