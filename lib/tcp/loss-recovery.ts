@@ -451,7 +451,7 @@ export class LossRecovery {
     const { rack, rtt, transmissions } = tcb
     const enough = transmissions.sackedSegments >= tcb.reordering
     const recovering = tcb.lossState >= LossState.RECOVERY
-    return rack.window(this.#ctx.sysctl.ipv4.tcp_recovery, recovering, enough, rtt.minRtt, rtt.srtt)
+    return rack.reorderingWindow(this.#ctx.sysctl.ipv4.tcp_recovery, recovering, enough, rtt.minRtt, rtt.srtt)
   }
 
   #enterRecovery(tcb: Tcb, now: number): void {

@@ -67,7 +67,13 @@ export class Rack {
    * The reordering window in ns.
    * @param recovering a recovery has begun, or a timeout @param enough as much has arrived as `tcp_reordering` says
    */
-  window(recovery: number, recovering: boolean, enough: boolean, minRtt: number, srtt: number): number {
+  reorderingWindow(
+    recovery: number,
+    recovering: boolean,
+    enough: boolean,
+    minRtt: number,
+    srtt: number,
+  ): number {
     if (this.reorderings === 0) {
       if (recovering) return 0
       if (enough && (recovery & NO_DUPTHRESH) === 0) return 0
