@@ -2,7 +2,7 @@
  * Names of a stack that has no resolver: `localhost` and addresses; whatever else is asked for is not found, as
  * `getaddrinfo` says it.
  */
-import type { LookupAddress, LookupOptions } from 'node:dns'
+import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
 import { isIP } from 'node:net'
 
 /** As `dns.lookup`; what `lookup` of the options of `connect` takes. */
@@ -17,6 +17,8 @@ const EAI_NONAME = -3008
 
 /** @internal */
 export const lookupLocal: LookupFunction = (hostname, options, callback) => {
+  // Node says what is wrong with the arguments; for an address it asks nobody.
+  lookup(typeof hostname === 'string' ? '127.0.0.1' : hostname, options, () => {})
   const family = familyOf(options.family)
   const address = literal(hostname, family)
   setImmediate(() => {

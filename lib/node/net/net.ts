@@ -3,6 +3,7 @@
  * stack below instead of one of the kernel: every event, option and error that is Node's doing is Node's here too, in
  * the version at hand. What is done here is to see that no handle of the kernel ever gets in.
  */
+import cluster from 'node:cluster'
 import { channel } from 'node:diagnostics_channel'
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
@@ -106,9 +107,9 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
   /** Names that servers are to listen at, until they are looked up. */
   const names = new WeakMap<object, string>()
 
-  function Server(this: unknown, ...args: unknown[]): net.Server {
-    if (!(this instanceof Server)) return Reflect.construct(Server, args)
-    Reflect.apply(net.Server as unknown as Callback, this, args)
+  function Server(this: unknown, options?: unknown, connectionListener?: unknown): net.Server {
+    if (!(this instanceof Server)) return Reflect.construct(Server, [options, connectionListener])
+    Reflect.apply(net.Server as unknown as Callback, this, [options, connectionListener])
     return this as net.Server
   }
   Object.setPrototypeOf(Server, net.Server)
@@ -121,21 +122,16 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
       if (isOptions(given) && ('_handle' in given || 'handle' in given)) throw refuse('a handle')
       if (typeof options['fd'] === 'number' && options['fd'] >= 0) throw refuse('a file descriptor')
       if (options['path'] && options['port'] === undefined) throw refuse('a local socket')
-      const { host } = options
-      if (typeof host === 'string' && host !== '' && net.isIP(host) === 0) {
-        if (!this._handle) names.set(this, host)
-        return Reflect.apply(serverBase.listen as Callback, this, [
-          { ...options, host: '0.0.0.0', exclusive: true },
-          ...(callback === null ? [] : [callback]),
-        ])
-      }
-      if (options['port'] === undefined && options['port'] !== null && !isEmptyListen(args)) {
+      const { host, port } = options
+      const isName = typeof host === 'string' && host !== '' && net.isIP(host) === 0
+      const hasPort = typeof port === 'number' || typeof port === 'string'
+      // Names are looked up below, and a worker of a cluster asks nobody for a handle.
+      if (!hasPort || !(isName || cluster.isWorker)) {
         return Reflect.apply(serverBase.listen as Callback, this, args)
       }
-      return Reflect.apply(serverBase.listen as Callback, this, [
-        { ...options, port: options['port'] ?? 0, exclusive: true },
-        ...(callback === null ? [] : [callback]),
-      ])
+      if (isName && !this._handle) names.set(this, host)
+      const own = { ...options, exclusive: true, ...(isName ? { host: '0.0.0.0' } : {}) }
+      return Reflect.apply(serverBase.listen as Callback, this, callback === null ? [own] : [own, callback])
     },
     _listen2(
       address: string | null,
@@ -175,8 +171,8 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
     return Reflect.apply(socket.connect as unknown as Callback, socket, [normalized]) as unknown as net.Socket
   }
 
-  function createServer(...args: unknown[]): net.Server {
-    return Reflect.construct(Server, args) as net.Server
+  function createServer(options?: unknown, connectionListener?: unknown): net.Server {
+    return Reflect.construct(Server, [options, connectionListener]) as net.Server
   }
 
   return {
@@ -209,11 +205,6 @@ class Refusing extends StackHandle {
 
 function isOptions(value: unknown): value is Options {
   return typeof value === 'object' && value !== null
-}
-
-/** `listen()`, `listen(callback)`, `listen(null)`, `listen(undefined)`: at any port. */
-function isEmptyListen(args: readonly unknown[]): boolean {
-  return args.length === 0 || typeof args[0] === 'function' || args[0] === undefined || args[0] === null
 }
 
 function define(prototype: object, members: Record<string, unknown>): void {

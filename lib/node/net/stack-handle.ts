@@ -87,7 +87,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
     if (local !== 0 && sysctl.ipv4.ip_nonlocal_bind === 0 && routing.addresses.deviceOf(local) === null) {
       return -Errno.EADDRNOTAVAIL
     }
-    this.#bound = { address: local, port }
+    this.#bound = { address: local, port: port | 0 } // `net` leaves it out, where any will do
     return 0
   }
 
@@ -456,6 +456,10 @@ export class StackHandle extends JSStream implements EventSource, Source {
       connecting(failed ? this.#takeError() : 0)
       return true
     }
+    if (this.#shutdown !== null && this.#writes.isEmpty) {
+      this.#finishWriting(tcb, this.#shutdown)
+      return true
+    }
     if (this.#reads && !this.#ended && this.#read(tcb)) return true
     if (!this.#writes.isEmpty) {
       if (tcb.state === TcpState.CLOSED) {
@@ -464,13 +468,15 @@ export class StackHandle extends JSStream implements EventSource, Source {
       }
       return this.#writes.advance(tcb)
     }
-    const shutdown = this.#shutdown
-    if (shutdown === null) return false
+    return false
+  }
+
+  /** FIN goes before what has come is read, as with libuv. */
+  #finishWriting(tcb: Tcb, done: (status: number) => void): void {
     this.#shutdown = null
     const over = tcb.state === TcpState.CLOSED
     if (!over) this.#context.tcp.shutdown(tcb)
-    shutdown(over ? -Errno.ENOTCONN : 0)
-    return true
+    done(over ? -Errno.ENOTCONN : 0)
   }
 
   #read(tcb: Tcb): boolean {

@@ -31,11 +31,6 @@ const FAILING: Record<string, (run: Run) => import('node:net').TcpNetConnectOpts
     autoSelectFamily: false,
     lookup: (_name, _options, callback) => setImmediate(callback, null, family.host, 100),
   }),
-  'a lookup that gives an empty list': () => ({
-    port: 1,
-    host: 'name.test',
-    lookup: (_name, _options, callback) => setImmediate(callback, null, []),
-  }),
   'a lookup that gives two addresses': ({ family }) => ({
     port: 1,
     host: 'name.test',
@@ -97,7 +92,7 @@ export const CONNECTING: readonly Scenario[] = [
         listener: () => net.connect({ port }, done),
         options: () => net.createConnection({ port, host: family.host }, done),
         host: () => net.connect(port, family.host, done),
-        'string port': () => net.connect(String(port) as never, done),
+        'string port': () => net.connect({ port: String(port) as never }, done),
         'new Socket': () => new net.Socket().connect(port, family.host, done),
       }[how]()
       open.push(client)
@@ -263,7 +258,7 @@ export const CONNECTING: readonly Scenario[] = [
       run.recorder.socket(client, 'client')
       try {
         client.connect(port, run.family.host)
-        await closed(client)
+        await pause(10)
       } catch (error) {
         run.recorder.note('threw', error)
       }

@@ -76,7 +76,7 @@ export const LISTENING: readonly Scenario[] = [
       open.push(server)
       server.once('error', () => server.listen(0, family.host))
       server.listen(port, family.host)
-      await once(server, 'listening')
+      await new Promise((resolve) => server.once('listening', resolve))
     },
   },
   {
@@ -137,7 +137,7 @@ export const LISTENING: readonly Scenario[] = [
       accepted.resume()
       client.resume()
       await closed(server)
-      await pause(1)
+      await pause(5)
     },
   },
   {

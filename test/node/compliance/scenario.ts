@@ -80,10 +80,9 @@ export async function pair(
   return { ...listener, client: socket, accepted }
 }
 
+/** `closed` is true before the event, which follows when the handle is closed. */
 export const closed = (emitter: Socket | Server): Promise<unknown> =>
-  'closed' in emitter && emitter.closed
-    ? Promise.resolve()
-    : new Promise((resolve) => emitter.once('close', resolve))
+  'closed' in emitter && emitter.closed ? pause(10) : new Promise((resolve) => emitter.once('close', resolve))
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

@@ -117,7 +117,7 @@ export const TRANSFER: readonly Scenario[] = [
       accepted.resume()
       run.recorder.socket(client, 'client')
       run.recorder.note('client', client.write(Buffer.alloc(20_000)), client.writableNeedDrain)
-      await once(client, 'drain')
+      await pause(10)
       run.recorder.note('client', client.writableLength, client.writableNeedDrain)
     },
   },
@@ -128,9 +128,9 @@ export const TRANSFER: readonly Scenario[] = [
       accepted.pause()
       let written = 0
       const chunk = Buffer.alloc(1 << 20)
-      for (let i = 0; i < 64; i++) client.write(chunk, () => written++)
+      for (let i = 0; i < 16; i++) client.write(chunk, () => written++)
       await pause(100)
-      run.recorder.note('client', 'all written', written === 64, client.writableLength > 0)
+      run.recorder.note('client', 'all written', written === 16, client.writableLength > 0)
       let received = 0
       accepted.on('data', ({ length }: Buffer) => {
         received += length
