@@ -108,10 +108,11 @@ describe("Node's http, https and tls over a stack", () => {
   it('https: a server and a client', async () => {
     const server = https.createServer({ key, cert }, answer)
     await listen((socket) => void server.emit('connection', socket))
-    const agent = new https.Agent({ keepAlive: false })
+    const agent = Object.assign(new https.Agent({ keepAlive: false }), {
+      createConnection: () => tls.connect({ socket: createConnection(), ca: cert, servername: 'localhost' }),
+    })
     const request = https.request({
       agent,
-      createConnection: () => tls.connect({ socket: createConnection(), ca: cert, servername: 'localhost' }),
       host: 'localhost',
       method: 'PUT',
       path: '/secure',

@@ -23,6 +23,9 @@ const CHUNK = 65536
 const EBADF = 9
 const EALREADY = 114
 
+/** No asynchronous context: what is accepted is of none, until a program gives it one. */
+const outside = new AsyncResource('STACK')
+
 /** What the handles of one stack share. */
 export interface HandleContext {
   readonly tcp: Tcp
@@ -119,7 +122,16 @@ export class StackHandle extends JSStream implements EventSource, Source {
     const { tcp } = this.#context
     if (this.#closing || tcp.closed) return -Errno.ENETDOWN
     if (this.#connecting !== null) return -EALREADY
-    if (this.#tcb !== null) return -Errno.EISCONN
+    const done = inContext('TCPCONNECTWRAP', (status) => {
+      const ok = status === 0
+      request.oncomplete?.(status, this, request, ok, ok)
+    })
+    if (this.#tcb !== null) {
+      // As libuv has it: it is connected already, and that is well.
+      this.#connecting = done
+      this.#soon()
+      return 0
+    }
     const { address: local, port: ownPort } = this.#bound
     const tcb = tcp.connect(parseIpv4(address), port, local, ownPort, {
       receiveBuffer: 0,
@@ -131,10 +143,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
       events: null,
     })
     if (typeof tcb === 'number') return -tcb
-    this.#connecting = inContext('TCPCONNECTWRAP', (status) => {
-      const ok = status === 0
-      request.oncomplete?.(status, this, request, ok, ok)
-    })
+    this.#connecting = done
     this.#attach(tcb)
     return 0
   }
@@ -442,7 +451,8 @@ export class StackHandle extends JSStream implements EventSource, Source {
   #accept({ acceptQueue }: Listener): boolean {
     const tcb = acceptQueue.shift()
     if (tcb === undefined) return false
-    this.#resource.runInAsyncScope(() => this.onconnection?.(0, new StackHandle(this.#context, tcb)))
+    const client = outside.runInAsyncScope(() => new StackHandle(this.#context, tcb))
+    this.#resource.runInAsyncScope(() => this.onconnection?.(0, client))
     return acceptQueue.length > 0
   }
 

@@ -88,7 +88,7 @@ export const CONNECTING: readonly Scenario[] = [
       })
       const done = (): void => recorder.note('client', 'callback')
       const client = {
-        connect: () => net.connect(port, done),
+        connect: () => net.connect(port, done as never),
         listener: () => net.connect({ port }, done),
         options: () => net.createConnection({ port, host: family.host }, done),
         host: () => net.connect(port, family.host, done),

@@ -50,6 +50,7 @@ export async function listening(
 ): Promise<{ server: Server; port: number }> {
   const server = net.createServer(options, onConnection)
   open.push(server)
+  server.on('connection', (socket) => open.push(socket))
   server.listen(0, family.host)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

@@ -135,6 +135,7 @@ export const TRANSFER: readonly Scenario[] = [
       accepted.on('data', ({ length }: Buffer) => {
         received += length
       })
+      accepted.resume()
       client.end()
       await once(accepted, 'end')
       run.recorder.note('accepted', received, accepted.bytesRead, client.bytesWritten)
