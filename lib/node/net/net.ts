@@ -64,7 +64,7 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
     if (!(this instanceof Socket)) return Reflect.construct(Socket, [options])
     if (typeof options === 'object' && options !== null) {
       if (options['fd'] !== undefined) throw refuse('a file descriptor')
-      if (options['handle'] && !(options['handle'] instanceof StackHandle)) throw refuse('this handle')
+      if (options['handle'] instanceof TCP) throw refuse('this handle')
     }
     Reflect.apply(net.Socket as unknown as Callback, this, [options])
     return this as net.Socket
