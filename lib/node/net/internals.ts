@@ -1,0 +1,119 @@
+/**
+ * What of Node's insides a handle needs: the class of streams whose lower half is JavaScript (`JSStream`, what Node's
+ * own TLS stands on when it is given a stream that is no socket), the array in which a handle tells `net` how a write
+ * went, and the symbol under which a handle knows its socket. Reached by `process.binding`, which is open for these in
+ * Node 20, 22 and 24; whatever is not as expected is said here, when it is loaded, and not later.
+ */
+import net from 'node:net'
+import { TunstackError } from '../../errors.ts'
+
+/** A request of `net` that a handle completes: `TCPConnectWrap`, `WriteWrap`, `ShutdownWrap`. */
+export interface Request {
+  oncomplete?: ((...outcome: unknown[]) => void) | undefined
+}
+
+/** A stream of Node's C++ layer: what is called from below (`on…`) and what tells it of data. */
+export interface NativeStream {
+  readonly bytesRead: number
+  /** Set by `net`: what was read, or that it ended. */
+  onread: (...read: unknown[]) => unknown
+  /** Gives bytes, a copy of them, to whoever listens: a socket, TLS, the parser of HTTP. */
+  readBuffer(bytes: Uint8Array): void
+  emitEOF(): void
+  finishWrite(request: object, status: number): void
+  finishShutdown(request: object, status: number): void
+  useUserBuffer(buffer: Uint8Array): void
+}
+
+interface StreamState {
+  /** Numbers that `net` looks at after each call of a handle. */
+  streamBaseState: Record<number, number>
+  kReadBytesOrError: number
+  kArrayBufferOffset: number
+  kBytesWritten: number
+  kLastWriteWasAsync: number
+}
+
+interface Bindings {
+  (name: 'js_stream'): { JSStream: new () => NativeStream }
+  (name: 'stream_wrap'): StreamState
+  (name: 'tcp_wrap'): { TCP: new (type: number) => { close(): void } }
+}
+
+const binding = (process as unknown as { binding?: Bindings }).binding?.bind(process) as Bindings | undefined
+
+function unsupported(what: string): TunstackError {
+  return new TunstackError(
+    'ERR_UNSUPPORTED_RUNTIME',
+    `${what}; node:net over a stack runs in Node 20.19, 22 and 24, without --permission (this is ${process.version})`,
+  )
+}
+
+function load(): {
+  JSStream: new () => NativeStream
+  state: StreamState
+  TCP: new (type: number) => { close(): void }
+} {
+  if (binding === undefined) throw unsupported('process.binding is missing')
+  let found: ReturnType<typeof load>
+  try {
+    found = {
+      JSStream: binding('js_stream').JSStream,
+      state: binding('stream_wrap'),
+      TCP: binding('tcp_wrap').TCP,
+    }
+  } catch (error) {
+    throw unsupported(`process.binding refuses: ${(error as Error).message}`)
+  }
+  const { state } = found
+  const indices = [
+    state.kReadBytesOrError,
+    state.kArrayBufferOffset,
+    state.kBytesWritten,
+    state.kLastWriteWasAsync,
+  ]
+  if (
+    typeof found.JSStream !== 'function' ||
+    state.streamBaseState === undefined ||
+    indices.some((i) => typeof i !== 'number')
+  ) {
+    throw unsupported('the stream layer of this Node is not as expected')
+  }
+  return found
+}
+
+const { JSStream, state, TCP } = load()
+
+export { JSStream, TCP }
+
+/** Tells `net` of a write that was just asked for. */
+export function reportWrite(bytes: number, async: boolean): void {
+  state.streamBaseState[state.kBytesWritten] = bytes
+  state.streamBaseState[state.kLastWriteWasAsync] = async ? 1 : 0
+}
+
+/** Tells `net` that a read failed. @param errno negative */
+export function reportReadError(handle: NativeStream, errno: number): void {
+  state.streamBaseState[state.kReadBytesOrError] = errno
+  state.streamBaseState[state.kArrayBufferOffset] = 0
+  handle.onread(undefined)
+}
+
+function findOwnerSymbol(): symbol {
+  const probe = new JSStream() as NativeStream & { close(): void }
+  probe.close = () => {}
+  new net.Socket({ handle: probe } as net.SocketConstructorOpts)
+  const found = Object.getOwnPropertySymbols(probe).find(({ description }) => description === 'owner_symbol')
+  if (found === undefined) throw unsupported('a handle does not know its socket as expected')
+  return found
+}
+
+/** Under which a handle has its socket or server. */
+export const OWNER: symbol = findOwnerSymbol()
+
+interface NetInternals {
+  /** Makes options and a callback of the arguments of `connect` and `listen`; takes its own result too. */
+  _normalizeArgs(args: unknown[]): [Record<string, unknown>, ((...args: unknown[]) => void) | null]
+}
+
+export const { _normalizeArgs: normalizeArgs } = net as unknown as NetInternals

@@ -1,0 +1,51 @@
+/**
+ * The event loop of handles. A stack tells all of its news at once; libuv tells each handle of one thing at a time, and
+ * between two of them Node runs what was put off by `process.nextTick` and promises. So each piece of news gets a turn
+ * of its own here. Also here: what keeps the process alive, as an active handle of libuv does.
+ */
+
+/** Something that has news. */
+export interface Source {
+  /** One thing that has come up; `true`: there is more. */
+  turn(): boolean
+}
+
+/** `setInterval` takes 31 bits; it never does anything. */
+const FOREVER = 0x7fffffff
+
+export class Turns {
+  readonly #ready = new Set<Source>()
+  #active = 0
+  #alive: NodeJS.Timeout | null = null
+
+  /** `source.turn()` is called from the event loop, once. */
+  ready(source: Source): void {
+    if (this.#ready.has(source)) return
+    this.#ready.add(source)
+    setImmediate(() => this.#run(source))
+  }
+
+  /** Calls back from the event loop. */
+  later(callback: () => void): void {
+    setImmediate(callback)
+  }
+
+  /** A handle has become active, or is no longer: the process lives while one is. */
+  hold(active: boolean): void {
+    this.#active += active ? 1 : -1
+    if (this.#active > 0) {
+      this.#alive ??= setInterval(() => {}, FOREVER)
+      this.#alive.ref()
+    } else this.#alive?.unref()
+  }
+
+  #run(source: Source): void {
+    this.#ready.delete(source)
+    let more = true // also if it throws: what is behind the error is not lost
+    try {
+      more = source.turn()
+    } finally {
+      if (more) this.ready(source)
+    }
+  }
+}
