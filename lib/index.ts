@@ -76,6 +76,7 @@ export type { RouteOptions, Routes } from './stack/routes.ts'
 export { type AddDeviceOptions, Stack, type StackOptions } from './stack/stack.ts'
 export type { DeviceConf } from './sysctl/device-conf.ts'
 export type { Sysctl } from './sysctl/sysctl.ts'
+export type { CongestionControlName } from './sysctl/tcp-settings.ts'
 export type { TcpStateName } from './tcp/tcb.ts'
 export type {
   TcpAbortSignal,

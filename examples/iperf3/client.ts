@@ -18,7 +18,6 @@ export interface ClientOptions {
 /** Runs one test. @throws IperfError, or what the stack says of the connection */
 export async function runClient(stack: Stack, parameters: Parameters, options: ClientOptions): Promise<void> {
   const { host: address, port, interval, json } = options
-  if (parameters.congestion !== '') stack.sysctlSet('net.ipv4.tcp_congestion_control', parameters.congestion)
   if (!json) console.log(`Connecting to host ${address}, port ${port}`)
   const socket = await stack.tcp.connect({ address, port })
   const control = new ControlConnection(socket, 'server')
@@ -99,7 +98,7 @@ async function openStreams(
   { host: address, port }: ClientOptions,
   cookie: Uint8Array,
 ): Promise<Stream[]> {
-  const { parallel, bidirectional, reverse, udp, window, tos } = parameters
+  const { parallel, bidirectional, reverse, udp, window, tos, congestion } = parameters
   const streams: Stream[] = []
   for (let i = 0; i < parallel * (bidirectional ? 2 : 1); i++) {
     const sends = bidirectional ? i < parallel : !reverse
@@ -110,7 +109,8 @@ async function openStreams(
       streams.push(new UdpStream(socket, streamId(i), sends, parameters))
     } else {
       const buffers = window === 0 ? {} : { receiveBuffer: window, sendBuffer: window }
-      const socket = await stack.tcp.connect({ address, port, tos, ...buffers })
+      const algorithm = congestion === '' ? {} : { congestion: congestion as 'cubic' }
+      const socket = await stack.tcp.connect({ address, port, tos, ...buffers, ...algorithm })
       await socket.write(cookie)
       streams.push(new TcpStream(socket, streamId(i), sends, parameters))
     }

@@ -4,6 +4,7 @@
  * program decides before anything is answered.
  */
 import type { EventSource } from '../device/softirq.ts'
+import type { CongestionControlName } from '../sysctl/tcp-settings.ts'
 import type { HalfOpen } from './half-open.ts'
 import { EndpointKind, type Tcb } from './tcb.ts'
 
@@ -25,6 +26,8 @@ export class Listener {
   keepAlive = false
   receiveBuffer = 0
   sendBuffer = 0
+  /** `null`: as the sysctl says. */
+  congestion: CongestionControlName | null = null
   /** When it last sent a SYN cookie. */
   lastCookie = -Infinity
   closed = false

@@ -6,6 +6,7 @@ import { EndpointTable } from '../demux/endpoint-table.ts'
 import type { Softirq } from '../device/softirq.ts'
 import type { Ipv4Context } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
+import type { CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { MICROSECOND, MILLISECOND, SECOND } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
 import { ChallengeAckLimit } from './challenge-ack.ts'
@@ -80,14 +81,19 @@ export class TcpShared {
     return scale
   }
 
-  /** A new block. @param expire called when its timer fires */
-  createTcb(key: Int32Array, settings: TcbSettings, expire: (tcb: Tcb) => void): Tcb {
+  /** A new block. @param congestion `null`: as the sysctl says @param expire called when its timer fires */
+  createTcb(
+    key: Int32Array,
+    settings: TcbSettings,
+    congestion: CongestionControlName | null,
+    expire: (tcb: Tcb) => void,
+  ): Tcb {
     const { ctx } = this
     const path = new Ipv4Path(this.ip, key, ctx.random.int32())
     const tcb = new Tcb(
       key,
       path,
-      congestionControl(ctx.sysctl.ipv4.tcp_congestion_control),
+      congestionControl(congestion ?? ctx.sysctl.ipv4.tcp_congestion_control),
       settings,
       this.#memory,
       ctx.time,

@@ -3,6 +3,7 @@
  */
 import { parseIpv4 } from '../address/ipv4-address.ts'
 import { errnoName, invalidArgument, TunstackError } from '../errors.ts'
+import { CONGESTION_CONTROLS, type CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { MILLISECOND } from '../time/clock.ts'
 import type { Listener } from './listener.ts'
 import type { Tcp } from './tcp.ts'
@@ -26,8 +27,10 @@ export interface TcpSocketOptions {
   keepAlive?: boolean
   /** `SO_RCVBUF` in bytes of data: fixed then; otherwise it grows as `tcp_rmem` says. */
   receiveBuffer?: number
-  /** `SO_SNDBUF` in bytes of data. */
+  /** `SO_SNDBUF` in bytes of data: fixed then; otherwise it grows with the congestion window. */
   sendBuffer?: number
+  /** `TCP_CONGESTION`; as `tcp_congestion_control` says by default. */
+  congestion?: CongestionControlName
 }
 
 export interface TcpConnectOptions extends TcpSocketOptions {
@@ -99,6 +102,7 @@ export class TcpApi {
       tos: within('tos', options.tos ?? 0, 0, 255),
       ttl: options.ttl === undefined ? 0 : within('ttl', options.ttl, 1, 255),
       mark: within('mark', options.mark ?? 0, 0, 0xffffffff),
+      congestion: congestionOf(options),
       events: options.events ?? null,
     })
     if (typeof tcb === 'number') throw failure(tcb, `${options.address}:${port}`, 'connect')
@@ -168,6 +172,7 @@ function configured(listener: Listener | number, what: string, options: TcpSocke
   const { receiveBuffer, sendBuffer } = buffers(options)
   listener.receiveBuffer = receiveBuffer
   listener.sendBuffer = sendBuffer
+  listener.congestion = congestionOf(options)
   return listener
 }
 
@@ -178,6 +183,12 @@ function buffers(options: TcpSocketOptions): { receiveBuffer: number; sendBuffer
     receiveBuffer: size('receiveBuffer', options.receiveBuffer),
     sendBuffer: size('sendBuffer', options.sendBuffer),
   }
+}
+
+function congestionOf({ congestion }: TcpSocketOptions): CongestionControlName | null {
+  if (congestion === undefined) return null
+  if (CONGESTION_CONTROLS.includes(congestion)) return congestion
+  throw invalidArgument('congestion', congestion, `one of ${CONGESTION_CONTROLS.join(', ')}`)
 }
 
 function portNumber(name: string, value: number, least: number): number {

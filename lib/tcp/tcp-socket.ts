@@ -104,6 +104,11 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     return urgentLength(this.#tcb)
   }
 
+  /** Which algorithm of congestion control it has (`TCP_CONGESTION`). */
+  get congestion(): string {
+    return this.#tcb.congestion.name
+  }
+
   /** `TCP_NODELAY`: small segments do not wait for the acknowledgment of those before. */
   get noDelay(): boolean {
     return this.#tcb.noDelay

@@ -16,6 +16,7 @@ import { IcmpMib, TcpExtMib, TcpMib } from '../observe/mib.ts'
 import type { Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
 import { RouteFlag } from '../route/rtnetlink.ts'
+import type { CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { type Clock, SECOND } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
 import { DropReason } from '../wire/drop-reason.ts'
@@ -60,6 +61,7 @@ export interface ConnectSettings {
   tos: number
   ttl: number
   mark: number
+  congestion: CongestionControlName | null
   events: TcpEventListener | null
 }
 
@@ -405,7 +407,7 @@ export class Tcp implements TransportProtocol, BurstListener {
       return Errno.EADDRINUSE
     }
     const settings = this.#shared.settings(options.receiveBuffer, options.sendBuffer)
-    const tcb = this.#shared.createTcb(key, settings, this.expire)
+    const tcb = this.#shared.createTcb(key, settings, options.congestion, this.expire)
     tcb.trace.listener = options.events
     tcb.path.tos = options.tos & 0xfc
     tcb.path.ttl = options.ttl

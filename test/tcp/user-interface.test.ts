@@ -4,7 +4,7 @@ import type { TcpSocket } from '../../lib/index.ts'
 import { IPV4_TOS, IPV4_TTL } from '../../lib/wire/ipv4.ts'
 import { HOST, HostBench, PEER, useBench } from '../conformance/harness.ts'
 import { tick } from './pair.ts'
-import { codeOf, connected, dialled } from './raw-peer.ts'
+import { accepted, codeOf, connected, dialled } from './raw-peer.ts'
 
 describe('the interface of TCP to its user', () => {
   const bench = useBench(() => new HostBench())
@@ -47,6 +47,19 @@ describe('the interface of TCP to its user', () => {
       await codeOf(bench().stack.tcp.connect({ address: PEER, port: 1, localAddress: '10.9.9.9' })),
     ).to.equal('EADDRNOTAVAIL')
     for (const opening of [byRoute, given]) opening.catch(() => {})
+  })
+
+  it('uses the congestion control that the program asks for, or what the sysctl says', async () => {
+    expect((await connected(bench())).socket.congestion).to.equal('cubic')
+    expect((await connected(bench(), { mss: 1460 }, { congestion: 'reno' })).socket.congestion).to.equal(
+      'reno',
+    )
+    expect((await accepted(bench(), { mss: 1460 }, { congestion: 'reno' })).socket.congestion).to.equal(
+      'reno',
+    )
+    expect(
+      await codeOf(bench().stack.tcp.connect({ address: PEER, port: 1, congestion: 'vegas' as 'reno' })),
+    ).to.equal('ERR_INVALID_ARG_VALUE')
   })
 
   it('tcp-tos, tcp-ttl: are what the program says, at the beginning and later', async () => {

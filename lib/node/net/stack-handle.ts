@@ -140,6 +140,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
       tos: 0,
       ttl: 0,
       mark: 0,
+      congestion: null,
       events: null,
     })
     if (typeof tcb === 'number') return -tcb
