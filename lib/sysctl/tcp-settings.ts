@@ -131,7 +131,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_syn_linear_timeouts: { min: 0, max: 127 },
   tcp_syn_retries: { min: 1, max: 127 },
   tcp_synack_retries: BYTE,
-  tcp_syncookies: { min: 0, max: 2 },
+  tcp_syncookies: BYTE,
   tcp_timestamps: BYTE,
   tcp_tw_reuse: { min: 0, max: 2 },
   tcp_tw_reuse_delay: { min: 1, max: 60000 },

@@ -79,6 +79,14 @@ void serve(19, generate)
 void serve(80, http)
 console.log('ready')
 
+process.on('SIGTERM', () => {
+  console.log(`counters ${JSON.stringify(stack.mib.snapshot())}`)
+  void stack.close().then(() => {
+    console.log(`packets left: ${stack.pool.outstanding}`)
+    process.exit(0)
+  })
+})
+
 while (rest.length > 0) {
   const [what, host, port, size] = rest.splice(0, 4)
   const socket = await stack.tcp.connect({ address: host!, port: Number(port) })
@@ -93,11 +101,3 @@ while (rest.length > 0) {
   console.log(`info ${JSON.stringify(socket.info)}`)
   await socket.close()
 }
-
-process.on('SIGTERM', () => {
-  console.log(`counters ${JSON.stringify(stack.mib.snapshot())}`)
-  void stack.close().then(() => {
-    console.log(`packets left: ${stack.pool.outstanding}`)
-    process.exit(0)
-  })
-})
