@@ -171,6 +171,9 @@ export class Sysctl {
           if (field === 'ip_unprivileged_port_start' && number > this.ipv4.ip_local_port_range_low) {
             throw new Refusal('no larger than the first port of ip_local_port_range')
           }
+          if (field === 'tcp_reordering' && number > this.ipv4.tcp_max_reordering) {
+            throw new Refusal('no larger than tcp_max_reordering')
+          }
           // A pair of thresholds that crosses would let reassembly free for ever.
           if (field === 'ipfrag_high_thresh' && number < this.ipv4.ipfrag_low_thresh) {
             throw new Refusal('no smaller than ipfrag_low_thresh')

@@ -120,7 +120,8 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_no_metrics_save: BYTE,
   tcp_orphan_retries: BYTE,
   tcp_recovery: BYTE,
-  tcp_reordering: { min: 1, max: 300 },
+  // And no larger than tcp_max_reordering.
+  tcp_reordering: POSITIVE,
   tcp_retries1: BYTE,
   tcp_retries2: BYTE,
   tcp_rfc1337: BYTE,
