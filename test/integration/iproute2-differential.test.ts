@@ -12,7 +12,7 @@ import { batchOptions, command, routeGet } from '../iproute2/arbitrary-commands.
 import { oddity, program, setting } from '../iproute2/arbitrary-oddities.ts'
 import { comparable, kernelAnswers, type Surroundings, settling, stackAnswers } from './iproute2-rig.ts'
 
-const SCRIPTS = Number(process.env['IPROUTE2_SCRIPTS'] ?? 800)
+const SCRIPTS = Number(process.env['IPROUTE2_SCRIPTS'] ?? 250)
 const SEED = Number(process.env['IPROUTE2_SEED'] ?? 20251122)
 /** A long run may take its time; one script takes about 50 ms. */
 const TIME_LIMIT = 60_000 + SCRIPTS * 400

@@ -17,7 +17,7 @@ import {
 } from './iproute2-held-rig.ts'
 import { comparable } from './iproute2-rig.ts'
 
-const SCRIPTS = Number(process.env['IPROUTE2_SCRIPTS'] ?? 300)
+const SCRIPTS = Number(process.env['IPROUTE2_SCRIPTS'] ?? 100)
 const SEED = Number(process.env['IPROUTE2_SEED'] ?? 20251122)
 const TIME_LIMIT = 60_000 + SCRIPTS * 400
 

@@ -11,7 +11,7 @@ import { Stack } from '../../lib/stack/stack.ts'
 import { DEVICE_CONF_NAMES } from '../../lib/sysctl/device-conf.ts'
 import { Sysctl } from '../../lib/sysctl/sysctl.ts'
 
-const SCRIPTS = Number(process.env['SYSCTL_SCRIPTS'] ?? 60)
+const SCRIPTS = Number(process.env['SYSCTL_SCRIPTS'] ?? 30)
 const SEED = Number(process.env['SYSCTL_SEED'] ?? 20251122)
 const SETTINGS = '/proc/sys/net/ipv4'
 /** Set by a daemon that routes multicast alone. */

@@ -19,7 +19,7 @@ import { StackProcess } from '../tools/stack-process.ts'
 import { BURST_PACKETS, PacketFuzzer } from './packet-fuzzer.ts'
 
 const SOURCE = fileURLToPath(new URL('./send-packets.c', import.meta.url))
-const { TUNSTACK_FUZZ_SEED, TUNSTACK_FUZZ_BURST = '0', TUNSTACK_FUZZ_SECONDS = '30' } = process.env
+const { TUNSTACK_FUZZ_SEED, TUNSTACK_FUZZ_BURST = '0', TUNSTACK_FUZZ_SECONDS = '12' } = process.env
 const seed = TUNSTACK_FUZZ_SEED === undefined ? randomInt(2 ** 31) : Number(TUNSTACK_FUZZ_SEED)
 const firstBurst = Number(TUNSTACK_FUZZ_BURST)
 const duration = Number(TUNSTACK_FUZZ_SECONDS) * 1000
