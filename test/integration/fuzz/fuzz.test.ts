@@ -1,5 +1,5 @@
 /**
- * Half a minute of damaged packets, from the kernel through a TUN into a stack that routes, reassembles, answers and
+ * Some seconds of damaged packets, from the kernel through a TUN into a stack that routes, reassembles, answers and
  * pings meanwhile. It has to take every one of them, go on answering, and give back all of its memory.
  *
  * Each run has its own seed; `TUNSTACK_FUZZ_SEED` and `TUNSTACK_FUZZ_BURST` repeat one, `TUNSTACK_FUZZ_SECONDS` sets
