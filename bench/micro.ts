@@ -89,6 +89,12 @@ const MEMORY: MicroFigure[] = [
     subjects: [['tunstack', 'bytes per datagram']],
     nodeOptions: NODE_OPTIONS,
   },
+  {
+    name: 'allocated per TCP segment, sent, received and acknowledged',
+    unit: 'bytes',
+    subjects: [['tunstack', 'bytes per segment']],
+    nodeOptions: NODE_OPTIONS,
+  },
   { name: 'new Stack()', unit: 'KiB', subjects: [['tunstack', 'stack size']], nodeOptions: NODE_OPTIONS },
   {
     name: 'one end of an idle TCP connection',

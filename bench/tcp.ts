@@ -1,6 +1,6 @@
 /**
  * TCP between the kernel and the other side of a TUN: bulk in both directions with the content checked where it
- * arrives, connections that are opened and closed again, requests of a byte; against the kernel over veth.
+ * arrives, connections that are opened and closed again, requests of a byte, short flows; against the kernel over veth.
  */
 import { type Namespace, Testbed } from '../test/integration/netns.ts'
 import type { Benchmark, Plan } from './benchmark.ts'
@@ -20,12 +20,19 @@ interface Load {
   /** The client's command, and what follows its seconds. */
   command: string
   more: string[]
-  /** Of the count that the client prints, and its seconds. */
-  value(count: number, seconds: number): number
+  value(result: Result): number
 }
 
-const gigabits = (bytes: number, seconds: number): number => (bytes * 8) / seconds / 1e9
-const perSecond = (count: number, seconds: number): number => count / seconds
+/** What the client prints: a count, its seconds, and percentiles of what one took in microseconds where it has them. */
+interface Result {
+  count: number
+  seconds: number
+  p50: number
+  p99: number
+}
+
+const gigabits = ({ count, seconds }: Result): number => (count * 8) / seconds / 1e9
+const perSecond = ({ count, seconds }: Result): number => count / seconds
 
 const LOADS: readonly Load[] = [
   { name: 'TCP in, one connection', unit: 'Gbit/s', command: 'send', more: [], value: gigabits },
@@ -33,6 +40,20 @@ const LOADS: readonly Load[] = [
   { name: 'TCP connections, one at a time', unit: '/s', command: 'connect', more: ['1'], value: perSecond },
   { name: 'TCP connections, 64 at a time', unit: '/s', command: 'connect', more: ['64'], value: perSecond },
   { name: 'TCP requests of a byte', unit: '/s', command: 'ask', more: [], value: perSecond },
+  {
+    name: 'TCP, 16 KiB there and back, p50',
+    unit: 'µs',
+    command: 'fetch',
+    more: [],
+    value: ({ p50 }) => p50,
+  },
+  {
+    name: 'TCP, 16 KiB there and back, p99',
+    unit: 'µs',
+    command: 'fetch',
+    more: [],
+    value: ({ p99 }) => p99,
+  },
 ]
 
 export const tcp: Benchmark = {
@@ -88,10 +109,11 @@ async function measure(
   const run = async (seconds: number): Promise<number> => {
     const args = [load.command, ADDRESS[subject], `${seconds}`, ...load.more]
     const { stdout, stderr, status } = await host.run(program('tcp-load.c', args))
-    const match = /^\w+ (\d+) seconds ([\d.]+)$/m.exec(stdout)
+    const match = /^\w+ (\d+) seconds ([\d.]+)(?:\np50 ([\d.]+) p99 ([\d.]+))?$/m.exec(stdout)
     if (status !== 0 || match === null)
       throw new Error(`${load.name}, ${subject}: ${stdout}${stderr}${server.output}`)
-    return load.value(Number(match[1]), Number(match[2]))
+    const [count, duration, p50, p99] = match.slice(1).map(Number) as [number, number, number, number]
+    return load.value({ count, seconds: duration, p50, p99 })
   }
   await run(plan.quick ? 0.1 : 1)
   record(figure, subject, await run(plan.quick ? 0.2 : 1.5))

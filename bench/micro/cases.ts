@@ -46,4 +46,5 @@ export const CASES: Readonly<Record<string, Case>> = {
   'simulated host': simulation.hostSize,
   'simulated bulk': connections.simulatedBulk,
   'connection size': connections.connectionSize,
+  'bytes per segment': connections.allocatedPerSegment,
 }

@@ -1,4 +1,8 @@
-/** TCP without a kernel: what an idle connection weighs, and how fast time passes for bulk in a simulated network. */
+/**
+ * TCP without a kernel: what an idle connection weighs, what is allocated for a segment, and how fast time passes for
+ * bulk in a simulated network.
+ */
+import { GCProfiler } from 'node:v8'
 import { createPipe, Stack, type TcpSocket } from '../../lib/index.ts'
 import { simulate } from '../../lib/sim/index.ts'
 import { collect } from './memory.ts'
@@ -9,17 +13,10 @@ const PORT = 7
 /** KiB of one end of an idle connection, its socket included, that has carried something: heap and array buffers. */
 export async function connectionSize({ milliseconds }: Timing): Promise<number> {
   const count = milliseconds < 50 ? 200 : 10_000
-  const [client, server] = [new Stack(), new Stack()]
-  const [left, right] = createPipe({ names: ['eth0', 'eth0'] })
-  client.addDevice(left).addAddress('10.1.0.1/24')
-  server.addDevice(right).addAddress('10.1.0.2/24')
-  const listener = server.tcp.listen({ port: PORT, backlog: 4096 })
+  const { client, server, connect } = twoStacks()
   const sockets: TcpSocket[] = []
   const open = async (): Promise<void> => {
-    const [socket, accepted] = await Promise.all([
-      client.tcp.connect({ address: '10.1.0.2', port: PORT }),
-      listener.accept(),
-    ])
+    const [socket, accepted] = await connect()
     await socket.write(new Uint8Array(100))
     await accepted.readInto(new Uint8Array(100))
     sockets.push(socket, accepted)
@@ -34,6 +31,50 @@ export async function connectionSize({ milliseconds }: Timing): Promise<number> 
   for (const socket of sockets) socket.reset()
   await Promise.all([client.close(), server.close()])
   return bytes / (2 * count) / 1024
+}
+
+/**
+ * Bytes of JavaScript heap per segment of bulk between two stacks, both ends and the acknowledgments included.
+ * @throws Error if a collection ran
+ */
+export async function allocatedPerSegment({ milliseconds }: Timing): Promise<number> {
+  const { client, server, connect } = twoStacks()
+  const [socket, accepted] = await connect()
+  const chunk = new Uint8Array(65536)
+  const buffer = new Uint8Array(65536)
+  const carry = async (bytes: number): Promise<void> => {
+    const sending = (async () => {
+      for (let sent = 0; sent < bytes; sent += chunk.length) await socket.write(chunk)
+    })()
+    for (let got = 0; got < bytes; ) got += await accepted.readInto(buffer)
+    await sending
+  }
+  const chunks = Math.ceil(milliseconds * 2)
+  await carry(chunks * 4 * chunk.length) // until the compiler is done with it
+  collect()
+  const profiler = new GCProfiler()
+  profiler.start()
+  const before = process.memoryUsage().heapUsed
+  const segments = socket.info.data_segs_out
+  await carry(chunks * chunk.length)
+  const count = socket.info.data_segs_out - segments
+  const after = process.memoryUsage().heapUsed
+  const { statistics } = profiler.stop()
+  if (statistics.length > 0) throw new Error(`${statistics.length} collections ran while it was measured`)
+  for (const end of [socket, accepted]) end.reset()
+  await Promise.all([client.close(), server.close()])
+  return (after - before) / count
+}
+
+function twoStacks() {
+  const [client, server] = [new Stack(), new Stack()]
+  const [left, right] = createPipe({ names: ['eth0', 'eth0'] })
+  client.addDevice(left).addAddress('10.1.0.1/24')
+  server.addDevice(right).addAddress('10.1.0.2/24')
+  const listener = server.tcp.listen({ port: PORT, backlog: 4096 })
+  const connect = () =>
+    Promise.all([client.tcp.connect({ address: '10.1.0.2', port: PORT }), listener.accept()])
+  return { client, server, connect }
 }
 
 /** Events in a second of the machine's time while eight flows share a bottleneck. */

@@ -7,6 +7,8 @@
  * tcp-load receive ADDRESS SECONDS              from 5002
  * tcp-load connect ADDRESS SECONDS PARALLEL     connect, shut down, read the end, close: how many, and for how long
  * tcp-load ask ADDRESS SECONDS                  a byte to 5003 and back: how many, and for how long
+ * tcp-load fetch ADDRESS SECONDS                one short flow after the other: connect, 16 KiB to 5003 and back, close;
+ *                                               prints how many, for how long, and percentiles of what one took in us
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -114,6 +116,35 @@ static void ask_for(const char *address, double seconds) {
     if (send(fd, pattern, 1, 0) != 1 || recv(fd, buffer, 1, 0) != 1) fail("ask");
   }
   result("answers", answers, now() - start);
+}
+
+static int ascending(const void *a, const void *b) {
+  return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b;
+}
+
+static void fetch_for(const char *address, double seconds) {
+  enum { SIZE = 16384, MOST = 1 << 20 };
+  static double took[MOST];
+  double start = now();
+  int flows = 0;
+  for (double begun = start; begun - start < seconds && flows < MOST; flows++) {
+    int fd = connect_to(address, ECHO, 0);
+    if (send(fd, pattern, SIZE, 0) != SIZE) fail("send");
+    shutdown(fd, SHUT_WR);
+    size_t received = 0;
+    for (ssize_t n; (n = recv(fd, buffer, CHUNK, 0)) != 0; received += (size_t)n) {
+      if (n < 0) fail("recv");
+      check(received, (size_t)n);
+    }
+    if (received != SIZE) fail("short");
+    close(fd);
+    double end = now();
+    took[flows] = (end - begun) * 1e6;
+    begun = end;
+  }
+  result("flows", (uint64_t)flows, now() - start);
+  qsort(took, (size_t)flows, sizeof *took, ascending);
+  printf("p50 %.1f p99 %.1f\n", took[flows / 2], took[flows - 1 - flows / 100]);
 }
 
 /* Each of the parallel ones begins anew when it is over. */
@@ -226,6 +257,7 @@ int main(int argc, char **argv) {
   if (strcmp(what, "send") == 0) send_for(argv[2], seconds);
   else if (strcmp(what, "receive") == 0) receive_for(argv[2], seconds);
   else if (strcmp(what, "ask") == 0) ask_for(argv[2], seconds);
+  else if (strcmp(what, "fetch") == 0) fetch_for(argv[2], seconds);
   else if (strcmp(what, "connect") == 0 && argc == 5) connect_for(argv[2], seconds, atoi(argv[4]));
   else return fputs("usage: see the source\n", stderr), 2;
   return 0;
