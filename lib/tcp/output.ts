@@ -200,11 +200,10 @@ export class TcpOutput {
       if (wnd <= 0) return
       const congestion = this.#loss.room(tcb)
       let length = Math.min(unsent, wnd, congestion, largest)
-      // Whole segments, but for the end of what there is.
-      const whole = length - (length % mss)
-      if (whole > 0) length = whole
-      else if (length < unsent) return
-      if (length < mss && this.#holdSmall(tcb, length)) return
+      // Whole segments, but for the end of what there is, if that may go.
+      const small = length % mss
+      if (small !== 0 && (length < unsent || this.#holdSmall(tcb, length))) length -= small
+      if (length <= 0) return
       if (tcb.path.room <= 0) {
         tcb.roomAt = this.#ctx.now + ROOM_RETRY
         return
