@@ -3,8 +3,10 @@
  * first asked for, and there is one of each for a stack.
  */
 import type { Stack } from '../stack/stack.ts'
+import { createDgram } from './dgram/dgram.ts'
 import { type LookupFunction, lookupLocal } from './net/lookup.ts'
 import { createNet } from './net/net.ts'
+import { Turns } from './turns.ts'
 
 export type { LookupFunction } from './net/lookup.ts'
 
@@ -16,7 +18,9 @@ export interface NodeSocketsOptions {
 export class NodeSockets {
   readonly #stack: Stack
   readonly #lookup: LookupFunction
+  readonly #turns = new Turns()
   #net: typeof import('node:net') | null = null
+  #dgram: typeof import('node:dgram') | null = null
 
   /** @internal */
   constructor(stack: Stack, options: NodeSocketsOptions) {
@@ -26,8 +30,14 @@ export class NodeSockets {
 
   /** `node:net` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
   get net(): typeof import('node:net') {
-    this.#net ??= createNet(this.#stack.tcpProtocol, this.#lookup)
+    this.#net ??= createNet(this.#stack.tcpProtocol, this.#turns, this.#lookup)
     return this.#net
+  }
+
+  /** `node:dgram` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get dgram(): typeof import('node:dgram') {
+    this.#dgram ??= createDgram({ udp: this.#stack.udp, turns: this.#turns }, this.#lookup)
+    return this.#dgram
   }
 }
 

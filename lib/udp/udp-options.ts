@@ -129,7 +129,7 @@ export function checkBindOptions(options: UdpBindOptions): void {
   number('mark', options.mark, 0, 0xffffffff)
   number('multicastTtl', options.multicastTtl, 0, 255)
   number('segmentSize', options.segmentSize, 1, 0xffff)
-  number('receiveBuffer', options.receiveBuffer, 1, MAX_BUFFER)
+  checkReceiveBuffer(options.receiveBuffer)
   for (const name of ['onMessage', 'onError'] as const) {
     if (options[name] !== undefined && typeof options[name] !== 'function') {
       throw invalidArgument(name, options[name], 'a function')
@@ -174,4 +174,9 @@ export function checkSignal(signal: UdpAbortSignal | undefined): void {
 function number(name: string, value: number | undefined, low: number, high: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= low && value <= high)) return
   throw invalidArgument(name, value, `${low}…${high}`)
+}
+
+/** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+export function checkReceiveBuffer(bytes: number | undefined): void {
+  number('receiveBuffer', bytes, 1, MAX_BUFFER)
 }

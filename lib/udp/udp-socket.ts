@@ -15,6 +15,7 @@ import { Received, type UdpReceived } from './received.ts'
 import type { Udp } from './udp.ts'
 import {
   checkDiscovery,
+  checkReceiveBuffer,
   checkSendOptions,
   checkSignal,
   type UdpAbortSignal,
@@ -76,6 +77,8 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   readonly memberships: Memberships
   /** @internal also groups that others have joined */
   readonly multicastAll: boolean
+  /** @internal told when there is something to receive: a datagram or an error */
+  onReadable: (() => void) | null = null
   readonly #udp: Udp
   readonly #queue: DatagramQueue
   readonly #output: UdpOutput
@@ -159,6 +162,13 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   /** Bytes that may wait. */
   get receiveBuffer(): number {
     return this.#queue.limit
+  }
+
+  /** `SO_RCVBUF`; what waits stays. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  setReceiveBuffer(bytes: number): this {
+    checkReceiveBuffer(bytes)
+    this.#queue.limit = bytes
+    return this
   }
 
   /** `SO_BROADCAST` */
@@ -298,7 +308,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     if (!(data instanceof Uint8Array)) throw invalidArgument('data', data, 'a Uint8Array')
     if (options !== NO_OPTIONS) checkSendOptions(options)
     if (this.#closed) return Errno.EBADFD
-    if (this.#error !== 0) return this.#takeError()
+    if (this.#error !== 0) return this.takeError()
     let daddr = this.remote
     let dport = this.remotePort
     if (to !== undefined) {
@@ -374,6 +384,18 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     }
   }
 
+  /** @internal the errno that the next call would fail with, once; 0: none */
+  takeError(): number {
+    const errno = this.#error
+    this.#error = 0
+    return errno
+  }
+
+  /** @internal bytes of the datagram that is next; there must be one */
+  get nextLength(): number {
+    return this.#queue.nextLength
+  }
+
   /** The oldest error that waits (`MSG_ERRQUEUE`), with `receiveErrors`; `undefined` if none does. */
   readError(): UdpErrorReport | undefined {
     return this.#reports.shift()
@@ -412,7 +434,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     }
     this.counters.received++
     this.counters.receivedBytes += end - start
-    if (this.#onMessage !== undefined || this.#readers.length > 0) this.#udp.softirq.eventPending(this)
+    if (this.#onMessage !== undefined || this.#isAwaited) this.#udp.softirq.eventPending(this)
     return true
   }
 
@@ -441,7 +463,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     }
     if (!this.#receiveErrors && (!fatal || this.remotePort < 0)) return
     this.#error = error.errno
-    if (this.#readers.length > 0) this.#udp.softirq.eventPending(this)
+    if (this.#isAwaited) this.#udp.softirq.eventPending(this)
   }
 
   deliverEvents(): void {
@@ -455,7 +477,10 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
           this.#onMessage(this.#takeMessage())
         }
       }
-      if (!this.#nothingToRead()) wake(this.#readers)
+      if (!this.#nothingToRead()) {
+        wake(this.#readers)
+        this.onReadable?.()
+      }
       if (this.#room) {
         this.#room = false
         wake(this.#writers)
@@ -494,12 +519,16 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return route === null ? null : route.device
   }
 
+  get #isAwaited(): boolean {
+    return this.#readers.length > 0 || this.onReadable !== null
+  }
+
   #nothingToRead(): boolean {
     return this.#queue.length === 0 && this.#error === 0 && !this.#closed
   }
 
   #takeMessage(): UdpMessage {
-    const data = new Uint8Array(this.#queue.nextLength)
+    const data = new Uint8Array(this.nextLength)
     this.#queue.take(data, 0, data.length, this.#info)
     const { port, device, ttl, tos, to, address, segmentSize } = this.#received
     const message: UdpMessage = { data, address, port, to, device, ttl, tos }
@@ -507,15 +536,9 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return message
   }
 
-  #takeError(): number {
-    const errno = this.#error
-    this.#error = 0
-    return errno
-  }
-
   #throwError(syscall: string): void {
     if (this.#error === 0) return
-    throw failure(this.#takeError(), syscall, 'an earlier datagram did not arrive')
+    throw failure(this.takeError(), syscall, 'an earlier datagram did not arrive')
   }
 
   #checkOpen(syscall: string): void {

@@ -8,10 +8,10 @@ import { channel } from 'node:diagnostics_channel'
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
+import type { Turns } from '../turns.ts'
 import { normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
-import { Turns } from './turns.ts'
 
 type Net = typeof net
 type Callback = (...args: unknown[]) => void
@@ -49,10 +49,10 @@ function refuse(what: string): TunstackError {
 }
 
 /** @internal */
-export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
+export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
   const context: HandleContext = {
     tcp,
-    turns: new Turns(),
+    turns,
     adopt(owner) {
       // `Server` makes sockets of Node's own class for what it accepts.
       if (Object.getPrototypeOf(owner) === net.Socket.prototype)

@@ -13,9 +13,9 @@ import type { Listener } from '../../tcp/listener.ts'
 import { type Tcb, TcpState } from '../../tcp/tcb.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
 import { SECOND } from '../../time/clock.ts'
+import type { Source, Turns } from '../turns.ts'
 import { JSStream, OWNER, type Request, reportReadError, reportWrite } from './internals.ts'
 import { PendingWrites } from './pending-writes.ts'
-import type { Source, Turns } from './turns.ts'
 
 /** Longest chunk that is read: what Node gives libuv. */
 const CHUNK = 65536
