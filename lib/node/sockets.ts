@@ -4,8 +4,10 @@
  */
 import type { Stack } from '../stack/stack.ts'
 import { createDgram } from './dgram/dgram.ts'
+import { createHttp, createHttps } from './http/http.ts'
 import { type LookupFunction, lookupLocal } from './net/lookup.ts'
 import { createNet } from './net/net.ts'
+import { createTls } from './tls/tls.ts'
 import { Turns } from './turns.ts'
 
 export type { LookupFunction } from './net/lookup.ts'
@@ -21,6 +23,9 @@ export class NodeSockets {
   readonly #turns = new Turns()
   #net: typeof import('node:net') | null = null
   #dgram: typeof import('node:dgram') | null = null
+  #tls: typeof import('node:tls') | null = null
+  #http: typeof import('node:http') | null = null
+  #https: typeof import('node:https') | null = null
 
   /** @internal */
   constructor(stack: Stack, options: NodeSocketsOptions) {
@@ -38,6 +43,24 @@ export class NodeSockets {
   get dgram(): typeof import('node:dgram') {
     this.#dgram ??= createDgram({ udp: this.#stack.udp, turns: this.#turns }, this.#lookup)
     return this.#dgram
+  }
+
+  /** `node:tls` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get tls(): typeof import('node:tls') {
+    this.#tls ??= createTls(this.net)
+    return this.#tls
+  }
+
+  /** `node:http` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get http(): typeof import('node:http') {
+    this.#http ??= createHttp(this.net)
+    return this.#http
+  }
+
+  /** `node:https` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get https(): typeof import('node:https') {
+    this.#https ??= createHttps(this.net, this.tls)
+    return this.#https
   }
 }
 
