@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import nodeNet, { type AddressInfo, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
@@ -9,16 +9,29 @@ import { TcpState } from '../../lib/tcp/tcb.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Runs a program that has `net` of a stack; its exit status, `null` if it had to be ended. */
-function program(text: string): { status: number | null; output: string } {
+/** A program that has `net` of a stack. */
+function program(text: string): string[] {
   const setUp = `import { Stack } from './lib/index.ts'; import { nodeSockets } from './lib/node/index.ts';
     const { net } = nodeSockets(new Stack());`
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', '--input-type=module', '--eval', setUp + text],
-    { cwd: ROOT, encoding: 'utf8', timeout: 3000 },
-  )
+  return ['--import', 'tsx', '--input-type=module', '--eval', setUp + text]
+}
+
+/** Its exit status, and what it printed; `null` if it had to be ended. */
+function end(text: string): { status: number | null; output: string } {
+  const options = { cwd: ROOT, encoding: 'utf8', timeout: 15_000 } as const
+  const { status, stdout, stderr } = spawnSync(process.execPath, program(text), options)
   return { status, output: stdout + stderr }
+}
+
+/** Whether it goes on for half a second after it has printed `there`. */
+async function lives(text: string): Promise<boolean> {
+  const child = spawn(process.execPath, program(text), { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  const ended = once(child, 'close').then(() => false)
+  const lived = await Promise.race([ended, new Promise<true>((resolve) => setTimeout(resolve, 500, true))])
+  child.kill()
+  await ended
+  return lived
 }
 
 describe('nodeSockets', () => {
@@ -132,22 +145,25 @@ describe('nodeSockets', () => {
   })
 
   describe('keeps the process alive', () => {
-    it('while a server listens, and not if it is unref', () => {
-      expect(program(`net.createServer().listen(0)`).status).to.equal(null)
-      expect(program(`net.createServer().listen(0).unref()`).status).to.equal(0)
+    it('while a server listens, and not if it is unref', async () => {
+      const listen = `net.createServer().listen(0, () => console.log('there'))`
+      expect(await lives(listen)).to.equal(true)
+      expect(end(`${listen}.unref()`).status).to.equal(0)
     })
 
-    it('while a socket is connected, and not if it is unref or was destroyed', () => {
+    it('while a socket is connected, and not if it is unref or was destroyed', async () => {
       const connected = (then: string): string =>
-        `const s = net.createServer().listen(0, () => { const c = net.connect(s.address().port, () => { ${then} }) }); s.unref()`
-      expect(program(connected('')).status).to.equal(null)
-      expect(program(connected('c.unref(); s.getConnections(() => {})')).status).to.equal(null) // the other end is not
-      expect(program(connected('c.destroy()')).status).to.equal(0)
-    }).timeout(20_000)
+        `const s = net.createServer().listen(0, () => {
+          const c = net.connect(s.address().port, () => { console.log('there'); ${then} })
+        }); s.unref()`
+      expect(await lives(connected(''))).to.equal(true)
+      expect(await lives(connected('c.unref(); s.getConnections(() => {})'))).to.equal(true) // the other end is not
+      expect(end(connected('c.destroy()')).status).to.equal(0)
+    })
 
     it('until a refused connection was told', () => {
-      const { status, output } = program(`net.connect(1).on('error', (error) => console.log(error.code))`)
+      const { status, output } = end(`net.connect(1).on('error', (error) => console.log(error.code))`)
       expect([status, output.trim()]).to.deep.equal([0, 'ECONNREFUSED'])
     })
-  }).timeout(20_000)
+  }).timeout(30_000)
 })

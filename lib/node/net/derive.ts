@@ -28,14 +28,17 @@ export function derive(
 
 /** Gives a prototype methods, as those of Node's are. */
 export function define(prototype: object, members: Record<string, unknown>): void {
-  for (const [name, value] of Object.entries(members)) {
-    Object.defineProperty(prototype, name, {
-      value,
-      writable: true,
-      configurable: true,
-      enumerable: name !== 'constructor',
-    })
-  }
+  Object.defineProperties(prototype, methods(members))
+}
+
+/** How Node's classes have their methods. */
+export function methods(members: Record<string, unknown>): PropertyDescriptorMap {
+  return Object.fromEntries(
+    Object.entries(members).map(([name, value]) => [
+      name,
+      { value, writable: true, configurable: true, enumerable: name !== 'constructor' },
+    ]),
+  )
 }
 
 /** How a server of `net` listens: what servers of http, https and tls have of it. */

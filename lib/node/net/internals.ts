@@ -25,6 +25,12 @@ export interface NativeStream {
   useUserBuffer(buffer: Uint8Array): void
 }
 
+/** libuv's own: `fd` is negative before it has a socket. */
+interface KernelHandle {
+  readonly fd: number
+  close(): void
+}
+
 interface StreamState {
   /** Numbers that `net` looks at after each call of a handle. */
   streamBaseState: Record<number, number>
@@ -37,7 +43,7 @@ interface StreamState {
 interface Bindings {
   (name: 'js_stream'): { JSStream: new () => NativeStream }
   (name: 'stream_wrap'): StreamState
-  (name: 'tcp_wrap'): { TCP: new (type: number) => { close(): void } }
+  (name: 'tcp_wrap'): { TCP: new (type: number) => KernelHandle }
 }
 
 const binding = (process as unknown as { binding?: Bindings }).binding?.bind(process) as Bindings | undefined
@@ -52,7 +58,7 @@ function unsupported(what: string): TunstackError {
 function load(): {
   JSStream: new () => NativeStream
   state: StreamState
-  TCP: new (type: number) => { close(): void }
+  TCP: new (type: number) => KernelHandle
 } {
   if (binding === undefined) throw unsupported('process.binding is missing')
   let found: ReturnType<typeof load>

@@ -3,51 +3,22 @@
  * stack below instead of one of the kernel: every event, option and error that is Node's doing is Node's here too, in
  * the version at hand. What is done here is to see that no handle of the kernel ever gets in.
  */
-import cluster from 'node:cluster'
 import { channel } from 'node:diagnostics_channel'
 import net from 'node:net'
-import { TunstackError } from '../../errors.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
 import type { Turns } from '../turns.ts'
 import { define } from './derive.ts'
 import { normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
-import { type HandleContext, StackHandle } from './stack-handle.ts'
+import { serverMethods } from './server-methods.ts'
+import { refuse, socketMembers } from './socket-members.ts'
+import type { HandleContext } from './stack-handle.ts'
 
 type Net = typeof net
 type Callback = (...args: unknown[]) => void
 type Options = Record<string, unknown>
 
-/** What of Node's classes is called or replaced here, and not in their types. */
-interface SocketInternals extends net.Socket {
-  _handle: unknown
-  _reset(): net.Socket
-}
-
-interface ServerInternals extends net.Server {
-  _handle: StackHandle | null
-  _listen2(
-    address: string | null,
-    port: number,
-    type: number,
-    backlog: number,
-    fd?: number,
-    flags?: number,
-  ): void
-}
-
-const handleProperty = Object.getOwnPropertyDescriptor(net.Socket.prototype, '_handle')!
-const socketBase = net.Socket.prototype as SocketInternals
-const serverBase = net.Server.prototype as unknown as ServerInternals
-
 const newClientSocket = channel('net.client.socket')
-
-function refuse(what: string): TunstackError {
-  return new TunstackError(
-    'ERR_NOT_SUPPORTED',
-    `${what} is of the kernel; this net is over a stack, where there is none`,
-  )
-}
 
 /** @internal */
 export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
@@ -71,97 +42,17 @@ export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
     return this as net.Socket
   }
   Object.setPrototypeOf(Socket, net.Socket)
-  Socket.prototype = Object.create(net.Socket.prototype) as SocketInternals
-  const socketMethods: ThisType<SocketInternals> & Record<string, unknown> = {
-    constructor: Socket,
-    connect(...args: unknown[]) {
-      const first = args[0] as unknown[] | undefined
-      const normalized = normalizeArgs(
-        Array.isArray(first) && first.length === 2 && isOptions(first[0]) ? first : args,
-      )
-      const options = normalized[0]
-      if (options['path']) throw refuse('a local socket')
-      if (options['lookup'] === undefined || options['lookup'] === null)
-        normalized[0] = { ...options, lookup }
-      return Reflect.apply(socketBase.connect as Callback, this, [normalized])
-    },
-    resetAndDestroy() {
-      if (!(this._handle instanceof StackHandle)) return Reflect.apply(socketBase.resetAndDestroy, this, [])
-      if (this.connecting) this.once('connect', () => this._reset())
-      else this._reset()
-      return this
-    },
-  }
-  define(Socket.prototype, socketMethods)
-  Object.defineProperty(Socket.prototype, '_handle', {
-    configurable: true,
-    enumerable: true,
-    get: handleProperty.get as () => unknown,
-    set(this: net.Socket, handle: unknown) {
-      if (handle instanceof TCP) {
-        handle.close() // it has no socket of the kernel yet
-        handleProperty.set!.call(this, new StackHandle(context))
-      } else handleProperty.set!.call(this, handle)
-    },
-  })
-
-  /** Names that servers are to listen at, until they are looked up. */
-  const names = new WeakMap<object, string>()
-
+  Socket.prototype = Object.create(net.Socket.prototype) as net.Socket
+  Object.defineProperties(Socket.prototype, socketMembers(context, lookup, false))
+  define(Socket.prototype, { constructor: Socket })
   function Server(this: unknown, options?: unknown, connectionListener?: unknown): net.Server {
     if (!(this instanceof Server)) return Reflect.construct(Server, [options, connectionListener])
     Reflect.apply(net.Server as unknown as Callback, this, [options, connectionListener])
     return this as net.Server
   }
   Object.setPrototypeOf(Server, net.Server)
-  Server.prototype = Object.create(net.Server.prototype) as ServerInternals
-  const serverMethods: ThisType<ServerInternals> & Record<string, unknown> = {
-    constructor: Server,
-    listen(...args: unknown[]) {
-      const [options, callback] = normalizeArgs(args)
-      const given = args[0] as Options | undefined
-      if (isOptions(given) && ('_handle' in given || 'handle' in given)) throw refuse('a handle')
-      if (typeof options['fd'] === 'number' && options['fd'] >= 0) throw refuse('a file descriptor')
-      if (options['path'] && options['port'] === undefined) throw refuse('a local socket')
-      const { host, port } = options
-      const isName = typeof host === 'string' && host !== '' && net.isIP(host) === 0
-      const hasPort = typeof port === 'number' || typeof port === 'string'
-      // Names are looked up below, and a worker of a cluster asks nobody for a handle.
-      if (!hasPort || !(isName || cluster.isWorker)) {
-        return Reflect.apply(serverBase.listen as Callback, this, args)
-      }
-      if (isName && !this._handle) names.set(this, host)
-      const own = { ...options, exclusive: true, ...(isName ? { host: '0.0.0.0' } : {}) }
-      return Reflect.apply(serverBase.listen as Callback, this, callback === null ? [own] : [own, callback])
-    },
-    _listen2(
-      address: string | null,
-      port: number,
-      type: number,
-      backlog: number,
-      fd?: number,
-      flags?: number,
-    ) {
-      const start = (at: string, family: number): void => {
-        if (!this._handle) {
-          const handle = new StackHandle(context)
-          const errno = family === 6 ? handle.bind6(at, port) : handle.bind(at, port)
-          // `listen` says what is wrong with an address, as with a port.
-          this._handle = errno === 0 ? handle : new Refusing(context, errno)
-        }
-        serverBase._listen2.call(this, at, port, family, backlog, fd, flags)
-      }
-      const name = names.get(this)
-      names.delete(this)
-      if (name === undefined) return start(address || '0.0.0.0', address ? type : 4)
-      lookup(name, {}, (error, found, family) => {
-        if (error) this.emit('error', error)
-        else if (typeof found === 'string') start(found, family ?? net.isIP(found))
-        else start(found[0]!.address, found[0]!.family)
-      })
-    },
-  }
-  define(Server.prototype, serverMethods)
+  Server.prototype = Object.create(net.Server.prototype) as net.Server
+  define(Server.prototype, { ...serverMethods(context, lookup, false), constructor: Server })
 
   function connect(...args: unknown[]): net.Socket {
     const normalized = normalizeArgs(args)
@@ -188,22 +79,4 @@ export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
       throw refuse('a handle')
     },
   } as Net
-}
-
-/** In the place of a handle that could not be bound: `net` reports what `listen` gives. */
-class Refusing extends StackHandle {
-  readonly #errno: number
-
-  constructor(context: HandleContext, errno: number) {
-    super(context)
-    this.#errno = errno
-  }
-
-  override listen(): number {
-    return this.#errno
-  }
-}
-
-function isOptions(value: unknown): value is Options {
-  return typeof value === 'object' && value !== null
 }
