@@ -37,7 +37,10 @@ export const NEEDS_NODE: readonly string[] = ['cli', 'node', 'device/tun']
 export const PACKAGES: readonly string[] = ['ip-num', 'buffer-layout']
 
 /** Packages that one part may import besides. */
-export const PACKAGES_OF: Readonly<Record<string, readonly string[]>> = { 'device/tun': ['koffi'] }
+export const PACKAGES_OF: Readonly<Record<string, readonly string[]>> = {
+  'device/tun': ['koffi'],
+  node: ['dns-packet'],
+}
 
 /**
  * What the core never names, even as a name of its own: what a runtime may lack, and what makes a run differ

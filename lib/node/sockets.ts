@@ -4,8 +4,12 @@
  */
 import type { Stack } from '../stack/stack.ts'
 import { createDgram } from './dgram/dgram.ts'
+import { createDns, createLookup, parseServer } from './dns/dns.ts'
+import type { DnsServer } from './dns/dns-client.ts'
+import { Hosts } from './dns/hosts.ts'
+import { type Connector, createConnector, createFetch } from './http/fetch.ts'
 import { createHttp, createHttps } from './http/http.ts'
-import { type LookupFunction, lookupLocal } from './net/lookup.ts'
+import type { LookupFunction } from './net/lookup.ts'
 import { createNet } from './net/net.ts'
 import { createTls } from './tls/tls.ts'
 import { Turns } from './turns.ts'
@@ -13,36 +17,58 @@ import { Turns } from './turns.ts'
 export type { LookupFunction } from './net/lookup.ts'
 
 export interface NodeSocketsOptions {
-  /** Resolves names; by default only `localhost` and addresses are known. */
+  /** Resolves names instead of `hosts` and `servers`. */
   lookup?: LookupFunction
+  /** Names and their addresses, as `/etc/hosts` has them: `'10.9.0.7 db'`. `localhost` is known without. */
+  hosts?: string
+  /** DNS servers, which are asked through the stack: `'10.9.0.1'`, `'10.9.0.1:5353'`. None by default. */
+  servers?: readonly string[]
 }
 
 export class NodeSockets {
-  readonly #stack: Stack
-  readonly #lookup: LookupFunction
+  readonly stack: Stack
+  /** @internal */
+  readonly lookup: LookupFunction
+  readonly #hosts: Hosts
+  readonly #servers: readonly DnsServer[]
   readonly #turns = new Turns()
   #net: typeof import('node:net') | null = null
+  #dns: typeof import('node:dns') | null = null
   #dgram: typeof import('node:dgram') | null = null
   #tls: typeof import('node:tls') | null = null
   #http: typeof import('node:http') | null = null
   #https: typeof import('node:https') | null = null
+  #fetch: typeof fetch | null = null
 
   /** @internal */
   constructor(stack: Stack, options: NodeSocketsOptions) {
-    this.#stack = stack
-    this.#lookup = options.lookup ?? lookupLocal
+    this.stack = stack
+    this.#hosts = new Hosts(options.hosts)
+    this.#servers = (options.servers ?? []).map(parseServer)
+    this.lookup = options.lookup ?? createLookup({ stack, hosts: this.#hosts }, this.#servers)
   }
 
   /** `node:net` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
   get net(): typeof import('node:net') {
-    this.#net ??= createNet(this.#stack.tcpProtocol, this.#turns, this.#lookup)
+    this.#net ??= createNet(this.stack.tcpProtocol, this.#turns, this.lookup)
     return this.#net
   }
 
   /** `node:dgram` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
   get dgram(): typeof import('node:dgram') {
-    this.#dgram ??= createDgram({ udp: this.#stack.udp, turns: this.#turns }, this.#lookup)
+    this.#dgram ??= createDgram({ udp: this.stack.udp, turns: this.#turns }, this.lookup)
     return this.#dgram
+  }
+
+  /** `node:dns` over the stack. */
+  get dns(): typeof import('node:dns') {
+    this.#dns ??= createDns({ stack: this.stack, hosts: this.#hosts }, this.#servers, this.lookup)
+    return this.#dns
+  }
+
+  /** @internal what handles of TCP stand on */
+  get handles(): { tcp: Stack['tcpProtocol']; turns: Turns } {
+    return { tcp: this.stack.tcpProtocol, turns: this.#turns }
   }
 
   /** `node:tls` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
@@ -62,11 +88,28 @@ export class NodeSockets {
     this.#https ??= createHttps(this.net, this.tls)
     return this.#https
   }
+
+  /** `fetch` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get fetch(): typeof fetch {
+    this.#fetch ??= createFetch(this.connector())
+    return this.#fetch
+  }
+
+  /**
+   * For undici: `new Agent({ connect: sockets.connector() })`, or a `Client` or `Pool`, connects through the stack.
+   * @param secure options for TLS: `ca`, `rejectUnauthorized`, …
+   */
+  connector(secure: import('node:tls').ConnectionOptions = {}): Connector {
+    return createConnector(this.net, this.tls, secure)
+  }
 }
 
 const made = new WeakMap<Stack, NodeSockets>()
 
-/** Node's modules over `stack`; the same ones each time, with the options of the first. */
+/**
+ * Node's modules over `stack`; the same ones each time, with the options of the first.
+ * @throws TunstackError `ERR_INVALID_ARG_VALUE`
+ */
 export function nodeSockets(stack: Stack, options: NodeSocketsOptions = {}): NodeSockets {
   let sockets = made.get(stack)
   if (sockets === undefined) {

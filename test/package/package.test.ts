@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
+import { ENTRIES } from '../node/programs/entries.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
@@ -77,9 +78,15 @@ interface Outcome {
   stderr: string
 }
 
-async function run(file: string, args: readonly string[], cwd: string): Promise<Outcome> {
+async function run(
+  file: string,
+  args: readonly string[],
+  cwd: string,
+  environment: Record<string, string> = {},
+): Promise<Outcome> {
   try {
-    const { stdout, stderr } = await promisify(execFile)(file, args, { cwd, timeout: 110_000 })
+    const env = { ...process.env, ...environment }
+    const { stdout, stderr } = await promisify(execFile)(file, args, { cwd, env, timeout: 110_000 })
     return { status: 0, stdout, stderr }
   } catch (error) {
     const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
@@ -87,8 +94,13 @@ async function run(file: string, args: readonly string[], cwd: string): Promise<
   }
 }
 
-async function succeed(file: string, args: readonly string[], cwd: string): Promise<string> {
-  const { status, stdout, stderr } = await run(file, args, cwd)
+async function succeed(
+  file: string,
+  args: readonly string[],
+  cwd: string,
+  environment?: Record<string, string>,
+): Promise<string> {
+  const { status, stdout, stderr } = await run(file, args, cwd, environment)
   expect(status, `${file} ${args.join(' ')}\n${stdout}\n${stderr}`).to.equal(0)
   return stdout.trim()
 }
@@ -159,10 +171,11 @@ describe('npm package', () => {
       expect(broken).to.deep.equal([])
     })
 
-    it('depends on ip-num and buffer-layout alone', () => {
-      expect(Object.keys(manifest.dependencies).sort()).to.deep.equal(['buffer-layout', 'ip-num'])
+    it('depends on three packages alone, one of which has a dependency of its own', () => {
+      const dependencies = ['buffer-layout', 'dns-packet', 'ip-num']
+      expect(Object.keys(manifest.dependencies).sort()).to.deep.equal(dependencies)
       const others = readdirSync(join(folder, 'node_modules')).filter((name) => !name.startsWith('.'))
-      expect(others.sort()).to.deep.equal(['buffer-layout', 'ip-num', 'tunstack'])
+      expect(others.sort()).to.deep.equal(['@leichtgewicht', ...dependencies, 'tunstack'].sort())
     })
 
     it('has the files that its exports and bin name', () => {
@@ -251,6 +264,33 @@ describe('npm package', () => {
           const text = `console.log(Object.keys(await import('tunstack${name.slice(1)}')).length > 0)`
           expect(await script(node, text), name).to.equal('true')
         }
+      })
+
+      for (const program of ['entries.cjs', 'entries.mjs']) {
+        it(`gives a program that knows nothing of it a stack: ${program}`, async () => {
+          const hosts = join(folder, 'hosts')
+          writeFileSync(hosts, '10.9.0.7 db\n')
+          const path = join(ROOT, 'test/node/programs', program)
+          const own = ['--import', 'tunstack/register', path]
+          const text = await succeed(node, own, folder, { TUNSTACK_HOSTS: hosts })
+          expect(JSON.parse(text)).to.deep.equal(ENTRIES)
+        })
+      }
+
+      it('has net and dgram to require and to import, the same objects', async () => {
+        const text = `
+          import { createRequire } from 'node:module'
+          import net, { createServer } from 'tunstack/net'
+          import dgram from 'tunstack/dgram'
+          const require = createRequire(import.meta.url)
+          const required = require('tunstack/net')
+          required.mine = 1
+          console.log(required === net, required.createServer === createServer, require('tunstack/dgram') === dgram)
+          const server = createServer((socket) => socket.end('hello')).listen(0, () => {
+            net.connect(server.address().port).on('data', (bytes) => console.log(String(bytes)))
+            server.close()
+          })`
+        expect(await script(node, text)).to.equal('true true true\nhello')
       })
 
       it('refuses what is not an entry', async () => {

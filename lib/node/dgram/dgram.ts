@@ -27,6 +27,10 @@ interface State {
   handle: Handle | null
 }
 
+// Node's own, from before anything was replaced.
+const { Socket: NodeSocket } = dgram
+const { bind: nodeBind } = NodeSocket.prototype
+
 const STATE = findStateSymbol()
 
 function findStateSymbol(): symbol {
@@ -56,16 +60,16 @@ export function createDgram(context: UdpHandleContext, lookup: LookupFunction): 
   function Socket(this: unknown, type: unknown, listener: unknown): dgram.Socket {
     if (!(this instanceof Socket)) return Reflect.construct(Socket, [type, listener])
     const socket = this as dgram.Socket
-    Reflect.apply(dgram.Socket as unknown as () => void, socket, [withLookup(type, lookup), listener])
+    Reflect.apply(NodeSocket as unknown as () => void, socket, [withLookup(type, lookup), listener])
     replaceHandle(socket, context)
     return socket
   }
-  Object.setPrototypeOf(Socket, dgram.Socket)
-  Socket.prototype = Object.create(dgram.Socket.prototype, {
+  Object.setPrototypeOf(Socket, NodeSocket)
+  Socket.prototype = Object.create(NodeSocket.prototype, {
     constructor: { value: Socket, writable: true, configurable: true },
     bind: {
       value: function bind(this: dgram.Socket, ...args: unknown[]): dgram.Socket {
-        return Reflect.apply(dgram.Socket.prototype.bind as () => dgram.Socket, this, bindArguments(args))
+        return Reflect.apply(nodeBind as () => dgram.Socket, this, bindArguments(args))
       },
       writable: true,
       configurable: true,

@@ -48,7 +48,8 @@ interface Bindings {
 
 const binding = (process as unknown as { binding?: Bindings }).binding?.bind(process) as Bindings | undefined
 
-function unsupported(what: string): TunstackError {
+/** Node's insides are not those that were expected. */
+export function unsupported(what: string): TunstackError {
   return new TunstackError(
     'ERR_UNSUPPORTED_RUNTIME',
     `${what}; node:net over a stack runs in Node 20.19, 22 and 24, without --permission (this is ${process.version})`,

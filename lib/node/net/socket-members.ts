@@ -5,7 +5,7 @@
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import { methods } from './derive.ts'
-import { normalizeArgs, TCP } from './internals.ts'
+import { normalizeArgs, TCP, unsupported } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
 
@@ -68,6 +68,34 @@ export function socketMembers(
       get: handleProperty.get as () => unknown,
       set(this: net.Socket, handle: unknown) {
         handleProperty.set!.call(this, handle instanceof TCP ? inPlaceOf(handle, context) : handle)
+      },
+    },
+  }
+}
+
+/** Where Node's own sockets keep their handle, and where they do once a process is on a stack. */
+const HANDLE = Object.getOwnPropertySymbols(new net.Socket()).find(
+  ({ description }) => description === 'kHandle',
+)
+const REPLACED = Symbol('handle')
+
+/**
+ * The same for Node's own prototype, on which `_handle` can't be changed: what is behind it can.
+ * @throws TunstackError `ERR_UNSUPPORTED_RUNTIME`
+ * @internal
+ */
+export function ownSocketMembers(context: HandleContext, lookup: LookupFunction): PropertyDescriptorMap {
+  if (HANDLE === undefined) throw unsupported('a socket does not keep its handle as expected')
+  const { _handle: _, ...members } = socketMembers(context, lookup, true)
+  return {
+    ...members,
+    [HANDLE]: {
+      configurable: true,
+      get(this: Record<symbol, unknown>) {
+        return this[REPLACED]
+      },
+      set(this: Record<symbol, unknown>, handle: unknown) {
+        this[REPLACED] = handle instanceof TCP ? inPlaceOf(handle, context) : handle
       },
     },
   }

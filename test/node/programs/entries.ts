@@ -1,0 +1,21 @@
+/** What `entries.cjs` and `entries.mjs` print. */
+export const ENTRIES = {
+  'net.connect': 'net',
+  'new net.Socket': 'net',
+  'net, refused': 'connect ECONNREFUSED 127.0.0.1:1',
+  'http.get': 'http /a',
+  'http.Agent': 'http /b',
+  'http, the global agent': 'http /c',
+  fetch: 'http /d',
+  'fetch, refused': 'connect ECONNREFUSED 127.0.0.1:4',
+  'tls.connect': 'tls',
+  'tls over a socket': 'tls',
+  'tls, refused': 'connect ECONNREFUSED 127.0.0.1:1',
+  'https.get': 'https',
+  'https, the global agent': 'https',
+  dgram: 'dgram',
+  'dns.lookup': '10.9.0.7',
+  'dns.promises.lookup': '10.9.0.7',
+  'dns.lookup, nobody': 'getaddrinfo ENOTFOUND nobody',
+  'dns.resolve4, no server': 'queryA ECONNREFUSED nobody',
+}
