@@ -5,6 +5,7 @@
 import type { Stack } from '../stack/stack.ts'
 import { createDgram } from './dgram/dgram.ts'
 import { createDns, createLookup, parseServer } from './dns/dns.ts'
+import type { DnsChannelContext } from './dns/dns-channel.ts'
 import type { DnsServer } from './dns/dns-client.ts'
 import { Hosts } from './dns/hosts.ts'
 import { type Connector, createConnector, createFetch } from './http/fetch.ts'
@@ -29,7 +30,7 @@ export class NodeSockets {
   readonly stack: Stack
   /** @internal */
   readonly lookup: LookupFunction
-  readonly #hosts: Hosts
+  readonly #names: DnsChannelContext
   readonly #servers: readonly DnsServer[]
   readonly #turns = new Turns()
   #net: typeof import('node:net') | null = null
@@ -43,9 +44,9 @@ export class NodeSockets {
   /** @internal */
   constructor(stack: Stack, options: NodeSocketsOptions) {
     this.stack = stack
-    this.#hosts = new Hosts(options.hosts)
+    this.#names = { stack, hosts: new Hosts(options.hosts), turns: this.#turns }
     this.#servers = (options.servers ?? []).map(parseServer)
-    this.lookup = options.lookup ?? createLookup({ stack, hosts: this.#hosts }, this.#servers)
+    this.lookup = options.lookup ?? createLookup(this.#names, this.#servers)
   }
 
   /** `node:net` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
@@ -62,7 +63,7 @@ export class NodeSockets {
 
   /** `node:dns` over the stack. */
   get dns(): typeof import('node:dns') {
-    this.#dns ??= createDns({ stack: this.stack, hosts: this.#hosts }, this.#servers, this.lookup)
+    this.#dns ??= createDns(this.#names, this.#servers, this.lookup)
     return this.#dns
   }
 

@@ -4,6 +4,7 @@
  */
 import { isIP, isIPv4 } from 'node:net'
 import type { Stack } from '../../stack/stack.ts'
+import type { Turns } from '../turns.ts'
 import { type Answer, DnsFailure, type DnsServer, query } from './dns-client.ts'
 import type { Hosts } from './hosts.ts'
 
@@ -14,6 +15,9 @@ interface Request {
 
 type Data = Record<string, never>
 
+/** Node 24 says what it is, of some. */
+const typed = (type: string): object => (Number.parseInt(process.versions.node, 10) >= 24 ? { type } : {})
+
 /** What becomes of one answer, by its type. */
 const SHAPES: Readonly<Record<string, (data: never) => unknown>> = {
   A: (data: string) => data,
@@ -22,8 +26,14 @@ const SHAPES: Readonly<Record<string, (data: never) => unknown>> = {
   NS: (data: string) => data,
   PTR: (data: string) => data,
   TXT: (data: Buffer | Buffer[]) => [data].flat().map(String),
-  MX: ({ exchange, preference }: Data) => ({ exchange, priority: preference }),
-  SRV: ({ target, port, priority, weight }: Data) => ({ name: target, port, priority, weight }),
+  MX: ({ exchange, preference }: Data) => ({ exchange, priority: preference, ...typed('MX') }),
+  SRV: ({ target, port, priority, weight }: Data) => ({
+    name: target,
+    port,
+    priority,
+    weight,
+    ...typed('SRV'),
+  }),
   NAPTR: ({ flags, services, regexp, replacement, order, preference }: Data) => ({
     flags,
     service: services,
@@ -43,6 +53,7 @@ const SHAPES: Readonly<Record<string, (data: never) => unknown>> = {
   }),
   CAA: ({ issuerCritical, tag, value }: Data) => ({
     critical: issuerCritical ? 128 : 0,
+    ...typed('CAA'),
     [tag as string]: value,
   }),
   TLSA: ({ usage, selector, matchingType, certificate }: Data) => ({
@@ -65,6 +76,7 @@ function anyOf({ type, ttl, data }: Answer): object | null {
 export interface DnsChannelContext {
   readonly stack: Stack
   readonly hosts: Hosts
+  readonly turns: Turns
 }
 
 export class DnsChannel {
@@ -103,7 +115,11 @@ export class DnsChannel {
   /** Answers of one type, following what the name is another name for. @throws DnsFailure */
   async find(name: string, type: string): Promise<Answer[]> {
     const options = { servers: this.#servers, timeout: this.#timeout, tries: this.#tries }
-    const answers = await query(this.#context.stack, options, name, type, this.#abort.signal)
+    const { stack, turns } = this.#context
+    turns.hold(true) // the process lives until it is answered
+    const answers = await query(stack, options, name, type, this.#abort.signal).finally(() =>
+      turns.hold(false),
+    )
     if (type === 'ANY') return answers
     const found = answers.filter((answer) => answer.type === type)
     if (found.length === 0) throw new DnsFailure('ENODATA')

@@ -160,7 +160,7 @@ async function overTcp(stack: Stack, server: DnsServer, question: Question, sign
     throw new DnsFailure(signal.aborted ? 'ETIMEOUT' : 'EOF')
   } finally {
     signal.removeEventListener('abort', abort)
-    socket.reset()
+    socket.close().catch(() => {}) // nobody waits for it
   }
 }
 

@@ -110,13 +110,13 @@ function sockets() {
 if (require.main === module) {
   module
     .exports({
-      net: require('net'),
+      net: require('node:net'),
       http: require('node:http'),
-      https: require('https'),
-      tls: require('tls'),
+      https: require('node:https'),
+      tls: require('node:tls'),
       dgram: require('node:dgram'),
-      dns: require('dns'),
-      dnsPromises: require('dns/promises'),
+      dns: require('node:dns'),
+      dnsPromises: require('node:dns/promises'),
     })
     .catch((error) => {
       console.error(error)
