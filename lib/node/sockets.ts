@@ -39,7 +39,7 @@ export class NodeSockets {
   #tls: typeof import('node:tls') | null = null
   #http: typeof import('node:http') | null = null
   #https: typeof import('node:https') | null = null
-  #fetch: typeof fetch | null = null
+  #fetch: typeof globalThis.fetch | null = null
 
   /** @internal */
   constructor(stack: Stack, options: NodeSocketsOptions) {
@@ -91,7 +91,7 @@ export class NodeSockets {
   }
 
   /** `fetch` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
-  get fetch(): typeof fetch {
+  get fetch(): typeof globalThis.fetch {
     this.#fetch ??= createFetch(this.connector())
     return this.#fetch
   }

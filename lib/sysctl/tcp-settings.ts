@@ -5,7 +5,7 @@
 import type { SettingRange } from './setting-range.ts'
 
 /** Congestion control algorithms that there are; `reno` is NewReno. */
-export const CONGESTION_CONTROLS = ['reno', 'cubic'] as const
+export const CONGESTION_CONTROLS = ['reno', 'cubic', 'bbr'] as const
 export type CongestionControlName = (typeof CONGESTION_CONTROLS)[number]
 
 export class TcpSettings {

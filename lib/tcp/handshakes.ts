@@ -404,6 +404,7 @@ export class Handshakes {
     this.#forgetHalfOpen(halfOpen)
     const settings = this.#shared.settings(listener.receiveBuffer, listener.sendBuffer)
     const tcb = this.#shared.createTcb(halfOpen.key, settings, listener.congestion, this.#connections.expire)
+    tcb.maxPacingRate = listener.maxPacingRate
     tcb.setState(TcpState.SYN_RECEIVED, mib.tcp)
     tcb.iss = halfOpen.iss
     tcb.irs = halfOpen.irs

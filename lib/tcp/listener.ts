@@ -28,6 +28,8 @@ export class Listener {
   sendBuffer = 0
   /** `null`: as the sysctl says. */
   congestion: CongestionControlName | null = null
+  /** Bytes per second. */
+  maxPacingRate: number = Infinity
   /** When it last sent a SYN cookie. */
   lastCookie = -Infinity
   closed = false

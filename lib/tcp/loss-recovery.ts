@@ -645,7 +645,13 @@ export class LossRecovery {
     // The slower of sending and of hearing of it (draft-cheng-iccrg-delivery-rate-estimation §3.3).
     const sending = delivery.priorSentAt - delivery.priorFirstSentAt
     const interval = Math.max(sending, now - delivery.priorDeliveredAt)
-    sample.interval = interval < tcb.rtt.minRtt || interval <= 0 ? -1 : interval
+    if (interval < tcb.rtt.minRtt || interval <= 0) return sample
+    sample.interval = interval
+    const rate = (tcb.delivered - delivery.priorDelivered) / interval
+    if (!delivery.appLimited || rate >= tcb.deliveryRate) {
+      tcb.deliveryRate = rate
+      tcb.deliveryRateLimited = delivery.appLimited
+    }
     return sample
   }
 

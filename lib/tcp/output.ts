@@ -20,6 +20,7 @@ import {
 import { Ecn, SYN_ECN } from './ecn.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
+import { pace, pacingQuantum, pacingRate } from './pacing.ts'
 import { DELAYED_ACK, selectWindow } from './receive-window.ts'
 import { writeTcpHeader, writeUrgent } from './replies.ts'
 import { seqGt, seqLt } from './sequence.ts'
@@ -56,7 +57,12 @@ export class TcpOutput {
     const mss = this.currentMss(tcb)
     if (tcb.transmissions.lostBytes > 0 && !this.#retransmit(tcb, mss)) return
     this.#sendNew(tcb, mss)
-    if (tcb.sndUna === tcb.sndNxt && tcb.sndNxt !== tcb.dataEnd && tcb.retransmitAt === Infinity) {
+    if (
+      tcb.sndUna === tcb.sndNxt &&
+      tcb.sndNxt !== tcb.dataEnd &&
+      tcb.retransmitAt === Infinity &&
+      tcb.roomAt === Infinity
+    ) {
       // The window is closed, or too small to be filled: somebody has to ask (RFC 9293 §3.8.6.1).
       tcb.retransmitAt = this.#ctx.now + tcb.rtt.timeout
     }
@@ -152,12 +158,14 @@ export class TcpOutput {
   /** What of the missing may be sent again; `false` if nothing new may follow it. */
   #retransmit(tcb: Tcb, mss: number): boolean {
     const loss = this.#loss
+    const paced = pacingRate(tcb) > 0
     for (;;) {
       const missing = loss.nextToRetransmit(tcb)
       if (missing <= 0) return true
       const at = loss.retransmitFrom
       const room = loss.room(tcb)
       if (room < Math.min(mss, missing)) return false
+      if (paced && this.#isHeld(tcb)) return false
       if (tcb.path.room <= 0) {
         tcb.roomAt = this.#ctx.now + ROOM_RETRY
         return false
@@ -189,6 +197,7 @@ export class TcpOutput {
         : Math.max(mss, Math.floor((superSegment - tcb.path.headers - TCP_MAX_OPTIONS) / mss) * mss)
     const end = tcb.dataEnd
     this.#restartAfterIdle(tcb)
+    const rate = pacingRate(tcb)
     while (!tcb.finSent) {
       const unsent = (end - tcb.sndNxt) | 0
       if (unsent === 0) {
@@ -208,15 +217,28 @@ export class TcpOutput {
         tcb.roomAt = this.#ctx.now + ROOM_RETRY
         return
       }
+      if (rate > 0) {
+        if (this.#isHeld(tcb)) return
+        length = Math.min(length, pacingQuantum(rate, mss))
+      }
       if (!this.#sendData(tcb, tcb.sndNxt, length, mss, false)) return
     }
   }
 
+  /** It is not time yet for the next packet: look again then. */
+  #isHeld(tcb: Tcb): boolean {
+    if (this.#ctx.now >= tcb.paceAt) return false
+    tcb.roomAt = tcb.paceAt
+    return true
+  }
+
   /** What the network took before a pause says little of what it takes now (RFC 5681 §4.1). */
   #restartAfterIdle(tcb: Tcb): void {
+    if (tcb.sndUna !== tcb.sndNxt) return
     const { now, sysctl } = this.#ctx
     const idle = now - tcb.lastSent
-    if (tcb.sndUna !== tcb.sndNxt || idle <= tcb.rtt.timeout) return
+    tcb.congestion.onSendStart(now, tcb.appLimited > 0)
+    if (idle <= tcb.rtt.timeout) return
     if (sysctl.ipv4.tcp_slow_start_after_idle !== 0) tcb.congestion.onIdle(idle, tcb.rtt.timeout)
   }
 
@@ -282,7 +304,10 @@ export class TcpOutput {
     if (tcb.retransmitAt === Infinity || (again && seq === tcb.sndUna))
       tcb.retransmitAt = now + tcb.rtt.timeout
     tcb.bytesSent += length
-    if (length > 0) tcb.dataSegmentsOut += segments
+    if (length > 0) {
+      tcb.dataSegmentsOut += segments
+      pace(tcb, length, now)
+    }
     this.#send(tcb, packet, at, segments, capable ? Ecn.ECT_0 : Ecn.NOT_ECT)
     return true
   }

@@ -93,7 +93,7 @@ export class TcpShared {
     const tcb = new Tcb(
       key,
       path,
-      congestionControl(congestion ?? ctx.sysctl.ipv4.tcp_congestion_control),
+      congestionControl(congestion ?? ctx.sysctl.ipv4.tcp_congestion_control, ctx.random),
       settings,
       this.#memory,
       ctx.time,

@@ -206,6 +206,9 @@ export class Tcb {
   congestion: CongestionControl
   readonly transmissions: Transmissions
   readonly rack: Rack = new Rack()
+  /** Bytes per second that it never exceeds (`SO_MAX_PACING_RATE`), and when a paced packet may leave next. */
+  maxPacingRate: number = Infinity
+  paceAt = 0
   lossState: LossState = LossState.OPEN
   /** Recovery ends when this is acknowledged. */
   recoveryPoint = 0
@@ -218,6 +221,9 @@ export class Tcb {
   firstSentAt = 0
   /** Until so much is delivered the application's pace is measured; 0: the network's. */
   appLimited = 0
+  /** The last rate that tells of the network, or the best of the application's (`tcpi_delivery_rate`): bytes per ns. */
+  deliveryRate = 0
+  deliveryRateLimited = false
   /** Proportional rate reduction: the window before it, what was delivered and sent in it, in bytes. */
   prrCwnd = 0
   prrDelivered = 0

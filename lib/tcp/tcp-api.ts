@@ -31,6 +31,8 @@ export interface TcpSocketOptions {
   sendBuffer?: number
   /** `TCP_CONGESTION`; as `tcp_congestion_control` says by default. */
   congestion?: CongestionControlName
+  /** `SO_MAX_PACING_RATE`: bytes per second that are never exceeded; no limit by default. */
+  maxPacingRate?: number
 }
 
 export interface TcpConnectOptions extends TcpSocketOptions {
@@ -91,6 +93,7 @@ export class TcpApi {
     const port = portNumber('port', options.port, 1)
     const local = options.localAddress === undefined ? 0 : parseIpv4(options.localAddress)
     const localPort = portNumber('localPort', options.localPort ?? 0, 0)
+    const maxPacingRate = checkPacingRate(options.maxPacingRate)
     const userTimeout = within('userTimeout', options.userTimeout ?? 0, 0, 0x7fffffff)
     if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
       throw invalidArgument('signal', signal, 'an AbortSignal')
@@ -108,6 +111,7 @@ export class TcpApi {
     if (typeof tcb === 'number') throw failure(tcb, `${options.address}:${port}`, 'connect')
     tcb.noDelay = options.noDelay ?? false
     tcb.userTimeout = userTimeout * MILLISECOND
+    tcb.maxPacingRate = maxPacingRate
     if (options.keepAlive === true) tcp.setKeepAlive(tcb, true)
     const socket = new TcpSocket(tcp, tcb)
     if (signal === undefined) return socket.opened()
@@ -140,8 +144,9 @@ export class TcpApi {
     const address = options.address === undefined ? 0 : parseIpv4(options.address)
     const port = portNumber('port', options.port, 0)
     const backlog = within('backlog', options.backlog ?? DEFAULT_BACKLOG, 0, 0x7fffffff)
+    const settings = settingsOf(options)
     return new TcpServer(tcp, (user) =>
-      configured(tcp.handshakes.listen(address, port, backlog, user), `port ${port}`, options),
+      configured(tcp.handshakes.listen(address, port, backlog, user), `port ${port}`, settings),
     )
   }
 
@@ -154,8 +159,9 @@ export class TcpApi {
     const tcp = this.#tcp
     this.#checkOpen()
     const backlog = within('backlog', options.backlog ?? DEFAULT_BACKLOG, 1, 0x7fffffff)
+    const settings = settingsOf(options)
     return new TcpCatchAll(tcp, (user) =>
-      configured(tcp.handshakes.listenAll(backlog, user), 'every port', options),
+      configured(tcp.handshakes.listenAll(backlog, user), 'every port', settings),
     )
   }
 
@@ -165,15 +171,25 @@ export class TcpApi {
   }
 }
 
-function configured(listener: Listener | number, what: string, options: TcpSocketOptions): Listener {
+type ListenerSettings = Pick<
+  Listener,
+  'noDelay' | 'keepAlive' | 'receiveBuffer' | 'sendBuffer' | 'congestion' | 'maxPacingRate'
+>
+
+/** What the connections of a listener get, checked before there is one. */
+function settingsOf(options: TcpSocketOptions): ListenerSettings {
+  return {
+    noDelay: options.noDelay ?? false,
+    keepAlive: options.keepAlive ?? false,
+    ...buffers(options),
+    congestion: congestionOf(options),
+    maxPacingRate: checkPacingRate(options.maxPacingRate),
+  }
+}
+
+function configured(listener: Listener | number, what: string, settings: ListenerSettings): Listener {
   if (typeof listener === 'number') throw failure(listener, what, 'listen')
-  listener.noDelay = options.noDelay ?? false
-  listener.keepAlive = options.keepAlive ?? false
-  const { receiveBuffer, sendBuffer } = buffers(options)
-  listener.receiveBuffer = receiveBuffer
-  listener.sendBuffer = sendBuffer
-  listener.congestion = congestionOf(options)
-  return listener
+  return Object.assign(listener, settings)
 }
 
 function buffers(options: TcpSocketOptions): { receiveBuffer: number; sendBuffer: number } {
@@ -189,6 +205,12 @@ function congestionOf({ congestion }: TcpSocketOptions): CongestionControlName |
   if (congestion === undefined) return null
   if (CONGESTION_CONTROLS.includes(congestion)) return congestion
   throw invalidArgument('congestion', congestion, `one of ${CONGESTION_CONTROLS.join(', ')}`)
+}
+
+/** Bytes per second; absent: no limit @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+function checkPacingRate(rate: number = Infinity): number {
+  if (rate === Infinity || (typeof rate === 'number' && rate >= 1)) return rate
+  throw invalidArgument('maxPacingRate', rate, 'bytes per second, 1 or more')
 }
 
 function portNumber(name: string, value: number, least: number): number {

@@ -3,7 +3,8 @@
  * units: times in microseconds unless the name says otherwise, windows in segments where Linux counts segments.
  */
 import type { Ipv4Context } from '../ipv4/context.ts'
-import { MICROSECOND, MILLISECOND } from '../time/clock.ts'
+import { MICROSECOND, MILLISECOND, SECOND } from '../time/clock.ts'
+import { pacingRate } from './pacing.ts'
 import { DELAYED_ACK } from './receive-window.ts'
 import type { Tcb } from './tcb.ts'
 
@@ -61,11 +62,19 @@ export interface TcpInfo {
   reord_seen: number
   snd_wnd: number
   rcv_wnd: number
+  /** Bytes per second; -1, Linux's unsigned all ones: no limit. */
+  pacing_rate: number
+  max_pacing_rate: number
+  /** What was last delivered, in bytes per second, and whether the application had no more to send. */
+  delivery_rate: number
+  delivery_rate_app_limited: number
 }
 
 const TCPI_OPT_TIMESTAMPS = 1
 const TCPI_OPT_SACK = 2
 const TCPI_OPT_WSCALE = 4
+
+const whole = (rate: number): number => (rate === Infinity ? -1 : Math.round(rate))
 
 export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
   const { rtt, congestion } = tcb
@@ -120,5 +129,9 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     reord_seen: tcb.rack.reorderings,
     snd_wnd: tcb.sndWnd,
     rcv_wnd: tcb.receiveWindow,
+    pacing_rate: whole(pacingRate(tcb) || Infinity),
+    max_pacing_rate: whole(tcb.maxPacingRate),
+    delivery_rate: Math.round(tcb.deliveryRate * SECOND),
+    delivery_rate_app_limited: tcb.deliveryRateLimited ? 1 : 0,
   }
 }

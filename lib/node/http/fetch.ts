@@ -59,7 +59,7 @@ interface Agent {
 const DISPATCHER = Symbol.for('undici.globalDispatcher.1')
 
 /** @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` if Node's undici is not as expected */
-export function createFetch(connect: Connector): typeof fetch {
+export function createFetch(connect: Connector): typeof globalThis.fetch {
   const { fetch } = globalThis
   void fetch('data:,').catch(() => {}) // undici is loaded when it is first used
   const agent = (globalThis as Record<symbol, unknown>)[DISPATCHER] as Agent | undefined

@@ -83,6 +83,11 @@ export interface CongestionControl {
    * were before it, or what the algorithm thinks better.
    */
   onUndo(cwnd: number, ssthresh: number, now: number): void
+  /**
+   * Nothing is on its way, and something is about to be sent.
+   * @param applicationLimited because there was nothing to send
+   */
+  onSendStart(now: number, applicationLimited: boolean): void
   /** Nothing was on its way for `idle`, longer than the timeout `rto`, and now there is something to send. */
   onIdle(idle: number, rto: number): void
 }

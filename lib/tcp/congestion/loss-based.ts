@@ -63,6 +63,8 @@ export abstract class LossBased implements CongestionControl {
     this.ssthresh = Math.max(this.ssthresh, ssthresh)
   }
 
+  onSendStart(_now: number, _applicationLimited: boolean): void {}
+
   onIdle(idle: number, rto: number): void {
     const restart = Math.min(this.cwnd, INITIAL_SEGMENTS * this.mss)
     // What was reached is still a good guess of what the path takes (`tcp_cwnd_restart`).

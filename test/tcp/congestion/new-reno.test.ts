@@ -1,15 +1,18 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import { Random } from '../../../lib/random/random.ts'
+import { seededRandom } from '../../../lib/random/seeded.ts'
 import { CONGESTION_CONTROLS } from '../../../lib/sysctl/tcp-settings.ts'
 import { AckSample, type CongestionControl } from '../../../lib/tcp/congestion/congestion-control.ts'
 import { congestionControl } from '../../../lib/tcp/congestion/registry.ts'
 import { MILLISECOND, SECOND } from '../../../lib/time/clock.ts'
 
 const MSS = 1000
+const RANDOM = new Random(seededRandom(1))
 const RTT = 100 * MILLISECOND
 
 function make(mss = MSS): CongestionControl {
-  const control = congestionControl('reno')
+  const control = congestionControl('reno', RANDOM)
   control.setMss(mss)
   return control
 }
@@ -32,7 +35,7 @@ function round(control: CongestionControl, piece = MSS): void {
 
 describe('NewReno', () => {
   it('is what the names of the setting stand for', () => {
-    for (const name of CONGESTION_CONTROLS) expect(congestionControl(name).name).to.equal(name)
+    for (const name of CONGESTION_CONTROLS) expect(congestionControl(name, RANDOM).name).to.equal(name)
   })
 
   it('tcp-iw: begins with ten segments, of whatever size, or with one if the SYN was lost', () => {
