@@ -2,21 +2,12 @@
  * Charts as SVG text, drawn by ECharts without a browser: panels above each other that share the axis below. The same
  * data gives the same text.
  */
-import { BarChart, LineChart, ScatterChart } from 'echarts/charts'
-import { GridComponent, LegendComponent, MarkLineComponent, TitleComponent } from 'echarts/components'
+import { LineChart, ScatterChart } from 'echarts/charts'
+import { GridComponent, LegendComponent, TitleComponent } from 'echarts/components'
 import { init, use } from 'echarts/core'
 import { SVGRenderer } from 'echarts/renderers'
 
-use([
-  BarChart,
-  GridComponent,
-  LegendComponent,
-  LineChart,
-  MarkLineComponent,
-  ScatterChart,
-  SVGRenderer,
-  TitleComponent,
-])
+use([GridComponent, LegendComponent, LineChart, ScatterChart, SVGRenderer, TitleComponent])
 
 /** A point, or `null` where a line is interrupted. */
 export type Point = readonly [x: number, y: number | null]
@@ -28,10 +19,14 @@ export interface Series {
   as?: 'line' | 'step' | 'dots'
   color: string
   dashed?: boolean
+  /** Of a line, or of a dot. */
   width?: number
+  opacity?: number
 }
 
 export interface Panel {
+  /** Above it. */
+  name?: string
   /** What its y axis shows, with its unit. */
   label: string
   series: readonly Series[]
@@ -51,6 +46,8 @@ export interface Chart {
   width?: number
   from?: number
   to: number
+  /** Names instead of a scale below: the x of a point is the number of its column, or near it. */
+  columns?: readonly string[]
 }
 
 /** Colours that people who see few can tell apart (Okabe and Ito, 2008). */
@@ -72,20 +69,29 @@ const GAP = 46
 const BOTTOM = 44
 const TEXT = '#333333'
 
-export function draw({ title, subtitle = '', label, panels, width = 860, from = 0, to }: Chart): string {
+export function draw(chart: Chart): string {
+  const { title, subtitle = '', label, panels, width = 860, from = 0, to, columns } = chart
   const heights = panels.map(({ height = 150 }) => height)
   const tops = heights.map((_, i) => TOP + heights.slice(0, i).reduce((sum, height) => sum + height + GAP, 0))
   const total = tops.at(-1)! + heights.at(-1)! + BOTTOM
   const last = panels.length - 1
   return render(title, width, total, {
-    title: {
-      text: title,
-      subtext: subtitle,
-      left: LEFT,
-      top: 6,
-      itemGap: 3,
-      textStyle: { fontSize: 15, color: TEXT },
-    },
+    title: [
+      {
+        text: title,
+        subtext: subtitle,
+        left: LEFT,
+        top: 6,
+        itemGap: 3,
+        textStyle: { fontSize: 15, color: TEXT },
+      },
+      ...panels.map(({ name = '' }, i) => ({
+        text: name,
+        left: LEFT,
+        top: tops[i]! - 26,
+        textStyle: { fontSize: 12, color: TEXT },
+      })),
+    ],
     grid: panels.map((_, i) => ({ left: LEFT, right: RIGHT, top: tops[i]!, height: heights[i]! })),
     legend: panels.map(({ series }, i) => ({
       data: [...new Set(series.map(({ name }) => name))],
@@ -103,7 +109,14 @@ export function draw({ title, subtitle = '', label, panels, width = 860, from = 
       name: i === last ? label : '',
       nameLocation: 'middle',
       nameGap: 26,
-      axisLabel: { show: i === last, color: TEXT },
+      axisLabel: {
+        show: i === last,
+        color: TEXT,
+        ...(columns === undefined ? {} : { formatter: (x: number) => columns[x] ?? '' }),
+      },
+      ...(columns === undefined ? {} : { interval: 0.5 }),
+      axisTick: { show: columns === undefined },
+      splitLine: { show: columns === undefined },
       nameTextStyle: { color: TEXT },
     })),
     yAxis: panels.map(({ label: name, rows, min = 0, max }, i) => ({
@@ -124,7 +137,7 @@ export function draw({ title, subtitle = '', label, panels, width = 860, from = 
       axisTick: { show: rows === undefined },
     })),
     series: panels.flatMap(({ series }, i) =>
-      series.map(({ name, points, as = 'line', color, dashed = false, width: stroke = 1.5 }) => ({
+      series.map(({ name, points, as = 'line', color, dashed = false, width: stroke, opacity = 1 }) => ({
         name,
         type: as === 'dots' ? 'scatter' : 'line',
         xAxisIndex: i,
@@ -132,28 +145,12 @@ export function draw({ title, subtitle = '', label, panels, width = 860, from = 
         data: points.map(([x, y]) => [x, y ?? '-']),
         ...(as === 'step' ? { step: 'end' } : {}),
         showSymbol: false,
-        symbolSize: 5,
-        itemStyle: { color },
-        lineStyle: { color, width: stroke, type: dashed ? 'dashed' : 'solid' },
+        symbolSize: stroke ?? 5,
+        itemStyle: { color, opacity },
+        lineStyle: { color, opacity, width: stroke ?? 1.5, type: dashed ? 'dashed' : 'solid' },
       })),
     ),
   })
-}
-
-export interface Bars {
-  title: string
-  subtitle?: string
-  label: string
-  categories: readonly string[]
-  series: readonly {
-    name: string
-    values: readonly number[]
-    color: string
-    low?: readonly number[]
-    high?: readonly number[]
-  }[]
-  width?: number
-  height?: number
 }
 
 function render(title: string, width: number, height: number, option: object): string {
