@@ -3,11 +3,11 @@
  *
  *     npm run compare                        all of it, and the page (docs/tcp-comparison.md) from it
  *     npm run compare -- --quick             one second and one seed of everything, into a folder of its own: does it run?
- *     npm run compare -- --only close        one part: grid, close, sharing
+ *     npm run compare -- --only close        one part: close, trace, sharing, grid
  *     npm run compare -- --page              only the page, from the results that are there
  *     --seeds N, --rigs N                    repeats; rigs that work beside each other
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -25,7 +25,7 @@ import {
   type Sharing,
   secondsOf,
 } from './experiments.ts'
-import type { End } from './flow.ts'
+import { ENDS, type End } from './flow.ts'
 import { drawPage } from './page.ts'
 import {
   type Conditions,
@@ -34,9 +34,11 @@ import {
   type Part,
   type Run,
   type SharedRun,
+  type Trace,
   writeResults,
 } from './results.ts'
 import { compileFlow, Rig, SLOT } from './rig.ts'
+import { pointsOf } from './summary.ts'
 
 const { values } = parseArgs({
   options: {
@@ -47,7 +49,7 @@ const { values } = parseArgs({
     rigs: { type: 'string', default: '1' },
   },
 })
-const PARTS: readonly Part[] = ['close', 'grid', 'sharing']
+const PARTS: readonly Part[] = ['close', 'trace', 'sharing', 'grid']
 const parts = PARTS.filter((part) => values.only === undefined || values.only === part)
 const { quick } = values
 
@@ -77,6 +79,20 @@ function flows(cell: Cell, seed: number, seconds: number): Job<Run> {
       })
     }
     return runs
+  }
+}
+
+/** The kernel's sender and the stack's over the same losses, watched. */
+function traced(cell: Cell, seed: number, seconds: number): Job<Trace> {
+  return async (rig, note) => {
+    const traces: Trace[] = []
+    for (const from of ENDS) {
+      await rig.lay(pathOf(cell, seed))
+      const { received, sent } = await rig.flow({ from, to: 'kernel', seconds, traced: true })
+      note((await rig.report()).lateness)
+      traces.push({ ...cell, from, seed, bytes: received.bytes, points: pointsOf(sent) })
+    }
+    return traces
   }
 }
 
@@ -139,7 +155,7 @@ async function work<T>(part: Part, jobs: Job<T>[], tcpFlow: string): Promise<voi
       await bed.undo()
     }
   }
-  await Promise.all(Array.from({ length: Number(values.rigs) }, serve))
+  await Promise.all(Array.from({ length: Math.min(total, Number(values.rigs)) }, serve))
   conditions!.lateness = {
     mean: Math.round(lateness.reduce((sum, { mean }) => sum + mean, 0) / lateness.length),
     worst: percentile(
@@ -165,6 +181,8 @@ if (!values.page) {
           seeds(24).map((seed) => flows(CLOSE, seed, quick ? 1 : 5)),
           tcpFlow,
         )
+      } else if (part === 'trace') {
+        await work(part, [traced(CLOSE, 1, quick ? 1 : 5)], tcpFlow)
       } else if (part === 'grid') {
         const jobs = seeds(5).flatMap((seed) =>
           GRID.map((cell) => flows(cell, seed, quick ? 1 : secondsOf(cell))),
@@ -182,4 +200,6 @@ if (!values.page) {
     rmSync(folder, { recursive: true })
   }
 }
-if (!quick) drawPage()
+const missing = PARTS.filter((part) => !existsSync(join(FOLDER, `${part}.json`)))
+if (missing.length > 0) console.error(`no page without results of: ${missing.join(', ')}`)
+else if (!quick) drawPage()

@@ -16,7 +16,7 @@ import {
   SHARINGS,
   type Sharing,
 } from './experiments.ts'
-import { type Conditions, FOLDER, type Run, readResults, type SharedRun } from './results.ts'
+import { type Conditions, FOLDER, type Run, readResults, type SharedRun, type Trace } from './results.ts'
 import {
   goodput,
   jain,
@@ -42,6 +42,7 @@ export function drawPage(folder = FOLDER, docs = DOCS): void {
     writeFileSync(join(images, `tcp-goodput-${name}.svg`), goodputPlot(grid.runs, queue))
   }
   writeFileSync(join(images, 'tcp-close.svg'), closePlot(close.runs))
+  writeFileSync(join(images, 'tcp-traces.svg'), tracePlot(readResults<Trace>('trace', folder).runs))
   writeFileSync(join(images, 'tcp-sharing.svg'), jainPlot(sharing.runs))
   writeFileSync(join(images, 'tcp-sharing-rates.svg'), ratesPlot(sharing.runs, 50, '1 BDP'))
   const file = join(docs, 'tcp-comparison.md')
@@ -170,6 +171,27 @@ function closePlot(runs: readonly Run[]): string {
     label: 'Mbit/s',
     panels: [{ label: '% of the seeds', series, height: 220, max: 100 }],
     to: Math.ceil(Math.max(...all)),
+  })
+}
+
+function tracePlot(traces: readonly Trace[]): string {
+  const { rtt, loss, seed } = traces[0]!
+  const series = (at: 1 | 2): Series[] =>
+    traces.map(({ from, points }, i) => ({
+      name: `${from} → kernel`,
+      as: 'step',
+      color: COLOR[i]!,
+      points: points.map((point): Point => [point[0], point[at]]),
+    }))
+  return draw({
+    title: `Two senders over the same losses: ${percent(loss)}, RTT ${rtt} ms, seed ${seed}`,
+    subtitle: traces.map(({ from, bytes }) => `${from}: ${(bytes / 1e6).toFixed(2)} MB`).join(', '),
+    label: 'seconds',
+    panels: [
+      { label: 'cwnd, segments', series: series(1), height: 180 },
+      { label: 'in flight', series: series(2), height: 180 },
+    ],
+    to: Math.round(Math.max(...traces.map(({ points }) => points.at(-1)![0]))),
   })
 }
 

@@ -26,6 +26,14 @@ export interface SharedRun extends Sharing {
   slots: [number[], number[]]
 }
 
+/** How one sender went, in segments: columns of time in seconds, congestion window, and what is on its way. */
+export interface Trace extends Cell {
+  from: End
+  seed: number
+  bytes: number
+  points: [seconds: number, cwnd: number, inFlight: number][]
+}
+
 /** The conditions of a part. */
 export interface Conditions {
   kernel: string
@@ -43,7 +51,7 @@ export interface Results<T> {
   runs: T[]
 }
 
-export type Part = 'grid' | 'close' | 'sharing'
+export type Part = 'grid' | 'close' | 'sharing' | 'trace'
 
 export const FOLDER = join(import.meta.dirname, 'results')
 

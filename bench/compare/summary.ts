@@ -1,7 +1,8 @@
 /** What many runs say together: order statistics, since no distribution is known. */
 import { percentile } from '../statistics.ts'
 import { type Cell, PAIRINGS, type Sharing } from './experiments.ts'
-import type { Run, SharedRun } from './results.ts'
+import type { Sent } from './flow.ts'
+import type { Run, SharedRun, Trace } from './results.ts'
 
 export type Pairing = (typeof PAIRINGS)[number]
 
@@ -71,3 +72,33 @@ export function sharedRuns(runs: readonly SharedRun[], { rtt, queue, senders }: 
 export function sums({ slots }: SharedRun, from: number): [number, number] {
   return slots.map((one) => one.slice(from).reduce((sum, bytes) => sum + bytes, 0)) as [number, number]
 }
+
+/** Milliseconds between the points of a trace at least. */
+const EVERY = 10
+
+/** Window and flight of a sender in segments, from when it had its connection. */
+export function pointsOf({ trace, events = [] }: Sent): Trace['points'] {
+  const points: Trace['points'] = []
+  const add = (seconds: number, cwnd: number, inFlight: number): void => {
+    const last = points.at(-1)
+    const round = (value: number): number => Number(value.toFixed(2))
+    const point: Trace['points'][number] = [Number(seconds.toFixed(3)), round(cwnd), round(inFlight)]
+    // The latest of what falls together.
+    if (last !== undefined && point[0] - last[0] < (EVERY - 0.5) / 1000 && points.length > 1)
+      points[points.length - 1] = [last[0], point[1], point[2]]
+    else points.push(point)
+  }
+  if (trace !== undefined) {
+    for (const { time, snd_cwnd = 0, unacked = 0, sacked = 0, lost = 0, retrans = 0 } of trace) {
+      add(time - trace[0]!.time, snd_cwnd, unacked - sacked - lost + retrans)
+    }
+    return points
+  }
+  const flights = events.flatMap((event) => (event.type === 'flight' ? [event] : []))
+  for (const { time, cwnd, inFlight } of flights)
+    add((time - flights[0]!.time) / 1e9, cwnd / MSS, inFlight / MSS)
+  return points
+}
+
+/** Of an MTU of 1500 with timestamps. */
+const MSS = 1448

@@ -11,15 +11,17 @@ import {
   SHARED_SECONDS,
   SHARINGS,
 } from '../../bench/compare/experiments.ts'
+import { ENDS } from '../../bench/compare/flow.ts'
 import { drawPage } from '../../bench/compare/page.ts'
 import {
   type Conditions,
   type Run,
   readResults,
   type SharedRun,
+  type Trace,
   writeResults,
 } from '../../bench/compare/results.ts'
-import { jain, quartiles, ratios, smooth } from '../../bench/compare/summary.ts'
+import { jain, pointsOf, quartiles, ratios, smooth } from '../../bench/compare/summary.ts'
 
 const CONDITIONS: Conditions = {
   kernel: '6.18.0',
@@ -52,6 +54,16 @@ describe('the comparison with the kernel', () => {
     expect(quartiles([4, 1, 3, 2, 5])).to.deep.equal({ count: 5, min: 1, low: 2, median: 3, high: 4, max: 5 })
     expect(ratios(runs(CLOSE, 3), PAIRINGS[1])).to.deep.equal([2, 2, 2])
     expect([jain(1, 1), jain(1, 0), jain(0, 0), jain(3, 1)]).to.deep.equal([1, 0.5, 1, 0.8])
+    const flight = (ms: number, cwnd: number) =>
+      ({ type: 'flight', time: 5e9 + ms * 1e6, cwnd, inFlight: 1448, ssthresh: Infinity }) as const
+    const events = [flight(0, 14_480), flight(50, 2896), flight(55, 28_960), flight(60, 4344)]
+    expect(pointsOf({ start: 0, info: {}, events })).to.deep.equal([
+      [0, 10, 1],
+      [0.05, 20, 1],
+      [0.06, 3, 1],
+    ])
+    const trace = [{ time: 7, snd_cwnd: 10, unacked: 9, sacked: 3, lost: 2, retrans: 1 }]
+    expect(pointsOf({ start: 0, info: {}, trace })).to.deep.equal([[0, 10, 5]])
     expect(smooth([0, 0, 4, 4, 8])).to.deep.equal([null, null, null, 2, 4])
   })
 
@@ -63,6 +75,12 @@ describe('the comparison with the kernel', () => {
     writeResults('close', { conditions: CONDITIONS, runs: runs(CLOSE, 3) }, folder)
     writeResults('grid', { conditions: CONDITIONS, runs: GRID.flatMap((cell) => runs(cell, 2)) }, folder)
     writeResults('sharing', { conditions: CONDITIONS, runs: shared }, folder)
+    const points: Trace['points'] = [
+      [0, 10, 10],
+      [1, 20, 15],
+    ]
+    const traces = ENDS.map((from): Trace => ({ ...CLOSE, from, seed: 1, bytes: 1e6, points }))
+    writeResults('trace', { conditions: CONDITIONS, runs: traces }, folder)
     expect(readResults<Run>('close', folder).runs).to.deep.equal(runs(CLOSE, 3))
 
     const places = ['conditions', 'close', 'grid 1 BDP', 'grid CoDel', 'sharing']
@@ -83,7 +101,7 @@ describe('the comparison with the kernel', () => {
     expect(text).to.contain('| 50 ms | kernel → stack | 1.50 [1.00–2.00] |')
     expect(text).to.contain('| 20 ms, CoDel | stack, then kernel | 0.800 [0.800–0.800] | 25 [25–25] % |')
     const images = readdirSync(join(folder, 'images'))
-    expect(images).to.have.length(5)
+    expect(images).to.have.length(6)
     for (const image of images)
       expect(statSync(join(folder, 'images', image)).size).to.be.within(5000, 100_000)
 
