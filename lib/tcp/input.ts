@@ -15,7 +15,7 @@ import { AckAction, type Effects } from './effects.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { receiveData } from './receive.ts'
-import { enterQuickAck, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
+import { enterQuickAck, growForEarly, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
@@ -134,7 +134,7 @@ export class TcpInput {
     tcb.transmissions.reset(tcb.sndUna)
     tcb.quickAcks = MAX_QUICK_ACKS
     setReceiveBuffer(tcb, tcb.receiveBuffer)
-    tcb.rcvSpaceSeq = tcb.rcvNxt
+    tcb.rcvSpaceMost = 10 * tcb.announcedMss
     tcb.rcvSpaceTime = now
     tcb.events |= TcbEvent.CONNECTED
     effects.established = true
@@ -260,7 +260,7 @@ export class TcpInput {
   /** The ACK field, then state by state what it completes, then data and FIN. */
   #acknowledged(tcb: Tcb, segment: Segment, effects: Effects): void {
     const { ack, options } = segment
-    const { now, mib } = this.#ctx
+    const { now, mib, sysctl } = this.#ctx
     if (seqGt(ack, tcb.sndNxt)) {
       if (tcb.state === TcpState.SYN_RECEIVED) effects.reset = true
       else effects.ack = AckAction.CHALLENGE // RFC 5961 §5.2, against optimistic acknowledgments
@@ -293,8 +293,10 @@ export class TcpInput {
     this.#processAck(tcb, segment)
     if (!this.#advanceState(tcb, segment, effects)) return
     noteUrgent(tcb, segment)
-    if (segment.length > 0 || segment.isFin) receiveData(tcb, segment, effects, mib, now)
-    else if (segment.length === 0) mib.tcpExt[TcpExtMib.TCPPureAcks]!++
+    if (segment.length > 0 || segment.isFin) {
+      receiveData(tcb, segment, effects, mib, now)
+      if (!tcb.outOfOrder.isEmpty && sysctl.ipv4.tcp_moderate_rcvbuf !== 0) growForEarly(tcb, segment.end)
+    } else if (segment.length === 0) mib.tcpExt[TcpExtMib.TCPPureAcks]!++
     if (effects.timeWait || effects.closed) return
   }
 

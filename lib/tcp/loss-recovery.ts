@@ -85,6 +85,7 @@ export class LossRecovery {
     if (marked) this.enterCwr(tcb, now)
     this.#control(tcb, segment, acked, transmissions.totalLost - lostBefore, now)
     if (transmissions.count > 0 && (acked > 0 || this.#sackedNew > 0)) this.scheduleProbe(tcb, now, acked > 0)
+    this.#traceFlight(tcb, now)
   }
 
   /** The retransmission timer has fired: everything is taken for lost but what was sent just now. */
@@ -207,6 +208,7 @@ export class LossRecovery {
     )
     if (isReducing(tcb)) tcb.prrOut += (to - from) | 0
     this.scheduleProbe(tcb, now, false)
+    this.#traceFlight(tcb, now)
   }
 
   /** It was sent again. */
@@ -664,6 +666,12 @@ export class LossRecovery {
     if (tcb.trace.listener === null) return
     const { cwnd, ssthresh } = tcb.congestion
     tcb.trace.add({ type: 'cwnd', time: this.#ctx.now, cwnd, ssthresh, state: STATE_NAMES[tcb.lossState] })
+  }
+
+  #traceFlight(tcb: Tcb, now: number): void {
+    if (tcb.trace.listener === null) return
+    const { cwnd, ssthresh } = tcb.congestion
+    tcb.trace.add({ type: 'flight', time: now, inFlight: this.inFlight(tcb), cwnd, ssthresh })
   }
 }
 

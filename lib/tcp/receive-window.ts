@@ -1,7 +1,7 @@
 /**
  * The window that a receiver offers, and when it says so (RFC 9293 §3.8.6.2.2 against silly windows, Linux's
  * `__tcp_select_window`), delayed acknowledgments (RFC 5681 §4.2), and the receive buffer, which grows with what the
- * application takes in a round trip (Linux's `tcp_rcv_space_adjust`).
+ * application takes in a round trip (Linux's `tcp_rcv_space_adjust` and `tcp_rcvbuf_grow`).
  */
 import { MILLISECOND } from '../time/clock.ts'
 import { seqGe } from './sequence.ts'
@@ -65,16 +65,34 @@ export function enterQuickAck(tcb: Tcb): void {
   tcb.interactive = false
 }
 
-/** What was read since the round trip began is what the buffer has to hold twice, up to its limit. */
+/**
+ * What was read since the round trip began is what the buffer has to hold twice, up to its limit; and more if that
+ * grows, as it does in the sender's slow start: by the time that the window is used it has doubled again.
+ */
 export function growReceiveBuffer(tcb: Tcb, read: number, now: number): void {
   tcb.rcvSpace += read
   const rtt = tcb.rcvRtt
   if (rtt === 0 || now - tcb.rcvSpaceTime < rtt) return
-  const wanted = 2 * tcb.rcvSpace + 16 * tcb.rcvMss
-  if (wanted > tcb.receiveBuffer)
-    setReceiveBuffer(tcb, Math.max(tcb.receiveBuffer, Math.min(wanted, tcb.receiveBufferMax)))
+  const { rcvSpace: space, rcvSpaceMost: before } = tcb
+  if (space > before) {
+    tcb.rcvSpaceMost = space
+    wantReceiveBuffer(tcb, 2 * space + Math.floor((4 * space * (space - before)) / before))
+  }
   tcb.rcvSpace = 0
   tcb.rcvSpaceTime = now
+}
+
+/**
+ * Data waits behind a hole and can't be read: it must not keep out what the sender would send meanwhile, else every
+ * loss on a long path stops it. Not without SACK, where an acknowledgment with another window is no duplicate.
+ */
+export function growForEarly(tcb: Tcb, end: number): void {
+  if (tcb.sack && tcb.user !== null) wantReceiveBuffer(tcb, 2 * tcb.rcvSpaceMost + ((end - tcb.rcvNxt) | 0))
+}
+
+function wantReceiveBuffer(tcb: Tcb, bytes: number): void {
+  const wanted = Math.min(bytes + 16 * tcb.rcvMss, tcb.receiveBufferMax)
+  if (wanted > tcb.receiveBuffer) setReceiveBuffer(tcb, wanted)
 }
 
 /** Without timestamps: the time that a whole window takes is a round trip at most (`tcp_rcv_rtt_measure`). */

@@ -158,10 +158,10 @@ export class Tcb {
   announcedMss = 536
   /** Size of the segments that the peer sends: what acknowledgments are counted by. */
   rcvMss = 536
-  /** Where the last copied byte of a round trip began, when, and how much was read since (receive autotuning). */
-  rcvSpaceSeq = 0
+  /** When a round trip began, how much was read since, and the most that was in one (receive autotuning). */
   rcvSpaceTime = 0
   rcvSpace = 0
+  rcvSpaceMost = 5360
   /** RTT as a receiver sees it, by timestamps echoed or windows filled. */
   rcvRtt = 0
   rcvRttSeq = 0

@@ -372,6 +372,9 @@ export class Tcp implements TransportProtocol, BurstListener {
     ownPort: number,
     options: ConnectSettings,
   ): Tcb | number {
+    // What has happened last may be long ago: the attempt begins at the time that it is.
+    this.softirq.enter()
+    this.softirq.leave()
     const { ctx } = this.ip
     const { now, mib, routing, sysctl } = ctx
     const { ipv4 } = sysctl

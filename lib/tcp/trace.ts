@@ -1,6 +1,7 @@
 /**
  * What happens to a connection, for who wants to watch: changes of state, RTT samples, what was sent again and why,
- * the congestion window. Nothing is noted while nobody listens; the listener is called after packet processing.
+ * the congestion window, and what is on its way. Nothing is noted while nobody listens; the listener is called after
+ * packet processing.
  */
 import type { TcpStateName } from './tcb.ts'
 
@@ -31,6 +32,15 @@ export type TcpEvent =
       readonly length: number
       readonly reason: RetransmitReason
     }
+  /** Data was sent for the first time, or acknowledged: what is taken to be on its way now, and what may be. */
+  | {
+      readonly type: 'flight'
+      readonly time: number
+      readonly inFlight: number
+      readonly cwnd: number
+      readonly ssthresh: number
+    }
+  /** How the sender stands towards loss has changed, or a timeout has come. */
   | {
       readonly type: 'cwnd'
       readonly time: number

@@ -147,7 +147,7 @@ describe('TcpSocket', () => {
     expect(await pair.until(readAll(server))).to.have.length(0)
   })
 
-  it('tells of its states, RTTs and losses as they happen', async () => {
+  it('tells of its states, RTTs, losses and flight as they happen', async () => {
     const events: TcpEvent[] = []
     const { client, server } = await pair.connect({ events: (event) => events.push(event) })
     await client.write(new Uint8Array(10))
@@ -159,6 +159,9 @@ describe('TcpSocket', () => {
     const states = events.flatMap((event) => (event.type === 'state' ? [event.to] : []))
     expect(states).to.deep.equal(['SYN_SENT', 'ESTABLISHED', 'FIN_WAIT_1', 'FIN_WAIT_2', 'TIME_WAIT'])
     expect(events.some(({ type }) => type === 'rtt')).to.equal(true)
+    const flights = events.flatMap((event) => (event.type === 'flight' ? [event] : []))
+    expect(flights.map(({ inFlight }) => inFlight)).to.deep.equal([10, 0, 1, 0]) // data, then FIN
+    for (const { cwnd, ssthresh } of flights) expect([cwnd, ssthresh]).to.deep.equal([14_480, Infinity])
   })
 
   it('has the numbers of TCP_INFO', async () => {

@@ -1,6 +1,8 @@
 import { expect } from 'chai'
+import { SECOND } from '../../lib/index.ts'
 import { modelTimeout } from '../../lib/tcp/timers.ts'
 import { HostBench, useBench } from '../conformance/harness.ts'
+import { Pair } from './pair.ts'
 import { accepted, codeOf, type RawPeer } from './raw-peer.ts'
 
 describe('TCP timers', () => {
@@ -53,6 +55,23 @@ describe('TCP timers', () => {
     expect(await reading).to.equal('ETIMEDOUT')
     expect(bench().count('TcpExtTCPAbortOnTimeout')).to.equal(1)
     expect(modelTimeout(15) / 1e9).to.be.closeTo(924.6, 0.01)
+  })
+
+  it('a stack that nothing has happened to for a minute waits a second for the answer to its SYN', async () => {
+    const pair = new Pair()
+    await pair.pass(60_000)
+    const times: number[] = []
+    const opening = codeOf(
+      pair.left.tcp.connect({ address: '10.77.0.9', port: 80, events: ({ time }) => void times.push(time) }),
+    )
+    const again = (): number => pair.left.mib.snapshot()['TcpRetransSegs']!
+    await pair.pass(990)
+    expect(again()).to.equal(0)
+    await pair.pass(20)
+    expect(again()).to.equal(1)
+    expect(times[0]).to.equal(60 * SECOND)
+    await pair.end()
+    await opening
   })
 
   it('TCP_USER_TIMEOUT ends it earlier', async () => {
