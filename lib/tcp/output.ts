@@ -237,7 +237,7 @@ export class TcpOutput {
     if (tcb.sndUna !== tcb.sndNxt) return
     const { now, sysctl } = this.#ctx
     const idle = now - tcb.lastSent
-    tcb.congestion.onSendStart(now, tcb.appLimited > 0)
+    tcb.congestion.onSendStart(now, tcb.appLimited > 0, tcb.rtt.srtt)
     if (idle <= tcb.rtt.timeout) return
     if (sysctl.ipv4.tcp_slow_start_after_idle !== 0) tcb.congestion.onIdle(idle, tcb.rtt.timeout)
   }

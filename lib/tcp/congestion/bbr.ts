@@ -157,7 +157,8 @@ export class Bbr implements CongestionControl {
   /** Without a queue of its own there is nothing to fear: the window stays. */
   onIdle(): void {}
 
-  onSendStart(now: number, applicationLimited: boolean): void {
+  onSendStart(now: number, applicationLimited: boolean, srtt: number): void {
+    this.#paceFromHandshake(srtt)
     if (!applicationLimited) return
     this.#idleRestart = true
     this.#epochAt = now
@@ -324,11 +325,15 @@ export class Bbr implements CongestionControl {
   // ---- what follows from it
 
   #setPacingRate({ srtt }: AckSample, rate: number, gain: number): void {
-    if (!this.#timed && srtt > 0) {
-      this.#timed = true
-      this.#paceByWindow(srtt)
-    }
+    this.#paceFromHandshake(srtt)
     this.#pace(rate, gain)
+  }
+
+  /** Before any rate is known: the window in an RTT, as soon as one was measured. */
+  #paceFromHandshake(srtt: number): void {
+    if (this.#timed || srtt === 0) return
+    this.#timed = true
+    this.#paceByWindow(srtt)
   }
 
   #pace(rate: number, gain: number): void {

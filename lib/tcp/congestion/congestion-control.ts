@@ -86,8 +86,9 @@ export interface CongestionControl {
   /**
    * Nothing is on its way, and something is about to be sent.
    * @param applicationLimited because there was nothing to send
+   * @param srtt nanoseconds; 0 if nothing was measured yet, also not by the handshake
    */
-  onSendStart(now: number, applicationLimited: boolean): void
+  onSendStart(now: number, applicationLimited: boolean, srtt: number): void
   /** Nothing was on its way for `idle`, longer than the timeout `rto`, and now there is something to send. */
   onIdle(idle: number, rto: number): void
 }

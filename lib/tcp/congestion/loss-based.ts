@@ -63,7 +63,7 @@ export abstract class LossBased implements CongestionControl {
     this.ssthresh = Math.max(this.ssthresh, ssthresh)
   }
 
-  onSendStart(_now: number, _applicationLimited: boolean): void {}
+  onSendStart(_now: number, _applicationLimited: boolean, _srtt: number): void {}
 
   onIdle(idle: number, rto: number): void {
     const restart = Math.min(this.cwnd, INITIAL_SEGMENTS * this.mss)

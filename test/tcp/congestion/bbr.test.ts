@@ -176,7 +176,7 @@ describe('Bbr', () => {
           } else if (kind === 'congestion') control.onCongestionEvent(told.inFlight, now, 'loss')
           else if (kind === 'timeout') control.onTimeout(told.inFlight, now, told.inRecovery)
           else if (kind === 'undo') control.onUndo()
-          else if (kind === 'idle') control.onSendStart(now, told.isAppLimited)
+          else if (kind === 'idle') control.onSendStart(now, told.isAppLimited, Math.max(0, told.rtt))
           else control.onRecoveryExit()
           expect(control.cwnd).to.be.within(MSS, Number.MAX_SAFE_INTEGER)
           expect(control.pacingRate).to.be.within(1, Number.MAX_SAFE_INTEGER)
