@@ -72,7 +72,8 @@ const TEXT = '#333333'
 export function draw(chart: Chart): string {
   const { title, subtitle = '', label, panels, width = 860, from = 0, to, columns } = chart
   const heights = panels.map(({ height = 150 }) => height)
-  const tops = heights.map((_, i) => TOP + heights.slice(0, i).reduce((sum, height) => sum + height + GAP, 0))
+  const top = panels[0]?.name === undefined ? TOP : TOP + 20
+  const tops = heights.map((_, i) => top + heights.slice(0, i).reduce((sum, height) => sum + height + GAP, 0))
   const total = tops.at(-1)! + heights.at(-1)! + BOTTOM
   const last = panels.length - 1
   return render(title, width, total, {
@@ -94,9 +95,12 @@ export function draw(chart: Chart): string {
     ],
     grid: panels.map((_, i) => ({ left: LEFT, right: RIGHT, top: tops[i]!, height: heights[i]! })),
     legend: panels.map(({ series }, i) => ({
+      // Panels with the same lines have one legend.
+      show: i === 0 || names(series) !== names(panels[0]!.series),
       data: [...new Set(series.map(({ name }) => name))],
       right: RIGHT,
       top: tops[i]! - 24,
+      itemGap: 22,
       itemHeight: 8,
       itemWidth: 18,
       textStyle: { fontSize: 11, color: TEXT },
@@ -135,6 +139,7 @@ export function draw(chart: Chart): string {
       },
       splitLine: { show: rows === undefined },
       axisTick: { show: rows === undefined },
+      axisLine: { onZero: false },
     })),
     series: panels.flatMap(({ series }, i) =>
       series.map(({ name, points, as = 'line', color, dashed = false, width: stroke, opacity = 1 }) => ({
@@ -151,6 +156,10 @@ export function draw(chart: Chart): string {
       })),
     ),
   })
+}
+
+function names(series: readonly Series[]): string {
+  return series.map(({ name }) => name).join()
 }
 
 function render(title: string, width: number, height: number, option: object): string {

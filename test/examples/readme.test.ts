@@ -13,6 +13,7 @@ const PAGES = [
   'docs/loopback.md',
   'docs/simulation.md',
   'docs/tcp.md',
+  'docs/tcp-comparison.md',
 ]
 
 interface Block {

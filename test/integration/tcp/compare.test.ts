@@ -42,7 +42,7 @@ describe('the rig that compares TCP with the kernel’s', function () {
           forward: { delay: '5ms', rate: '20mbit', queue: 30, loss: LOSS },
           backward: { delay: '5ms' },
         })
-        const { received, sent } = await rig.flow({ from, to, seconds: 0.5, traced: true })
+        const { received, sent } = await rig.flow({ from, to, seconds: 0.8, traced: true })
         const { forward } = await rig.report()
         expect(received.bytes).to.be.above(0)
         expect(received.slots.reduce((sum, bytes) => sum + bytes, 0)).to.equal(received.bytes)
