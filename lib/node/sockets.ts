@@ -3,6 +3,7 @@
  * first asked for, and there is one of each for a stack.
  */
 import type { Stack } from '../stack/stack.ts'
+import { createDgram } from './dgram/dgram.ts'
 import { type LookupFunction, lookupLocal } from './net/lookup.ts'
 import { createNet } from './net/net.ts'
 
@@ -17,6 +18,7 @@ export class NodeSockets {
   readonly #stack: Stack
   readonly #lookup: LookupFunction
   #net: typeof import('node:net') | null = null
+  #dgram: typeof import('node:dgram') | null = null
 
   /** @internal */
   constructor(stack: Stack, options: NodeSocketsOptions) {
@@ -28,6 +30,12 @@ export class NodeSockets {
   get net(): typeof import('node:net') {
     this.#net ??= createNet(this.#stack.tcpProtocol, this.#lookup)
     return this.#net
+  }
+
+  /** `node:dgram` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get dgram(): typeof import('node:dgram') {
+    this.#dgram ??= createDgram(this.#stack.udp, this.#lookup)
+    return this.#dgram
   }
 }
 

@@ -55,6 +55,14 @@ export interface UdpSendOptions {
   segmentSize?: number
 }
 
+/** Which membership is meant. */
+export interface UdpGroupOptions {
+  /** Name of a device; the one that the routes say if absent. */
+  device?: string
+  /** Only what this address sends to the group (`IP_ADD_SOURCE_MEMBERSHIP`). */
+  source?: string
+}
+
 /** What of `AbortSignal` is used; any runtime's will do. */
 export interface UdpAbortSignal {
   readonly aborted: boolean
@@ -129,7 +137,7 @@ export function checkBindOptions(options: UdpBindOptions): void {
   number('mark', options.mark, 0, 0xffffffff)
   number('multicastTtl', options.multicastTtl, 0, 255)
   number('segmentSize', options.segmentSize, 1, 0xffff)
-  number('receiveBuffer', options.receiveBuffer, 1, MAX_BUFFER)
+  checkReceiveBuffer(options.receiveBuffer)
   for (const name of ['onMessage', 'onError'] as const) {
     if (options[name] !== undefined && typeof options[name] !== 'function') {
       throw invalidArgument(name, options[name], 'a function')
@@ -150,6 +158,11 @@ export function checkBindOptions(options: UdpBindOptions): void {
   }
   checkDiscovery(options.pathMtuDiscovery)
   checkSignal(options.signal)
+}
+
+/** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+export function checkReceiveBuffer(bytes: number | undefined): void {
+  number('receiveBuffer', bytes, 1, MAX_BUFFER)
 }
 
 /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */

@@ -15,12 +15,14 @@ import { Received, type UdpReceived } from './received.ts'
 import type { Udp } from './udp.ts'
 import {
   checkDiscovery,
+  checkReceiveBuffer,
   checkSendOptions,
   checkSignal,
   type UdpAbortSignal,
   type UdpAddress,
   type UdpBindOptions,
   type UdpErrorReport,
+  type UdpGroupOptions,
   type UdpMessage,
   type UdpPathMtuDiscovery,
   type UdpSendOptions,
@@ -59,7 +61,11 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   /** @internal what it sends from; 0: the way decides. Nobody sends from a group or a broadcast address. */
   source: Ipv4Address
   /** @internal */
-  readonly localPort: number
+  localPort: number
+  /** @internal */
+  readonly sharing: { readonly reuseAddress: boolean; readonly reusePort: boolean }
+  /** @internal told, outside of packet processing, that there is something to read or room to send, or that it is closed */
+  listener: (() => void) | null = null
   /** @internal */
   readonly deviceIndex: number
   /** @internal the peer; port -1 if there is none */
@@ -110,6 +116,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.source = udp.canSendFrom(address) ? address : 0
     this.localPort = port
     this.deviceIndex = device
+    this.sharing = { reuseAddress: options.reuseAddress ?? false, reusePort: options.reusePort ?? false }
     this.gro = options.gro ?? false
     this.multicastAll = options.multicastAll ?? true
     this.memberships = new Memberships(udp.ip.ctx)
@@ -128,6 +135,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
       multicastLoop: options.multicastLoop ?? true,
       multicastDevice:
         options.multicastDevice === undefined ? 0 : udp.deviceOf(options.multicastDevice).ifindex,
+      multicastSource: 0,
       pathMtuDiscovery: options.pathMtuDiscovery ?? (sysctl.ipv4.ip_no_pmtu_disc !== 0 ? 'dont' : 'want'),
       segmentSize: options.segmentSize ?? 0,
     }
@@ -156,9 +164,21 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return this.#queue.length
   }
 
+  /** @internal bytes of the next datagram; one must wait */
+  get nextLength(): number {
+    return this.#queue.nextLength
+  }
+
   /** Bytes that may wait. */
   get receiveBuffer(): number {
     return this.#queue.limit
+  }
+
+  /** What waits already stays. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  setReceiveBuffer(bytes: number): this {
+    checkReceiveBuffer(bytes)
+    this.#queue.limit = bytes
+    return this
   }
 
   /** `SO_BROADCAST` */
@@ -196,9 +216,15 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
 
   /** The device that groups are sent to by; `null`: the routes decide. @throws TunstackError `ENODEV` */
   setMulticastDevice(name: string | null): this {
-    this.settings.multicastDevice = name === null ? 0 : this.#udp.deviceOf(name).ifindex
-    this.#output.forget()
+    this.setMulticastSource(0, name === null ? 0 : this.#udp.deviceOf(name).ifindex)
     return this
+  }
+
+  /** @internal `IP_MULTICAST_IF` with an address of this host: it is what groups are sent to from, by its device; 0: neither */
+  setMulticastSource(address: Ipv4Address, device: number): void {
+    this.settings.multicastSource = address
+    this.settings.multicastDevice = device
+    this.#output.forget()
   }
 
   /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
@@ -225,19 +251,24 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   }
 
   /**
-   * Joins a multicast group, on `device` or on the one that the routes say.
-   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ENODEV`, `EADDRINUSE` (joined already), `ENOBUFS` (too many)
+   * Joins a multicast group, on `device` or on the one that the routes say; with `source` for what that sends.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ENODEV`, `EADDRINUSE` (joined already), `ENOBUFS` (too many),
+   * `EADDRNOTAVAIL` (it hears that source already)
    */
-  joinGroup(group: string, { device }: { device?: string } = {}): this {
+  joinGroup(group: string, { device, source }: UdpGroupOptions = {}): this {
     this.#checkOpen('setsockopt')
-    this.memberships.join(parseIpv4(group), device === undefined ? null : this.#udp.deviceOf(device))
+    const on = device === undefined ? null : this.#udp.deviceOf(device)
+    if (source === undefined) this.memberships.join(parseIpv4(group), on)
+    else this.memberships.joinSource(parseIpv4(group), parseIpv4(source), on)
     return this
   }
 
-  /** @throws TunstackError `EADDRNOTAVAIL` if it was not joined, `ENODEV` */
-  leaveGroup(group: string, { device }: { device?: string } = {}): this {
+  /** @throws TunstackError `EADDRNOTAVAIL` or, of a source, `EINVAL` if it was not joined; `ENODEV` */
+  leaveGroup(group: string, { device, source }: UdpGroupOptions = {}): this {
     this.#checkOpen('setsockopt')
-    this.memberships.leave(parseIpv4(group), device === undefined ? null : this.#udp.deviceOf(device))
+    const on = device === undefined ? null : this.#udp.deviceOf(device)
+    if (source === undefined) this.memberships.leave(parseIpv4(group), on)
+    else this.memberships.leaveSource(parseIpv4(group), parseIpv4(source), on)
     return this
   }
 
@@ -251,6 +282,8 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     const remote = this.#texts.parse(address)
     checkPort(port)
     this.disconnect()
+    const failed = this.localPort === 0 ? this.#udp.autobind(this) : 0
+    if (failed !== 0) throw failure(failed, 'connect', 'no local port is left')
     const { settings } = this
     const route = this.#output.route(
       settings,
@@ -273,6 +306,12 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.local = this.boundAddress
     this.source = this.#udp.canSendFrom(this.boundAddress) ? this.boundAddress : 0
     this.#output.forget()
+  }
+
+  /** @internal as connecting to `AF_UNSPEC`: a port that was picked for it goes too, and it gets another when it sends next */
+  dissolve(): void {
+    this.disconnect()
+    this.#udp.unbind(this)
   }
 
   /**
@@ -298,7 +337,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     if (!(data instanceof Uint8Array)) throw invalidArgument('data', data, 'a Uint8Array')
     if (options !== NO_OPTIONS) checkSendOptions(options)
     if (this.#closed) return Errno.EBADFD
-    if (this.#error !== 0) return this.#takeError()
+    if (this.#error !== 0) return this.takeError()
     let daddr = this.remote
     let dport = this.remotePort
     if (to !== undefined) {
@@ -306,6 +345,10 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
       dport = to.port
       if (!(Number.isInteger(dport) && dport >= 1 && dport <= 0xffff)) return Errno.EINVAL
     } else if (dport < 0) return Errno.EDESTADDRREQ
+    if (this.localPort === 0) {
+      const failed = this.#udp.autobind(this)
+      if (failed !== 0) return failed
+    }
     const { softirq } = this.#udp
     softirq.enter()
     try {
@@ -322,11 +365,17 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   async writable(to?: UdpAddress, { signal }: { signal?: UdpAbortSignal } = {}): Promise<void> {
     for (;;) {
       this.#checkOpen('poll')
-      const device = this.#deviceTowards(to)
-      if (device === null || !device.up || device.txRoom > 0) return
-      device.whenRoom(this.#roomThere)
+      if (!this.awaitRoom(to)) return
       await waitIn(this.#writers, signal)
     }
+  }
+
+  /** @internal `true`: there is no room for a datagram to the peer, or to `to`; writers and `listener` are told when there is */
+  awaitRoom(to: UdpAddress | undefined): boolean {
+    const device = this.#deviceTowards(to)
+    if (device === null || !device.up || device.txRoom > 0) return false
+    device.whenRoom(this.#roomThere)
+    return true
   }
 
   /**
@@ -390,6 +439,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.#queue.clear()
     wake(this.#readers)
     wake(this.#writers)
+    this.listener?.()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -412,7 +462,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     }
     this.counters.received++
     this.counters.receivedBytes += end - start
-    if (this.#onMessage !== undefined || this.#readers.length > 0) this.#udp.softirq.eventPending(this)
+    if (this.#onMessage !== undefined || this.#awaited) this.#udp.softirq.eventPending(this)
     return true
   }
 
@@ -441,7 +491,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     }
     if (!this.#receiveErrors && (!fatal || this.remotePort < 0)) return
     this.#error = error.errno
-    if (this.#readers.length > 0) this.#udp.softirq.eventPending(this)
+    if (this.#awaited) this.#udp.softirq.eventPending(this)
   }
 
   deliverEvents(): void {
@@ -455,7 +505,9 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
           this.#onMessage(this.#takeMessage())
         }
       }
-      if (!this.#nothingToRead()) wake(this.#readers)
+      const news = !this.#nothingToRead()
+      if (news) wake(this.#readers)
+      if (news || this.#room) this.listener?.()
       if (this.#room) {
         this.#room = false
         wake(this.#writers)
@@ -494,6 +546,11 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return route === null ? null : route.device
   }
 
+  /** Somebody waits for something to read. */
+  get #awaited(): boolean {
+    return this.#readers.length > 0 || this.listener !== null
+  }
+
   #nothingToRead(): boolean {
     return this.#queue.length === 0 && this.#error === 0 && !this.#closed
   }
@@ -507,7 +564,8 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return message
   }
 
-  #takeError(): number {
+  /** @internal the positive errno that the next call has to fail with, once; 0 if there is none */
+  takeError(): number {
     const errno = this.#error
     this.#error = 0
     return errno
@@ -515,7 +573,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
 
   #throwError(syscall: string): void {
     if (this.#error === 0) return
-    throw failure(this.#takeError(), syscall, 'an earlier datagram did not arrive')
+    throw failure(this.takeError(), syscall, 'an earlier datagram did not arrive')
   }
 
   #checkOpen(syscall: string): void {

@@ -1,0 +1,126 @@
+/**
+ * `node:dgram` over a stack. Its sockets are Node's own, of a class derived from it, with a handle of the stack below
+ * instead of one of the kernel: every event, option and error that is Node's doing is Node's here too, in the version
+ * at hand. What is done here is to see that no socket of the kernel ever gets in.
+ */
+import cluster from 'node:cluster'
+import dgram from 'node:dgram'
+import dns from 'node:dns'
+import { isIP } from 'node:net'
+import { TunstackError } from '../../errors.ts'
+import type { Udp } from '../../udp/udp.ts'
+import type { LookupFunction } from '../net/lookup.ts'
+import { Turns } from '../net/turns.ts'
+import { ASYNC_ID, type SocketState, STATE } from './internals.ts'
+import { type UdpContext, UdpHandle } from './udp-handle.ts'
+
+type Dgram = typeof dgram
+type Callback = (...args: unknown[]) => void
+type Options = Record<string, unknown>
+
+/** `dgram.Socket` with what is not in its type. */
+interface SocketInternals extends dgram.Socket {
+  type: string
+}
+
+const socketBase = dgram.Socket.prototype as SocketInternals
+
+function refuse(what: string): TunstackError {
+  return new TunstackError(
+    'ERR_NOT_SUPPORTED',
+    `${what} is of the kernel; this dgram is over a stack, where there is none`,
+  )
+}
+
+/** @internal */
+export function createDgram(udp: Udp, lookup: LookupFunction): Dgram {
+  const context: UdpContext = { udp, turns: new Turns() }
+
+  /** What `dgram` resolves names by: for addresses, and arguments that are wrong, Node's own asks nobody. */
+  function resolve(name: string, family: number, callback: Parameters<LookupFunction>[2]): void {
+    if (typeof name !== 'string' || isIP(name) !== 0) dns.lookup(name, family, callback as never)
+    else lookup(name, { family }, callback)
+  }
+
+  function Socket(this: unknown, type: unknown, listener?: unknown): dgram.Socket {
+    if (!(this instanceof Socket)) return Reflect.construct(Socket, [type, listener])
+    Reflect.apply(dgram.Socket as unknown as Callback, this, [withLookup(type), listener])
+    return this as dgram.Socket
+  }
+
+  function withLookup(type: unknown): unknown {
+    if (typeof type !== 'object' || type === null) return { type, lookup: resolve }
+    if ((type as Options)['lookup'] !== undefined) return type
+    return Object.create(type, { lookup: { value: resolve } })
+  }
+
+  Object.setPrototypeOf(Socket, dgram.Socket)
+  Socket.prototype = Object.create(dgram.Socket.prototype) as SocketInternals
+  const methods: ThisType<SocketInternals> & Record<string, unknown> = {
+    constructor: Socket,
+    bind(...args: unknown[]) {
+      const [first] = args
+      const options = isObject(first) ? first : null
+      if (options !== null && hidden(this)[STATE].handle !== null) {
+        const handle = typeof options['recvStart'] === 'function'
+        if (handle && !(options instanceof UdpHandle)) throw refuse('this handle')
+        const { fd } = options
+        if (!handle && Number.isInteger(fd) && (fd as number) > 0) throw refuse('a file descriptor')
+      }
+      // A worker of a cluster asks nobody for a handle.
+      if (cluster.isWorker && !(options instanceof UdpHandle)) return bindAlone(this, args)
+      return Reflect.apply(socketBase.bind as Callback, this, args)
+    },
+  }
+  for (const [name, value] of Object.entries(methods)) {
+    const enumerable = name !== 'constructor'
+    Object.defineProperty(Socket.prototype, name, { value, writable: true, configurable: true, enumerable })
+  }
+  // Node's constructor puts a handle here that has no socket of the kernel yet, and doesn't get one.
+  Object.defineProperty(Socket.prototype, STATE, {
+    configurable: true,
+    set(this: SocketInternals, state: SocketState) {
+      const handle = new UdpHandle(context, state.handle!, this.type === 'udp6' ? 6 : 4)
+      hidden(this)[ASYNC_ID] = handle.getAsyncId()
+      Object.defineProperty(this, STATE, {
+        value: state,
+        writable: true,
+        configurable: true,
+        enumerable: true,
+      })
+    },
+  })
+
+  return {
+    ...dgram,
+    Socket: Socket as unknown as Dgram['Socket'],
+    createSocket: ((type: unknown, listener: unknown) =>
+      Reflect.construct(Socket, [type, listener])) as unknown as Dgram['createSocket'],
+    _createSocketHandle() {
+      throw refuse('a handle')
+    },
+  } as Dgram
+}
+
+/** What a socket has under symbols. */
+function hidden(socket: object): { [STATE]: SocketState; [ASYNC_ID]: number } {
+  return socket as ReturnType<typeof hidden>
+}
+
+/** `bind` with its arguments as options, one of them that it shares with no other process. */
+function bindAlone(socket: dgram.Socket, args: readonly unknown[]): unknown {
+  const [first, second] = args
+  const callback = args[args.length - 1]
+  const options = isObject(first)
+    ? { ...first, exclusive: true }
+    : { port: first, address: typeof second === 'function' ? '' : second, exclusive: true }
+  return Reflect.apply(
+    socketBase.bind as Callback,
+    socket,
+    typeof callback === 'function' ? [options, callback] : [options],
+  )
+}
+
+function isObject(value: unknown): value is Options {
+  return typeof value === 'object' && value !== null
+}
