@@ -91,11 +91,14 @@ export function createDgram(udp: Udp, lookup: LookupFunction): Dgram {
     },
   })
 
+  function createSocket(type: unknown, listener: unknown): dgram.Socket {
+    return Reflect.construct(Socket, [type, listener]) as dgram.Socket
+  }
+
   return {
     ...dgram,
     Socket: Socket as unknown as Dgram['Socket'],
-    createSocket: ((type: unknown, listener: unknown) =>
-      Reflect.construct(Socket, [type, listener])) as unknown as Dgram['createSocket'],
+    createSocket: createSocket as Dgram['createSocket'],
     _createSocketHandle() {
       throw refuse('a handle')
     },

@@ -138,10 +138,13 @@ export class UdpHandle extends Adopting implements Source {
     const remote = parseAddress(address)
     if (remote === null) return -Errno.EINVAL
     if (this.#socket?.peer !== undefined) return -Errno.EISCONN
-    return (
-      this.#bindIfNot() ||
-      attempt(() => this.#socket!.connect({ address: formatIpv4(remote), port: (port >>> 0) & 0xffff }))
-    )
+    const failed = this.#bindIfNot()
+    if (failed !== 0) return failed
+    // What was sent before leaves before: what comes of it is not the peer's doing.
+    const { softirq } = this.#context.udp
+    softirq.enter()
+    softirq.leave()
+    return attempt(() => this.#socket!.connect({ address: formatIpv4(remote), port: (port >>> 0) & 0xffff }))
   }
 
   connect6(_address: string, _port: number): number {
@@ -303,7 +306,8 @@ export class UdpHandle extends Adopting implements Source {
   ): number {
     if (this.#closing) return -EBADF
     if (isIPv6(group) && (source === undefined || isIPv6(source))) {
-      return this.#open ? -Errno.ENOPROTOOPT : -Errno.EAFNOSUPPORT
+      if (!this.#open) return -Errno.EAFNOSUPPORT
+      return at === undefined || at === null || isIPv6(at) ? -Errno.ENOPROTOOPT : -Errno.EINVAL
     }
     if (parseAddress(group) === null) return -Errno.EINVAL
     if (source !== undefined && parseAddress(source) === null) return -Errno.EINVAL
