@@ -24,14 +24,16 @@ function flagsOf(file: string): string[] {
   return flags === null ? [] : flags[1]!.trim().split(/\s+/)
 }
 
-function run(folder: string, name: string, hook: string | null): Promise<Outcome> {
+function run(folder: string, module: string, name: string, hook: string | null): Promise<Outcome> {
   const file = join(folder, 'parallel', name)
   // Through the environment, so that it holds for the processes which a test starts, too.
-  const environment = { ...process.env, NODE_TEST_KNOWN_GLOBALS: '0', TUNSTACK_NODE_TESTS: folder }
+  const ours = { TUNSTACK_NODE_TESTS: folder, TUNSTACK_NODE_MODULE: module }
+  const environment = { ...process.env, NODE_TEST_KNOWN_GLOBALS: '0', ...ours }
   const child = spawn(process.execPath, [...flagsOf(file), file], {
     cwd: folder,
     env: hook === null ? environment : { ...environment, NODE_OPTIONS: `--require ${hook}` },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // a group of its own: what it leaves behind goes with it
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
@@ -39,7 +41,15 @@ function run(folder: string, name: string, hook: string | null): Promise<Outcome
       if (output.length < 100_000) output += text
     })
   }
-  const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT)
+  const end = (): void => {
+    try {
+      process.kill(-child.pid!, 'SIGKILL')
+    } catch {
+      // None of them is left.
+    }
+  }
+  const timer = setTimeout(end, TIMEOUT)
+  child.on('exit', end)
   return new Promise((settle) => {
     child.on('close', (status, signal) => {
       clearTimeout(timer)
@@ -82,7 +92,7 @@ async function report(folder: string, module: string, hook: string): Promise<voi
   const left = [...names]
   const worker = async (): Promise<void> => {
     for (let name = left.shift(); name !== undefined; name = left.shift()) {
-      outcomes.set(name, [await run(folder, name, null), await run(folder, name, hook)])
+      outcomes.set(name, [await run(folder, module, name, null), await run(folder, module, name, hook)])
     }
   }
   await Promise.all(Array.from({ length: availableParallelism() }, worker))

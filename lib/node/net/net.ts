@@ -8,7 +8,7 @@ import { channel } from 'node:diagnostics_channel'
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
-import { normalizeArgs, TCP } from './internals.ts'
+import { isNormalized, normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
 import { Turns } from './turns.ts'
@@ -63,7 +63,7 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
   function Socket(this: unknown, options?: Options): net.Socket {
     if (!(this instanceof Socket)) return Reflect.construct(Socket, [options])
     if (typeof options === 'object' && options !== null) {
-      if (options['fd'] !== undefined) throw refuse('a file descriptor')
+      if (isDescriptor(options['fd'])) throw refuse('a file descriptor')
       if (options['handle'] instanceof TCP) throw refuse('this handle')
     }
     Reflect.apply(net.Socket as unknown as Callback, this, [options])
@@ -74,12 +74,9 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
   const socketMethods: ThisType<SocketInternals> & Record<string, unknown> = {
     constructor: Socket,
     connect(...args: unknown[]) {
-      const first = args[0] as unknown[] | undefined
-      const normalized = normalizeArgs(
-        Array.isArray(first) && first.length === 2 && isOptions(first[0]) ? first : args,
-      )
+      const normalized = isNormalized(args[0]) ? args[0] : normalizeArgs(args)
       const options = normalized[0]
-      if (options['path']) throw refuse('a local socket')
+      if (options['path'] && typeof options['path'] === 'string') throw refuse('a local socket')
       if (options['lookup'] === undefined || options['lookup'] === null)
         normalized[0] = { ...options, lookup }
       return Reflect.apply(socketBase.connect as Callback, this, [normalized])
@@ -121,8 +118,10 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
       const given = args[0] as Options | undefined
       if (isOptions(given) && ('_handle' in given || 'handle' in given)) throw refuse('a handle')
       if (typeof options['fd'] === 'number' && options['fd'] >= 0) throw refuse('a file descriptor')
-      if (options['path'] && options['port'] === undefined) throw refuse('a local socket')
-      const { host, port } = options
+      const { host, port, path } = options
+      if (typeof path === 'string' && path !== '' && port === undefined && !(Number(path) >= 0)) {
+        throw refuse('a local socket')
+      }
       const isName = typeof host === 'string' && host !== '' && net.isIP(host) === 0
       const hasPort = typeof port === 'number' || typeof port === 'string'
       // Names are looked up below, and a worker of a cluster asks nobody for a handle.
@@ -201,6 +200,11 @@ class Refusing extends StackHandle {
   override listen(): number {
     return this.#errno
   }
+}
+
+/** What Node takes for one: with anything else it says itself what is wrong. */
+function isDescriptor(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff
 }
 
 function isOptions(value: unknown): value is Options {

@@ -265,7 +265,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
   /** What a write meets: once the error that ended the connection, then EPIPE. */
   #writeError(): number {
     const tcb = this.#tcb
-    if (this.#closing) return -Errno.EBADFD
+    if (this.#closing) return -EBADF
     if (tcb === null) return -Errno.EPIPE
     if (this.#connecting !== null) return 0
     if (tcb.state === TcpState.CLOSED) return this.#takeError() || -Errno.EPIPE

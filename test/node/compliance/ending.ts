@@ -197,6 +197,16 @@ export const ENDING: readonly Scenario[] = (['client', 'accepted'] as const).fla
       },
     },
     {
+      name: `${first} writes when its handle was closed`,
+      run: async (run) => {
+        const both = await pair(run)
+        run.recorder.socket(both[first], first)
+        ;(both[first] as unknown as { _handle: { close(): void } })._handle.close()
+        both[first].write('x', (error) => run.recorder.note(first, 'written', error))
+        await pause(5)
+      },
+    },
+    {
       name: `both end at once, ${first} first`,
       run: async (run) => {
         const both = await ends(run)
