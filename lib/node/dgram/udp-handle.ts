@@ -9,7 +9,7 @@ import { isIPv6 } from 'node:net'
 import { formatIpv4, type Ipv4Address } from '../../address/ipv4-address.ts'
 import { Errno, TunstackError } from '../../errors.ts'
 import type { Udp } from '../../udp/udp.ts'
-import type { UdpBindOptions } from '../../udp/udp-options.ts'
+import type { UdpAddress, UdpBindOptions } from '../../udp/udp-options.ts'
 import type { UdpSocket } from '../../udp/udp-socket.ts'
 import type { Source, Turns } from '../net/turns.ts'
 import { parseAddress } from './addresses.ts'
@@ -56,6 +56,8 @@ export class UdpHandle extends Adopting implements Source {
   /** There is a socket, as `socket(2)` gives it: bound, or what `bind` has failed with. */
   #open = false
   #socket: UdpSocket | null = null
+  /** Where the datagram at hand goes. */
+  readonly #to: UdpAddress = { address: '', port: 0 }
   /** The port was picked for it: it goes with the peer. */
   #picked = false
   #receiving = false
@@ -186,15 +188,19 @@ export class UdpHandle extends Adopting implements Source {
   ): number {
     if (this.#closing) return -EBADF
     const connected = this.#socket?.peer !== undefined
-    let to: { address: string; port: number } | undefined
+    let to: UdpAddress | undefined
     if (typeof port === 'boolean') {
       if (!connected) return -Errno.EDESTADDRREQ
       wantsToKnow = port
     } else {
-      const remote = parseAddress(address!)
-      if (remote === null) return -Errno.EINVAL
+      to = this.#to
+      if (address !== to.address) {
+        // Mostly it is the address of the time before.
+        if (parseAddress(address) === null) return -Errno.EINVAL
+        to.address = address!
+      }
       if (connected) return -Errno.EISCONN
-      to = { address: address!, port: (port >>> 0) & 0xffff }
+      to.port = (port >>> 0) & 0xffff
     }
     const failed = this.#bindIfNot()
     if (failed !== 0) return failed
@@ -206,7 +212,7 @@ export class UdpHandle extends Adopting implements Source {
       if (errno === 0) return bytes.length + 1
       if (errno !== Errno.EAGAIN) return -errno
     }
-    this.#sends.push(request, buffers, to, wantsToKnow === true)
+    this.#sends.push(request, buffers, to === undefined ? undefined : { ...to }, wantsToKnow === true)
     this.#soon()
     return 0
   }
@@ -412,7 +418,7 @@ export class UdpHandle extends Adopting implements Source {
   }
 
   #tell(status: number, bytes?: Uint8Array, from?: AddressInfo): void {
-    this.#resource.runInAsyncScope(() => this.onmessage?.(status, this, bytes, from))
+    this.#resource.runInAsyncScope(this.onmessage!, this, status, this, bytes, from)
   }
 }
 
