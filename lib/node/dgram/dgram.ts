@@ -5,7 +5,6 @@
  */
 import cluster from 'node:cluster'
 import dgram from 'node:dgram'
-import dns from 'node:dns'
 import { isIP } from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import type { Udp } from '../../udp/udp.ts'
@@ -36,22 +35,14 @@ function refuse(what: string): TunstackError {
 export function createDgram(udp: Udp, lookup: LookupFunction): Dgram {
   const context: UdpContext = { udp, turns: new Turns() }
 
-  /** What `dgram` resolves names by: for addresses, and arguments that are wrong, Node's own asks nobody. */
-  function resolve(name: string, family: number, callback: Parameters<LookupFunction>[2]): void {
-    if (typeof name !== 'string' || isIP(name) !== 0) dns.lookup(name, family, callback as never)
-    else lookup(name, { family }, callback)
-  }
+  /** Whether the socket in the making resolves names by a function of its own. */
+  let ownLookup = false
 
   function Socket(this: unknown, type: unknown, listener?: unknown): dgram.Socket {
     if (!(this instanceof Socket)) return Reflect.construct(Socket, [type, listener])
-    Reflect.apply(dgram.Socket as unknown as Callback, this, [withLookup(type), listener])
+    ownLookup = isObject(type) && type['lookup'] !== undefined
+    Reflect.apply(dgram.Socket as unknown as Callback, this, [type, listener])
     return this as dgram.Socket
-  }
-
-  function withLookup(type: unknown): unknown {
-    if (typeof type !== 'object' || type === null) return { type, lookup: resolve }
-    if ((type as Options)['lookup'] !== undefined) return type
-    return Object.create(type, { lookup: { value: resolve } })
   }
 
   Object.setPrototypeOf(Socket, dgram.Socket)
@@ -80,7 +71,9 @@ export function createDgram(udp: Udp, lookup: LookupFunction): Dgram {
   Object.defineProperty(Socket.prototype, STATE, {
     configurable: true,
     set(this: SocketInternals, state: SocketState) {
-      const handle = new UdpHandle(context, state.handle!, this.type === 'udp6' ? 6 : 4)
+      const family = this.type === 'udp6' ? 6 : 4
+      const handle = new UdpHandle(context, state.handle!, family)
+      if (!ownLookup) resolveBy(handle, lookup, family)
       hidden(this)[ASYNC_ID] = handle.getAsyncId()
       Object.defineProperty(this, STATE, {
         value: state,
@@ -103,6 +96,15 @@ export function createDgram(udp: Udp, lookup: LookupFunction): Dgram {
       throw refuse('a handle')
     },
   } as Dgram
+}
+
+/** Names go to `lookup`; what Node does with addresses, and with what is neither, stays. */
+function resolveBy(handle: UdpHandle, lookup: LookupFunction, family: number): void {
+  const { lookup: literal } = handle
+  handle.lookup = (name, callback) => {
+    if (typeof name !== 'string' || name === '' || isIP(name) !== 0) literal(name, callback)
+    else lookup(name, { family }, callback)
+  }
 }
 
 /** What a socket has under symbols. */

@@ -5,14 +5,19 @@
  */
 import dgram from 'node:dgram'
 import { TunstackError } from '../../errors.ts'
+import type { LookupFunction } from '../net/lookup.ts'
 
 /** What a socket keeps of itself, as far as it is looked at here. */
 export interface SocketState {
   handle: NativeUdp | null
 }
 
+type Lookup = (name: string, callback: Parameters<LookupFunction>[2]) => void
+
 /** A handle of the kernel. One that was not bound has no socket of it. */
 export interface NativeUdp {
+  /** Set by `dgram`: what it resolves names by. */
+  lookup: Lookup
   close(callback?: () => void): void
   /** Set by `dgram`, and called from below: a datagram, or an error (negative). */
   onmessage?: (status: number, handle: NativeUdp, bytes?: Uint8Array, from?: object) => unknown
