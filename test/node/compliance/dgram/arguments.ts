@@ -165,7 +165,7 @@ export const ARGUMENTS: readonly Scenario[] = [
     run: async (run: Run) => {
       const socket = run.socket().on('error', (error) => run.recorder.note('socket', 'error', error))
       thrown(run, 'call', () => call(socket))
-      await pause(1)
+      await pause(2)
     },
   })),
   ...Object.entries(CALLS).map(([name, call]) => ({
@@ -175,7 +175,7 @@ export const ARGUMENTS: readonly Scenario[] = [
       await new Promise<void>((resolve) => socket.bind(0, run.family.host, resolve))
       run.recorder.name(socket.address().port, 'PORT')
       thrown(run, 'call', () => call(socket))
-      await pause(1)
+      await pause(2)
     },
   })),
   {

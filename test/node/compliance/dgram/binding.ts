@@ -1,7 +1,7 @@
 /** Binding: to what, in which order things are told, and how it fails. */
 import type { Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { bound, pause, type Run, type Scenario, settled, thrown, watch } from './scenario.ts'
+import { bound, messages, pause, type Run, type Scenario, settled, thrown, watch } from './scenario.ts'
 
 /** The version of Node. */
 const NODE = Number.parseInt(process.versions.node, 10)
@@ -86,7 +86,7 @@ export const BINDING: readonly Scenario[] = [
       })
       watch(run, socket, 'socket').bind(0, 'name.test', () => recorder.note('socket', 'callback'))
       recorder.note('socket', 'called')
-      await pause(5)
+      await pause()
       thrown(run, 'address', () => recorder.note('address', socket.address().address))
     },
   })),
@@ -113,7 +113,7 @@ export const BINDING: readonly Scenario[] = [
       socket.bind(first.address().port, run.family.host, () => run.recorder.note('socket', 'callback'))
       socket.once('error', () => {})
       await once(socket, 'error').catch(() => {})
-      await pause(1)
+      await pause()
       socket.bind(0, run.family.host)
       await once(socket, 'listening')
       run.recorder.note('socket', socket.listenerCount('listening'))
@@ -136,8 +136,9 @@ export const BINDING: readonly Scenario[] = [
       sender.bind(0, run.family.host)
       await once(sender, 'listening')
       run.recorder.name(sender.address().port, 'SENDER')
+      const heard = Promise.race([messages(first), messages(second)])
       sender.send('to whom?', first.address().port, run.family.host)
-      await pause(5)
+      await heard
     },
   })),
   {
@@ -177,7 +178,7 @@ export const BINDING: readonly Scenario[] = [
       const socket = watch(run, run.socket(), 'socket')
       socket.bind(0, run.family.host, () => run.recorder.note('socket', 'callback'))
       socket.close(() => run.recorder.note('socket', 'closed'))
-      await pause(5)
+      await pause()
     },
   },
   {
@@ -187,7 +188,7 @@ export const BINDING: readonly Scenario[] = [
       socket.on('listening', () => socket.close())
       socket.bind(0, run.family.host, () => run.recorder.note('socket', 'callback'))
       await once(socket, 'close')
-      await pause(1)
+      await pause()
     },
   },
   {

@@ -85,7 +85,7 @@ export const SENDING: readonly Scenario[] = [
       const { from, port } = await pair(run)
       from.send(pattern(size), port, run.family.host, (...args) => run.recorder.note('callback', ...args))
       from.send(pattern(size), port, run.family.host)
-      await pause(3)
+      await pause()
     },
   })),
   {
@@ -179,7 +179,7 @@ export const SENDING: readonly Scenario[] = [
       })
       socket.send('x', 9, 'name.test', (...args) => recorder.note('callback', ...args))
       socket.send('x', 9, 'name.test')
-      await pause(5)
+      await pause()
     },
   })),
   {
@@ -187,7 +187,7 @@ export const SENDING: readonly Scenario[] = [
     run: async (run) => {
       const { from, port } = await pair(run)
       from.send('x', port, '::1', (...args) => run.recorder.note('callback', ...args))
-      await pause(3)
+      await pause()
     },
   },
   {
@@ -203,13 +203,13 @@ export const SENDING: readonly Scenario[] = [
       await once(two, 'listening')
       const callback = (...args: unknown[]): void => run.recorder.note('callback', ...args)
       from.send('forbidden', port, run.family.broadcast, callback)
-      await pause(2)
+      await pause()
       from.setBroadcast(true)
       from.send('allowed', port, run.family.broadcast, callback)
       await Promise.all([messages(one), messages(two)])
       from.setBroadcast(false)
       from.send('forbidden again', port, run.family.broadcast, callback)
-      await pause(2)
+      await pause()
     },
   },
   {
@@ -253,10 +253,9 @@ export const SENDING: readonly Scenario[] = [
     run: async (run) => {
       const { from, to, port } = await pair(run)
       const bytes = Buffer.from('before')
-      from.send(bytes, port, run.family.host)
-      await pause(2)
+      await new Promise((resolve) => from.send(bytes, port, run.family.host, resolve))
       bytes.fill(0)
-      run.recorder.note('to', to.listenerCount('message'))
+      await messages(to)
     },
   },
   {
@@ -271,7 +270,7 @@ export const SENDING: readonly Scenario[] = [
       from.send('to it', to.address().port, run.family.host, callback)
       from.send('not to it', to.address().port, run.family.other, callback)
       from.connect(to.address().port, run.family.other, callback)
-      await pause(5)
+      await pause()
     },
   },
 ]
