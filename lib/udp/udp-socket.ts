@@ -12,6 +12,7 @@ import { AddressTexts } from './address-texts.ts'
 import { DatagramInfo, DatagramQueue } from './datagram-queue.ts'
 import { Memberships } from './memberships.ts'
 import { Received, type UdpReceived } from './received.ts'
+import { SocketErrors } from './socket-errors.ts'
 import type { Udp } from './udp.ts'
 import {
   checkDiscovery,
@@ -29,9 +30,6 @@ import {
 } from './udp-options.ts'
 import { UdpOutput, type UdpSettings } from './udp-output.ts'
 import { type Waiter, waitIn, wake } from './waiters.ts'
-
-/** Error reports that wait to be read at most; the oldest goes. */
-const MAX_REPORTS = 100
 
 /** What a socket has done. */
 export interface UdpSocketCounters {
@@ -87,12 +85,9 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   readonly #output: UdpOutput
   readonly #info = new DatagramInfo()
   readonly #received: Received
-  readonly #receiveErrors: boolean
+  readonly #errors: SocketErrors
   readonly #onMessage: ((message: UdpMessage) => void) | undefined
-  readonly #onError: ((error: UdpErrorReport) => void) | undefined
   readonly #texts = new AddressTexts()
-  readonly #reports: UdpErrorReport[] = []
-  readonly #news: UdpErrorReport[] = []
   readonly #readers: Waiter[] = []
   readonly #writers: Waiter[] = []
   /** The device has room again: whoever waits for it is to be told. */
@@ -102,8 +97,6 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.#udp.softirq.eventPending(this)
   }
   #detach: (() => void) | null = null
-  /** Errno of an error that the next call has to fail with; 0 if there is none. */
-  #error = 0
   #closed = false
   /** @internal the address that it was bound to; a peer may have given it another one */
   readonly boundAddress: Ipv4Address
@@ -123,9 +116,8 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.#queue = new DatagramQueue(options.receiveBuffer ?? sysctl.core.rmem_default)
     this.#output = new UdpOutput(udp.ip)
     this.#received = new Received(this.#info, udp.ip.ctx.devices)
-    this.#receiveErrors = options.receiveErrors ?? false
+    this.#errors = new SocketErrors(options.receiveErrors ?? false, options.onError)
     this.#onMessage = options.onMessage
-    this.#onError = options.onError
     this.settings = {
       broadcast: options.broadcast ?? false,
       ttl: options.ttl ?? 0,
@@ -337,7 +329,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     if (!(data instanceof Uint8Array)) throw invalidArgument('data', data, 'a Uint8Array')
     if (options !== NO_OPTIONS) checkSendOptions(options)
     if (this.#closed) return Errno.EBADFD
-    if (this.#error !== 0) return this.takeError()
+    if (this.#errors.errno !== 0) return this.takeError()
     let daddr = this.remote
     let dport = this.remotePort
     if (to !== undefined) {
@@ -425,7 +417,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
 
   /** The oldest error that waits (`MSG_ERRQUEUE`), with `receiveErrors`; `undefined` if none does. */
   readError(): UdpErrorReport | undefined {
-    return this.#reports.shift()
+    return this.#errors.read()
   }
 
   /** What waits is lost; groups are left, and the port is free. Safe twice. */
@@ -470,35 +462,15 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   failed(error: IcmpErrorInfo, address: Ipv4Address, port: number, tooBig: boolean): void {
     // That a datagram was too big is the end of it, whoever discovers path MTUs wants to hear.
     if (tooBig && this.settings.pathMtuDiscovery === 'dont') return
-    const fatal = error.fatal || tooBig
-    if (this.#onError !== undefined || this.#receiveErrors) {
-      const report: UdpErrorReport = {
-        code: errnoName(error.errno),
-        address: formatIpv4(address),
-        port,
-        reporter: formatIpv4(error.reporter),
-        icmp: { type: error.type, code: error.code, info: error.info },
-        fatal,
-      }
-      if (this.#receiveErrors) {
-        if (this.#reports.length >= MAX_REPORTS) this.#reports.shift()
-        this.#reports.push(report)
-      }
-      if (this.#onError !== undefined && this.#news.length < MAX_REPORTS) {
-        this.#news.push(report)
-        this.#udp.softirq.eventPending(this)
-      }
+    this.#errors.add(error, address, port, error.fatal || tooBig, this.remotePort >= 0)
+    if (this.#errors.hasNews || (this.#errors.errno !== 0 && this.#awaited)) {
+      this.#udp.softirq.eventPending(this)
     }
-    if (!this.#receiveErrors && (!fatal || this.remotePort < 0)) return
-    this.#error = error.errno
-    if (this.#awaited) this.#udp.softirq.eventPending(this)
   }
 
   deliverEvents(): void {
     try {
-      for (let report = this.#news.shift(); report !== undefined; report = this.#news.shift()) {
-        this.#onError!(report)
-      }
+      this.#errors.tell()
       if (this.#onMessage !== undefined) {
         // Those that wait now: what comes in meanwhile (a socket may send to itself) is announced anew.
         for (let left = this.#queue.length; left > 0 && this.#queue.length > 0; left--) {
@@ -513,7 +485,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
         wake(this.#writers)
       }
     } finally {
-      if (this.#news.length > 0 || (this.#onMessage !== undefined && this.#queue.length > 0)) {
+      if (this.#errors.hasNews || (this.#onMessage !== undefined && this.#queue.length > 0)) {
         this.#udp.softirq.eventPending(this)
       }
     }
@@ -552,7 +524,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   }
 
   #nothingToRead(): boolean {
-    return this.#queue.length === 0 && this.#error === 0 && !this.#closed
+    return this.#queue.length === 0 && this.#errors.errno === 0 && !this.#closed
   }
 
   #takeMessage(): UdpMessage {
@@ -566,13 +538,11 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
 
   /** @internal the positive errno that the next call has to fail with, once; 0 if there is none */
   takeError(): number {
-    const errno = this.#error
-    this.#error = 0
-    return errno
+    return this.#errors.take()
   }
 
   #throwError(syscall: string): void {
-    if (this.#error === 0) return
+    if (this.#errors.errno === 0) return
     throw failure(this.takeError(), syscall, 'an earlier datagram did not arrive')
   }
 
