@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { Stack } from '../../lib/index.ts'
+import { UDP } from '../../lib/node/dgram/internals.ts'
+import { UdpHandle } from '../../lib/node/dgram/udp-handle.ts'
 import { nodeSockets } from '../../lib/node/index.ts'
 import { OWNER } from '../../lib/node/net/internals.ts'
 import { HOST as HOST_ADDRESS, HostBench, PEER, useBench } from '../conformance/harness.ts'
@@ -125,6 +127,12 @@ describe('dgram of nodeSockets', () => {
     ]) {
       expect(call).to.throw().with.property('code', 'ERR_NOT_SUPPORTED')
     }
+  })
+
+  it('leaves no method of the kernel to a handle', () => {
+    const own = Object.getOwnPropertyNames(UdpHandle.prototype)
+    const kernel = Object.getOwnPropertyNames(UDP.prototype).filter((name) => name !== 'owner')
+    expect(own).to.include.members([...kernel, 'close', 'ref', 'unref', 'hasRef'])
   })
 
   it('names are resolved as it is told', async () => {

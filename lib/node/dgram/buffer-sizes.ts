@@ -9,7 +9,6 @@ import type { UdpSocket } from '../../udp/udp-socket.ts'
 /** `SOCK_MIN_RCVBUF`, `SOCK_MIN_SNDBUF` */
 const MIN_RECEIVE = 2304
 const MIN_SEND = 4608
-const EBADF = 9
 const MAX_INT = 0x7fffffff
 
 /** What Node makes a `SystemError` of. */
@@ -41,7 +40,7 @@ export class BufferSizes {
   ): number | undefined {
     const syscall = receive ? 'uv_recv_buffer_size' : 'uv_send_buffer_size'
     if (size > MAX_INT) return fail(context, -Errno.EINVAL, 'EINVAL', 'invalid argument', syscall)
-    if (!open) return fail(context, -EBADF, 'EBADF', 'bad file descriptor', syscall)
+    if (!open) return fail(context, -Errno.EBADF, 'EBADF', 'bad file descriptor', syscall)
     if (size === 0) return receive ? this.receive : this.#send
     const { rmem_max, wmem_max } = this.#limits
     if (receive) {

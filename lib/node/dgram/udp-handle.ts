@@ -18,9 +18,6 @@ import { BindFlag, type NativeUdp, runTicks, UDP } from './internals.ts'
 import { Multicast } from './multicast.ts'
 import { bytesOf, PendingSends, type SendRequest } from './pending-sends.ts'
 
-/** What the stack itself never says. */
-export const EBADF = 9
-
 /** Datagrams read in one turn of the event loop at most, as libuv. */
 const BURST = 32
 
@@ -73,14 +70,7 @@ export class UdpHandle extends Adopting implements Source {
     this.#multicast = new Multicast(context.udp)
     this.#sizes = new BufferSizes(context.udp.ip.ctx.sysctl.core)
     // Node puts the methods of IPv6 in the place of the others.
-    for (const [name, method] of Object.entries({
-      bind: this.bind6,
-      connect: this.connect6,
-      send: this.send6,
-    })) {
-      if (family === 6)
-        Object.defineProperty(this, name, { value: method, writable: true, configurable: true })
-    }
+    if (family === 6) Object.assign(this, { bind: this.bind6, connect: this.connect6, send: this.send6 })
   }
 
   getAsyncId(): number {
@@ -89,7 +79,7 @@ export class UdpHandle extends Adopting implements Source {
 
   /** No descriptor is behind it. */
   get fd(): number {
-    return -EBADF
+    return -Errno.EBADF
   }
 
   open(): number {
@@ -110,7 +100,7 @@ export class UdpHandle extends Adopting implements Source {
   }
 
   #bind(local: Ipv4Address, port: number, flags: number): number {
-    if (this.#closing) return -EBADF
+    if (this.#closing) return -Errno.EBADF
     this.#open = true
     const options = this.#options
     if ((flags & BindFlag.REUSEADDR) !== 0) options.reuseAddress = true
@@ -162,12 +152,12 @@ export class UdpHandle extends Adopting implements Source {
   }
 
   getsockname(out: AddressInfo): number {
-    if (!this.#open || this.#closing) return -EBADF
+    if (!this.#open || this.#closing) return -Errno.EBADF
     return describe(out, this.#socket?.address ?? '0.0.0.0', this.#socket?.port ?? 0)
   }
 
   getpeername(out: AddressInfo): number {
-    if (!this.#open || this.#closing) return -EBADF
+    if (!this.#open || this.#closing) return -Errno.EBADF
     const peer = this.#socket?.peer
     return peer === undefined ? -Errno.ENOTCONN : describe(out, peer.address, peer.port)
   }
@@ -186,7 +176,7 @@ export class UdpHandle extends Adopting implements Source {
     address?: string,
     wantsToKnow?: boolean,
   ): number {
-    if (this.#closing) return -EBADF
+    if (this.#closing) return -Errno.EBADF
     const connected = this.#socket?.peer !== undefined
     let to: UdpAddress | undefined
     if (typeof port === 'boolean') {
@@ -232,7 +222,7 @@ export class UdpHandle extends Adopting implements Source {
   // ---- receiving
 
   recvStart(): number {
-    if (this.#closing) return -EBADF
+    if (this.#closing) return -Errno.EBADF
     const failed = this.#bindIfNot()
     if (failed !== 0) return failed
     this.#receiving = true
@@ -249,7 +239,7 @@ export class UdpHandle extends Adopting implements Source {
   // ---- options
 
   setBroadcast(on: number): number {
-    if (!this.#open) return -EBADF
+    if (!this.#open) return -Errno.EBADF
     this.#options.broadcast = on !== 0
     this.#socket?.setBroadcast(on !== 0)
     return 0
@@ -258,7 +248,7 @@ export class UdpHandle extends Adopting implements Source {
   setTTL(ttl: number): number {
     const value = ttl | 0
     if (value < 1 || value > 255) return -Errno.EINVAL
-    if (!this.#open) return -EBADF
+    if (!this.#open) return -Errno.EBADF
     this.#options.ttl = value
     this.#socket?.setTtl(value)
     return 0
@@ -267,14 +257,14 @@ export class UdpHandle extends Adopting implements Source {
   setMulticastTTL(ttl: number): number {
     const value = ttl | 0
     if (value < 0 || value > 255) return -Errno.EINVAL
-    if (!this.#open) return -EBADF
+    if (!this.#open) return -Errno.EBADF
     this.#options.multicastTtl = value
     this.#socket?.setMulticastTtl(value)
     return 0
   }
 
   setMulticastLoopback(on: number): number {
-    if (!this.#open) return -EBADF
+    if (!this.#open) return -Errno.EBADF
     this.#options.multicastLoop = on !== 0
     this.#socket?.setMulticastLoop(on !== 0)
     return 0
@@ -283,7 +273,7 @@ export class UdpHandle extends Adopting implements Source {
   setMulticastInterface(address: string): number {
     const local = parseAddress(address)
     if (local === null && !isIPv6(address)) return -Errno.EINVAL
-    if (!this.#open) return -EBADF
+    if (!this.#open) return -Errno.EBADF
     if (local === null) return -Errno.ENOPROTOOPT
     return this.#multicast.setInterface(this.#socket, local)
   }
@@ -310,7 +300,7 @@ export class UdpHandle extends Adopting implements Source {
     at: string | undefined,
     join: boolean,
   ): number {
-    if (this.#closing) return -EBADF
+    if (this.#closing) return -Errno.EBADF
     if (isIPv6(group) && (source === undefined || isIPv6(source))) {
       if (!this.#open) return -Errno.EAFNOSUPPORT
       return at === undefined || at === null || isIPv6(at) ? -Errno.ENOPROTOOPT : -Errno.EINVAL
