@@ -90,9 +90,9 @@ export const ENDING: readonly Scenario[] = (['client', 'accepted'] as const).fla
       run: async (run) => {
         const both = await ends(run)
         both[first].resetAndDestroy()
-        await closed(both[first])
+        await Promise.all([closed(both[first]), closed(both[second])])
         both[second].write('x', (error) => run.recorder.note(second, 'written', error))
-        await closed(both[second])
+        await pause(5)
       },
     },
     {

@@ -86,7 +86,7 @@ export const BINDING: readonly Scenario[] = [
       })
       watch(run, socket, 'socket').bind(0, 'name.test', () => recorder.note('socket', 'callback'))
       recorder.note('socket', 'called')
-      await pause()
+      await pause(5)
       thrown(run, 'address', () => recorder.note('address', socket.address().address))
     },
   })),
@@ -113,7 +113,7 @@ export const BINDING: readonly Scenario[] = [
       socket.bind(first.address().port, run.family.host, () => run.recorder.note('socket', 'callback'))
       socket.once('error', () => {})
       await once(socket, 'error').catch(() => {})
-      await pause()
+      await pause(5)
       socket.bind(0, run.family.host)
       await once(socket, 'listening')
       run.recorder.note('socket', socket.listenerCount('listening'))
@@ -178,7 +178,7 @@ export const BINDING: readonly Scenario[] = [
       const socket = watch(run, run.socket(), 'socket')
       socket.bind(0, run.family.host, () => run.recorder.note('socket', 'callback'))
       socket.close(() => run.recorder.note('socket', 'closed'))
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -188,7 +188,7 @@ export const BINDING: readonly Scenario[] = [
       socket.on('listening', () => socket.close())
       socket.bind(0, run.family.host, () => run.recorder.note('socket', 'callback'))
       await once(socket, 'close')
-      await pause()
+      await pause(5)
     },
   },
   {

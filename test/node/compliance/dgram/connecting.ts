@@ -67,11 +67,11 @@ export const CONNECTING: readonly Scenario[] = [
       to.connect(from.address().port, run.family.host)
       await once(to, 'connect')
       third.send('from a third', port, run.family.host)
-      await pause()
+      await pause(5)
       from.send('from the peer', port, run.family.host)
       await messages(to)
       third.send('again', port, run.family.host)
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -124,7 +124,7 @@ export const CONNECTING: readonly Scenario[] = [
       const socket = watch(run, run.socket(), 'socket')
       socket.connect(port, run.family.host)
       thrown(run, 'send', () => socket.send('too early', (...args) => run.recorder.note('callback', ...args)))
-      await pause()
+      await pause(5)
       run.recorder.note('to', to.listenerCount('message'))
     },
   },
@@ -148,10 +148,10 @@ export const CONNECTING: readonly Scenario[] = [
       const socket = await bound(run, 'socket')
       socket.connect(port, run.family.host)
       await once(socket, 'connect')
-      await pause()
+      await pause(5)
       socket.send('hello?', (...args) => run.recorder.note('first', ...args))
       socket.send('still?', (...args) => run.recorder.note('second', ...args))
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -160,7 +160,7 @@ export const CONNECTING: readonly Scenario[] = [
       const port = await nobody(run)
       const socket = await bound(run, 'socket')
       socket.send('hello?', port, run.family.host, (...args) => run.recorder.note('callback', ...args))
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -170,7 +170,7 @@ export const CONNECTING: readonly Scenario[] = [
       socket.bind(0, run.family.any)
       await once(socket, 'listening')
       socket.connect(7, run.family.broadcast, (...args: unknown[]) => run.recorder.note('callback', ...args))
-      await pause()
+      await pause(5)
       socket.setBroadcast(true)
       socket.connect(7, run.family.broadcast)
       await once(socket, 'connect')
@@ -198,7 +198,7 @@ export const CONNECTING: readonly Scenario[] = [
       const socket = watch(run, run.socket(), 'socket')
       socket.connect(7, run.family.host, () => run.recorder.note('socket', 'callback'))
       socket.close()
-      await pause()
+      await pause(5)
     },
   },
   {

@@ -49,7 +49,7 @@ export const ENDING: readonly Scenario[] = [
       from.send('x', port, run.family.host, (...args) => run.recorder.note('callback', ...args))
       from.close()
       await Promise.race([once(to, 'message'), pause(20)])
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -90,7 +90,7 @@ export const ENDING: readonly Scenario[] = [
       socket.close()
       await once(socket, 'close')
       controller.abort()
-      await pause()
+      await pause(5)
       run.recorder.note('socket', 'quiet')
     },
   },

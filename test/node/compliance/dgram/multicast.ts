@@ -25,7 +25,7 @@ export const MULTICAST: readonly Scenario[] = [
       await messages(to)
       to.dropMembership(group, host)
       from.send('two', port, group, (...args) => run.recorder.note('callback', ...args))
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -47,7 +47,7 @@ export const MULTICAST: readonly Scenario[] = [
       to.addMembership(group, host)
       run.recorder.note('from', from.setMulticastLoopback(false))
       from.send('unheard', to.address().port, group)
-      await pause()
+      await pause(5)
       run.recorder.note('from', from.setMulticastLoopback(true))
       from.send('heard', to.address().port, group)
       await messages(to)
@@ -89,7 +89,7 @@ export const MULTICAST: readonly Scenario[] = [
       await messages(to)
       to.dropSourceSpecificMembership(host, group, host)
       one.send('unheard again', port, group)
-      await pause()
+      await pause(5)
     },
   },
   {

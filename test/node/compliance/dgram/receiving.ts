@@ -49,7 +49,7 @@ export const RECEIVING: readonly Scenario[] = [
       const arrived = messages(to, 4)
       for (let i = 0; i < 4; i++) from.send(`${i}`, port, run.family.host)
       await arrived
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -61,7 +61,7 @@ export const RECEIVING: readonly Scenario[] = [
       })
       for (let i = 0; i < 4; i++) from.send(`${i}`, port, run.family.host)
       await once(to, 'close')
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -71,7 +71,7 @@ export const RECEIVING: readonly Scenario[] = [
       to.once('message', () => process.nextTick(() => to.close()))
       for (let i = 0; i < 4; i++) from.send(`${i}`, port, run.family.host)
       await once(to, 'close')
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -80,7 +80,7 @@ export const RECEIVING: readonly Scenario[] = [
       const { from, to, port } = await pair(run)
       to.removeAllListeners('message')
       from.send('unheard', port, run.family.host)
-      await pause()
+      await pause(5)
       to.on('message', (bytes) => run.recorder.note('to', bytes))
       from.send('heard', port, run.family.host)
       await messages(to)
@@ -157,7 +157,7 @@ export const RECEIVING: readonly Scenario[] = [
         })
         for (let i = 0; i < 3; i++) from.send(`${i}`, port, run.family.host)
         await arrived
-        await pause()
+        await pause(5)
       } finally {
         process.removeAllListeners('uncaughtException')
         for (const listener of listeners) process.on('uncaughtException', listener)
@@ -175,7 +175,7 @@ export const RECEIVING: readonly Scenario[] = [
       two.send('blocked', to.address().port, run.family.host)
       one.send('heard', to.address().port, run.family.host)
       await messages(to)
-      await pause()
+      await pause(5)
     },
   },
 ]

@@ -7,6 +7,8 @@ import { once } from 'node:events'
 import { Recorder } from '../recorder.ts'
 import { byName, IPV4, type Family as NetFamily } from '../scenario.ts'
 
+export { pause } from '../scenario.ts'
+
 export type Dgram = typeof import('node:dgram')
 
 export interface Family extends NetFamily {
@@ -58,11 +60,6 @@ export async function bound(
 export async function pair(run: Run): Promise<{ from: Socket; to: Socket; port: number }> {
   const [from, to] = [await bound(run, 'from'), await bound(run, 'to')]
   return { from, to, port: to.address().port }
-}
-
-/** So many turns of the event loop, of a millisecond each: on a busy machine a time alone says nothing. */
-export async function pause(turns = 5): Promise<void> {
-  for (let i = 0; i < turns; i++) await new Promise((resolve) => setTimeout(resolve, 1))
 }
 
 /** The next datagrams of a socket. */

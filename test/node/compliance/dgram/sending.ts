@@ -85,7 +85,7 @@ export const SENDING: readonly Scenario[] = [
       const { from, port } = await pair(run)
       from.send(pattern(size), port, run.family.host, (...args) => run.recorder.note('callback', ...args))
       from.send(pattern(size), port, run.family.host)
-      await pause()
+      await pause(5)
     },
   })),
   {
@@ -179,7 +179,7 @@ export const SENDING: readonly Scenario[] = [
       })
       socket.send('x', 9, 'name.test', (...args) => recorder.note('callback', ...args))
       socket.send('x', 9, 'name.test')
-      await pause()
+      await pause(5)
     },
   })),
   {
@@ -187,7 +187,7 @@ export const SENDING: readonly Scenario[] = [
     run: async (run) => {
       const { from, port } = await pair(run)
       from.send('x', port, '::1', (...args) => run.recorder.note('callback', ...args))
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -203,13 +203,13 @@ export const SENDING: readonly Scenario[] = [
       await once(two, 'listening')
       const callback = (...args: unknown[]): void => run.recorder.note('callback', ...args)
       from.send('forbidden', port, run.family.broadcast, callback)
-      await pause()
+      await pause(5)
       from.setBroadcast(true)
       from.send('allowed', port, run.family.broadcast, callback)
       await Promise.all([messages(one), messages(two)])
       from.setBroadcast(false)
       from.send('forbidden again', port, run.family.broadcast, callback)
-      await pause()
+      await pause(5)
     },
   },
   {
@@ -270,7 +270,7 @@ export const SENDING: readonly Scenario[] = [
       from.send('to it', to.address().port, run.family.host, callback)
       from.send('not to it', to.address().port, run.family.other, callback)
       from.connect(to.address().port, run.family.other, callback)
-      await pause()
+      await pause(5)
     },
   },
 ]
