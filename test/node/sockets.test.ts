@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import nodeNet, { type AddressInfo, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { Stack } from '../../lib/index.ts'
 import { nodeSockets } from '../../lib/node/index.ts'
@@ -9,17 +10,44 @@ import { TcpState } from '../../lib/tcp/tcb.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Runs a program that has `net` of a stack; its exit status, `null` if it had to be ended. */
-function program(text: string): { status: number | null; output: string } {
-  const setUp = `import { Stack } from './lib/index.ts'; import { nodeSockets } from './lib/node/index.ts';
-    const { net } = nodeSockets(new Stack());`
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', '--input-type=module', '--eval', setUp + text],
-    { cwd: ROOT, encoding: 'utf8', timeout: 3000 },
-  )
-  return { status, output: stdout + stderr }
-}
+/** Each begins when the process would end, which is said; what they say themselves is in between. */
+const LIVES = `
+  import { Stack } from './lib/index.ts'
+  import { nodeSockets } from './lib/node/index.ts'
+  const { net } = nodeSockets(new Stack())
+  /** Told after a while, if the process still lives. */
+  const alive = (end) => setTimeout(() => {
+    console.log('alive')
+    end()
+  }, 20).unref()
+  const connected = (then) => {
+    let accepted
+    const server = net.createServer((socket) => { accepted = socket.on('error', () => {}).resume() })
+    server.listen(0, () => {
+      const client = net.connect(server.address().port, () => then(client, () => accepted))
+    }).unref()
+  }
+  const steps = {
+    listening: () => {
+      const server = net.createServer().listen(0)
+      alive(() => server.close())
+    },
+    'listening, unref': () => net.createServer().listen(0).unref(),
+    connected: () => connected((client) => alive(() => client.destroy())),
+    'connected, the other end is not unref': () => connected((client, other) => {
+      client.unref()
+      alive(() => other().destroy())
+    }),
+    destroyed: () => connected((client) => client.destroy()),
+    refused: () => net.connect(1).on('error', ({ code }) => console.log(code)),
+  }
+  const left = Object.entries(steps)
+  process.on('beforeExit', () => {
+    const [name, step] = left.shift() ?? process.exit()
+    console.log(name)
+    step()
+    setImmediate(() => {})
+  })`
 
 describe('nodeSockets', () => {
   it('gives the same modules for a stack each time, others for another', async () => {
@@ -131,23 +159,20 @@ describe('nodeSockets', () => {
     await stack.close()
   })
 
-  describe('keeps the process alive', () => {
-    it('while a server listens, and not if it is unref', () => {
-      expect(program(`net.createServer().listen(0)`).status).to.equal(null)
-      expect(program(`net.createServer().listen(0).unref()`).status).to.equal(0)
-    })
-
-    it('while a socket is connected, and not if it is unref or was destroyed', () => {
-      const connected = (then: string): string =>
-        `const s = net.createServer().listen(0, () => { const c = net.connect(s.address().port, () => { ${then} }) }); s.unref()`
-      expect(program(connected('')).status).to.equal(null)
-      expect(program(connected('c.unref(); s.getConnections(() => {})')).status).to.equal(null) // the other end is not
-      expect(program(connected('c.destroy()')).status).to.equal(0)
-    }).timeout(20_000)
-
-    it('until a refused connection was told', () => {
-      const { status, output } = program(`net.connect(1).on('error', (error) => console.log(error.code))`)
-      expect([status, output.trim()]).to.deep.equal([0, 'ECONNREFUSED'])
-    })
-  }).timeout(20_000)
+  it('keeps the process alive while it listens, connects or is connected, unless it is unref', async () => {
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', LIVES]
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT, timeout: 20_000 })
+    expect(stdout.trim().split('\n')).to.deep.equal([
+      'listening',
+      'alive',
+      'listening, unref',
+      'connected',
+      'alive',
+      'connected, the other end is not unref',
+      'alive',
+      'destroyed',
+      'refused',
+      'ECONNREFUSED',
+    ])
+  }).timeout(30_000)
 })
