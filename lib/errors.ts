@@ -11,6 +11,7 @@ export const Errno = {
   ESRCH: 3,
   EIO: 5,
   ENXIO: 6,
+  EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,

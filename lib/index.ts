@@ -99,6 +99,7 @@ export type {
   UdpAddress,
   UdpBindOptions,
   UdpErrorReport,
+  UdpGroupOptions,
   UdpMessage,
   UdpPathMtuDiscovery,
   UdpSendOptions,

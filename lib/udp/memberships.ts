@@ -1,6 +1,7 @@
 /**
  * The groups that one socket has joined (`IP_ADD_MEMBERSHIP`): each on a device, which then listens to it for the
- * whole host, and leaves it with the last socket.
+ * whole host, and leaves it with the last socket. A group may be joined for some senders only
+ * (`IP_ADD_SOURCE_MEMBERSHIP`); that is the socket's affair, routers hear that the host wants all of them.
  */
 import { formatIpv4, type Ipv4Address, isMulticast } from '../address/ipv4-address.ts'
 import type { NetDevice } from '../device/net-device.ts'
@@ -11,7 +12,12 @@ import { Flow4 } from '../route/flow.ts'
 interface Membership {
   group: Ipv4Address
   device: NetDevice
+  /** Whom it is heard from; `null`: from everybody. */
+  sources: Ipv4Address[] | null
 }
+
+/** Senders per group (`net.ipv4.igmp_max_msf`). */
+const MAX_SOURCES = 10
 
 export class Memberships {
   readonly #ctx: Ipv4Context
@@ -38,7 +44,7 @@ export class Memberships {
       })
     }
     this.#ctx.routing.groups.join(on, group)
-    this.#joined.push({ group, device: on })
+    this.#joined.push({ group, device: on, sources: null })
     this.#ctx.routing.flush() // whether this host hears what it sends to the group has changed
   }
 
@@ -54,16 +60,50 @@ export class Memberships {
     this.#drop(this.#joined.splice(index, 1)[0]!)
   }
 
+  /**
+   * Joins a group for what one sender sends to it, or for one sender more.
+   * @throws TunstackError as {@link join}; `EADDRNOTAVAIL` if it hears that sender already
+   */
+  joinSource(group: Ipv4Address, source: Ipv4Address, device: NetDevice | null): void {
+    if (!isMulticast(group)) throw invalidArgument('group', formatIpv4(group), 'an address in 224.0.0.0/4')
+    const on = device ?? this.#deviceFor(group)
+    if (this.#find(group, on) < 0) this.join(group, on)
+    const joined = this.#joined[this.#find(group, on)]!
+    joined.sources ??= [] // whoever has joined it for everybody narrows it down, as on Linux
+    if (joined.sources.includes(source)) throw notJoined(group, source)
+    if (joined.sources.length >= MAX_SOURCES) {
+      throw new TunstackError('ENOBUFS', `a group may have ${MAX_SOURCES} sources`, { syscall: 'setsockopt' })
+    }
+    joined.sources.push(source)
+  }
+
+  /** With the last sender it leaves the group. @throws TunstackError `EADDRNOTAVAIL`; `EINVAL` if it has not joined */
+  leaveSource(group: Ipv4Address, source: Ipv4Address, device: NetDevice | null): void {
+    const index = this.#find(group, device)
+    if (index < 0 || this.#joined[index]!.sources === null) {
+      throw new TunstackError('EINVAL', `${formatIpv4(group)} was not joined for single sources`, {
+        value: formatIpv4(group),
+        syscall: 'setsockopt',
+      })
+    }
+    const joined = this.#joined[index]!
+    const at = joined.sources!.indexOf(source)
+    if (at < 0) throw notJoined(group, source)
+    joined.sources!.splice(at, 1)
+    if (joined.sources!.length === 0) this.#drop(this.#joined.splice(index, 1)[0]!)
+  }
+
   leaveAll(): void {
     for (const membership of this.#joined.splice(0)) this.#drop(membership)
   }
 
-  /** True if what came by a device for a group is for a socket that has joined it there. */
-  has(group: Ipv4Address, ifindex: number): boolean {
+  /** Whether a socket gets what came by a device for a group (`ip_mc_sf_allow`). @param others what only others joined too */
+  hears(group: Ipv4Address, ifindex: number, source: Ipv4Address, others: boolean): boolean {
     for (const joined of this.#joined) {
-      if (joined.group === group && joined.device.ifindex === ifindex) return true
+      if (joined.group !== group || joined.device.ifindex !== ifindex) continue
+      return joined.sources === null || joined.sources.includes(source)
     }
-    return false
+    return others
   }
 
   #find(group: Ipv4Address, device: NetDevice | null): number {
@@ -90,4 +130,11 @@ export class Memberships {
       syscall: 'setsockopt',
     })
   }
+}
+
+function notJoined(group: Ipv4Address, source: Ipv4Address): TunstackError {
+  return new TunstackError('EADDRNOTAVAIL', `${formatIpv4(source)} in ${formatIpv4(group)}`, {
+    value: formatIpv4(source),
+    syscall: 'setsockopt',
+  })
 }

@@ -55,6 +55,14 @@ export interface UdpSendOptions {
   segmentSize?: number
 }
 
+/** Which membership is meant. */
+export interface UdpGroupOptions {
+  /** Name of a device; the one that the routes say if absent. */
+  device?: string
+  /** Only what this address sends to the group (`IP_ADD_SOURCE_MEMBERSHIP`). */
+  source?: string
+}
+
 /** What of `AbortSignal` is used; any runtime's will do. */
 export interface UdpAbortSignal {
   readonly aborted: boolean
@@ -153,6 +161,11 @@ export function checkBindOptions(options: UdpBindOptions): void {
 }
 
 /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+export function checkReceiveBuffer(bytes: number | undefined): void {
+  number('receiveBuffer', bytes, 1, MAX_BUFFER)
+}
+
+/** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
 export function checkSendOptions({ tos, ttl, segmentSize }: UdpSendOptions): void {
   number('tos', tos, 0, 255)
   number('ttl', ttl, 1, 255)
@@ -174,9 +187,4 @@ export function checkSignal(signal: UdpAbortSignal | undefined): void {
 function number(name: string, value: number | undefined, low: number, high: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= low && value <= high)) return
   throw invalidArgument(name, value, `${low}…${high}`)
-}
-
-/** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
-export function checkReceiveBuffer(bytes: number | undefined): void {
-  number('receiveBuffer', bytes, 1, MAX_BUFFER)
 }

@@ -33,6 +33,8 @@ export interface UdpSettings {
   multicastLoop: boolean
   /** Index of a device; 0: the routes decide. */
   multicastDevice: number
+  /** What it sends to groups from, unless it is bound to an address; 0: the way decides. */
+  multicastSource: Ipv4Address
   pathMtuDiscovery: UdpPathMtuDiscovery
   /** 0: what is sent is one datagram. */
   segmentSize: number
@@ -89,7 +91,7 @@ export class UdpOutput {
     }
     const flow = this.#flow.reset()
     flow.daddr = daddr
-    flow.saddr = saddr
+    flow.saddr = saddr === 0 && isMulticast(daddr) ? settings.multicastSource : saddr
     flow.oif = device === 0 && isMulticast(daddr) ? settings.multicastDevice : device
     flow.tos = tos & 0xfc
     flow.mark = settings.mark

@@ -12,6 +12,7 @@ import { AddressTexts } from './address-texts.ts'
 import { DatagramInfo, DatagramQueue } from './datagram-queue.ts'
 import { Memberships } from './memberships.ts'
 import { Received, type UdpReceived } from './received.ts'
+import { SocketErrors } from './socket-errors.ts'
 import type { Udp } from './udp.ts'
 import {
   checkDiscovery,
@@ -22,15 +23,13 @@ import {
   type UdpAddress,
   type UdpBindOptions,
   type UdpErrorReport,
+  type UdpGroupOptions,
   type UdpMessage,
   type UdpPathMtuDiscovery,
   type UdpSendOptions,
 } from './udp-options.ts'
 import { UdpOutput, type UdpSettings } from './udp-output.ts'
 import { type Waiter, waitIn, wake } from './waiters.ts'
-
-/** Error reports that wait to be read at most; the oldest goes. */
-const MAX_REPORTS = 100
 
 /** What a socket has done. */
 export interface UdpSocketCounters {
@@ -60,7 +59,11 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   /** @internal what it sends from; 0: the way decides. Nobody sends from a group or a broadcast address. */
   source: Ipv4Address
   /** @internal */
-  readonly localPort: number
+  localPort: number
+  /** @internal */
+  readonly sharing: { readonly reuseAddress: boolean; readonly reusePort: boolean }
+  /** @internal told, outside of packet processing, that there is something to read or room to send, or that it is closed */
+  listener: (() => void) | null = null
   /** @internal */
   readonly deviceIndex: number
   /** @internal the peer; port -1 if there is none */
@@ -77,19 +80,14 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   readonly memberships: Memberships
   /** @internal also groups that others have joined */
   readonly multicastAll: boolean
-  /** @internal told when there is something to receive: a datagram or an error */
-  onReadable: (() => void) | null = null
   readonly #udp: Udp
   readonly #queue: DatagramQueue
   readonly #output: UdpOutput
   readonly #info = new DatagramInfo()
   readonly #received: Received
-  readonly #receiveErrors: boolean
+  readonly #errors: SocketErrors
   readonly #onMessage: ((message: UdpMessage) => void) | undefined
-  readonly #onError: ((error: UdpErrorReport) => void) | undefined
   readonly #texts = new AddressTexts()
-  readonly #reports: UdpErrorReport[] = []
-  readonly #news: UdpErrorReport[] = []
   readonly #readers: Waiter[] = []
   readonly #writers: Waiter[] = []
   /** The device has room again: whoever waits for it is to be told. */
@@ -99,8 +97,6 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.#udp.softirq.eventPending(this)
   }
   #detach: (() => void) | null = null
-  /** Errno of an error that the next call has to fail with; 0 if there is none. */
-  #error = 0
   #closed = false
   /** @internal the address that it was bound to; a peer may have given it another one */
   readonly boundAddress: Ipv4Address
@@ -113,15 +109,15 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.source = udp.canSendFrom(address) ? address : 0
     this.localPort = port
     this.deviceIndex = device
+    this.sharing = { reuseAddress: options.reuseAddress ?? false, reusePort: options.reusePort ?? false }
     this.gro = options.gro ?? false
     this.multicastAll = options.multicastAll ?? true
     this.memberships = new Memberships(udp.ip.ctx)
     this.#queue = new DatagramQueue(options.receiveBuffer ?? sysctl.core.rmem_default)
     this.#output = new UdpOutput(udp.ip)
     this.#received = new Received(this.#info, udp.ip.ctx.devices)
-    this.#receiveErrors = options.receiveErrors ?? false
+    this.#errors = new SocketErrors(options.receiveErrors ?? false, options.onError)
     this.#onMessage = options.onMessage
-    this.#onError = options.onError
     this.settings = {
       broadcast: options.broadcast ?? false,
       ttl: options.ttl ?? 0,
@@ -131,6 +127,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
       multicastLoop: options.multicastLoop ?? true,
       multicastDevice:
         options.multicastDevice === undefined ? 0 : udp.deviceOf(options.multicastDevice).ifindex,
+      multicastSource: 0,
       pathMtuDiscovery: options.pathMtuDiscovery ?? (sysctl.ipv4.ip_no_pmtu_disc !== 0 ? 'dont' : 'want'),
       segmentSize: options.segmentSize ?? 0,
     }
@@ -159,12 +156,17 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return this.#queue.length
   }
 
+  /** @internal bytes of the next datagram; one must wait */
+  get nextLength(): number {
+    return this.#queue.nextLength
+  }
+
   /** Bytes that may wait. */
   get receiveBuffer(): number {
     return this.#queue.limit
   }
 
-  /** `SO_RCVBUF`; what waits stays. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  /** What waits already stays. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
   setReceiveBuffer(bytes: number): this {
     checkReceiveBuffer(bytes)
     this.#queue.limit = bytes
@@ -206,9 +208,15 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
 
   /** The device that groups are sent to by; `null`: the routes decide. @throws TunstackError `ENODEV` */
   setMulticastDevice(name: string | null): this {
-    this.settings.multicastDevice = name === null ? 0 : this.#udp.deviceOf(name).ifindex
-    this.#output.forget()
+    this.setMulticastSource(0, name === null ? 0 : this.#udp.deviceOf(name).ifindex)
     return this
+  }
+
+  /** @internal `IP_MULTICAST_IF` with an address of this host: it is what groups are sent to from, by its device; 0: neither */
+  setMulticastSource(address: Ipv4Address, device: number): void {
+    this.settings.multicastSource = address
+    this.settings.multicastDevice = device
+    this.#output.forget()
   }
 
   /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
@@ -235,19 +243,24 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   }
 
   /**
-   * Joins a multicast group, on `device` or on the one that the routes say.
-   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ENODEV`, `EADDRINUSE` (joined already), `ENOBUFS` (too many)
+   * Joins a multicast group, on `device` or on the one that the routes say; with `source` for what that sends.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`, `ENODEV`, `EADDRINUSE` (joined already), `ENOBUFS` (too many),
+   * `EADDRNOTAVAIL` (it hears that source already)
    */
-  joinGroup(group: string, { device }: { device?: string } = {}): this {
+  joinGroup(group: string, { device, source }: UdpGroupOptions = {}): this {
     this.#checkOpen('setsockopt')
-    this.memberships.join(parseIpv4(group), device === undefined ? null : this.#udp.deviceOf(device))
+    const on = device === undefined ? null : this.#udp.deviceOf(device)
+    if (source === undefined) this.memberships.join(parseIpv4(group), on)
+    else this.memberships.joinSource(parseIpv4(group), parseIpv4(source), on)
     return this
   }
 
-  /** @throws TunstackError `EADDRNOTAVAIL` if it was not joined, `ENODEV` */
-  leaveGroup(group: string, { device }: { device?: string } = {}): this {
+  /** @throws TunstackError `EADDRNOTAVAIL` or, of a source, `EINVAL` if it was not joined; `ENODEV` */
+  leaveGroup(group: string, { device, source }: UdpGroupOptions = {}): this {
     this.#checkOpen('setsockopt')
-    this.memberships.leave(parseIpv4(group), device === undefined ? null : this.#udp.deviceOf(device))
+    const on = device === undefined ? null : this.#udp.deviceOf(device)
+    if (source === undefined) this.memberships.leave(parseIpv4(group), on)
+    else this.memberships.leaveSource(parseIpv4(group), parseIpv4(source), on)
     return this
   }
 
@@ -261,6 +274,8 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     const remote = this.#texts.parse(address)
     checkPort(port)
     this.disconnect()
+    const failed = this.localPort === 0 ? this.#udp.autobind(this) : 0
+    if (failed !== 0) throw failure(failed, 'connect', 'no local port is left')
     const { settings } = this
     const route = this.#output.route(
       settings,
@@ -283,6 +298,12 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.local = this.boundAddress
     this.source = this.#udp.canSendFrom(this.boundAddress) ? this.boundAddress : 0
     this.#output.forget()
+  }
+
+  /** @internal as connecting to `AF_UNSPEC`: a port that was picked for it goes too, and it gets another when it sends next */
+  dissolve(): void {
+    this.disconnect()
+    this.#udp.unbind(this)
   }
 
   /**
@@ -308,7 +329,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     if (!(data instanceof Uint8Array)) throw invalidArgument('data', data, 'a Uint8Array')
     if (options !== NO_OPTIONS) checkSendOptions(options)
     if (this.#closed) return Errno.EBADFD
-    if (this.#error !== 0) return this.takeError()
+    if (this.#errors.errno !== 0) return this.takeError()
     let daddr = this.remote
     let dport = this.remotePort
     if (to !== undefined) {
@@ -316,6 +337,10 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
       dport = to.port
       if (!(Number.isInteger(dport) && dport >= 1 && dport <= 0xffff)) return Errno.EINVAL
     } else if (dport < 0) return Errno.EDESTADDRREQ
+    if (this.localPort === 0) {
+      const failed = this.#udp.autobind(this)
+      if (failed !== 0) return failed
+    }
     const { softirq } = this.#udp
     softirq.enter()
     try {
@@ -332,11 +357,17 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   async writable(to?: UdpAddress, { signal }: { signal?: UdpAbortSignal } = {}): Promise<void> {
     for (;;) {
       this.#checkOpen('poll')
-      const device = this.#deviceTowards(to)
-      if (device === null || !device.up || device.txRoom > 0) return
-      device.whenRoom(this.#roomThere)
+      if (!this.awaitRoom(to)) return
       await waitIn(this.#writers, signal)
     }
+  }
+
+  /** @internal `true`: there is no room for a datagram to the peer, or to `to`; writers and `listener` are told when there is */
+  awaitRoom(to: UdpAddress | undefined): boolean {
+    const device = this.#deviceTowards(to)
+    if (device === null || !device.up || device.txRoom > 0) return false
+    device.whenRoom(this.#roomThere)
+    return true
   }
 
   /**
@@ -384,21 +415,9 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     }
   }
 
-  /** @internal the errno that the next call would fail with, once; 0: none */
-  takeError(): number {
-    const errno = this.#error
-    this.#error = 0
-    return errno
-  }
-
-  /** @internal bytes of the datagram that is next; there must be one */
-  get nextLength(): number {
-    return this.#queue.nextLength
-  }
-
   /** The oldest error that waits (`MSG_ERRQUEUE`), with `receiveErrors`; `undefined` if none does. */
   readError(): UdpErrorReport | undefined {
-    return this.#reports.shift()
+    return this.#errors.read()
   }
 
   /** What waits is lost; groups are left, and the port is free. Safe twice. */
@@ -412,6 +431,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     this.#queue.clear()
     wake(this.#readers)
     wake(this.#writers)
+    this.listener?.()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -434,7 +454,7 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     }
     this.counters.received++
     this.counters.receivedBytes += end - start
-    if (this.#onMessage !== undefined || this.#isAwaited) this.#udp.softirq.eventPending(this)
+    if (this.#onMessage !== undefined || this.#awaited) this.#udp.softirq.eventPending(this)
     return true
   }
 
@@ -442,51 +462,30 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
   failed(error: IcmpErrorInfo, address: Ipv4Address, port: number, tooBig: boolean): void {
     // That a datagram was too big is the end of it, whoever discovers path MTUs wants to hear.
     if (tooBig && this.settings.pathMtuDiscovery === 'dont') return
-    const fatal = error.fatal || tooBig
-    if (this.#onError !== undefined || this.#receiveErrors) {
-      const report: UdpErrorReport = {
-        code: errnoName(error.errno),
-        address: formatIpv4(address),
-        port,
-        reporter: formatIpv4(error.reporter),
-        icmp: { type: error.type, code: error.code, info: error.info },
-        fatal,
-      }
-      if (this.#receiveErrors) {
-        if (this.#reports.length >= MAX_REPORTS) this.#reports.shift()
-        this.#reports.push(report)
-      }
-      if (this.#onError !== undefined && this.#news.length < MAX_REPORTS) {
-        this.#news.push(report)
-        this.#udp.softirq.eventPending(this)
-      }
+    this.#errors.add(error, address, port, error.fatal || tooBig, this.remotePort >= 0)
+    if (this.#errors.hasNews || (this.#errors.errno !== 0 && this.#awaited)) {
+      this.#udp.softirq.eventPending(this)
     }
-    if (!this.#receiveErrors && (!fatal || this.remotePort < 0)) return
-    this.#error = error.errno
-    if (this.#isAwaited) this.#udp.softirq.eventPending(this)
   }
 
   deliverEvents(): void {
     try {
-      for (let report = this.#news.shift(); report !== undefined; report = this.#news.shift()) {
-        this.#onError!(report)
-      }
+      this.#errors.tell()
       if (this.#onMessage !== undefined) {
         // Those that wait now: what comes in meanwhile (a socket may send to itself) is announced anew.
         for (let left = this.#queue.length; left > 0 && this.#queue.length > 0; left--) {
           this.#onMessage(this.#takeMessage())
         }
       }
-      if (!this.#nothingToRead()) {
-        wake(this.#readers)
-        this.onReadable?.()
-      }
+      const news = !this.#nothingToRead()
+      if (news) wake(this.#readers)
+      if (news || this.#room) this.listener?.()
       if (this.#room) {
         this.#room = false
         wake(this.#writers)
       }
     } finally {
-      if (this.#news.length > 0 || (this.#onMessage !== undefined && this.#queue.length > 0)) {
+      if (this.#errors.hasNews || (this.#onMessage !== undefined && this.#queue.length > 0)) {
         this.#udp.softirq.eventPending(this)
       }
     }
@@ -519,16 +518,17 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return route === null ? null : route.device
   }
 
-  get #isAwaited(): boolean {
-    return this.#readers.length > 0 || this.onReadable !== null
+  /** Somebody waits for something to read. */
+  get #awaited(): boolean {
+    return this.#readers.length > 0 || this.listener !== null
   }
 
   #nothingToRead(): boolean {
-    return this.#queue.length === 0 && this.#error === 0 && !this.#closed
+    return this.#queue.length === 0 && this.#errors.errno === 0 && !this.#closed
   }
 
   #takeMessage(): UdpMessage {
-    const data = new Uint8Array(this.nextLength)
+    const data = new Uint8Array(this.#queue.nextLength)
     this.#queue.take(data, 0, data.length, this.#info)
     const { port, device, ttl, tos, to, address, segmentSize } = this.#received
     const message: UdpMessage = { data, address, port, to, device, ttl, tos }
@@ -536,8 +536,13 @@ export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
     return message
   }
 
+  /** @internal the positive errno that the next call has to fail with, once; 0 if there is none */
+  takeError(): number {
+    return this.#errors.take()
+  }
+
   #throwError(syscall: string): void {
-    if (this.#error === 0) return
+    if (this.#errors.errno === 0) return
     throw failure(this.takeError(), syscall, 'an earlier datagram did not arrive')
   }
 

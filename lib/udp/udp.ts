@@ -72,7 +72,7 @@ export class Udp {
     if (this.#closed) throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
     checkBindOptions(options)
     if (options.signal?.aborted === true) throw options.signal.reason
-    const { sysctl, random } = this.ip.ctx
+    const { sysctl } = this.ip.ctx
     const address = options.address === undefined ? 0 : parseIpv4(options.address)
     const device = options.device === undefined ? 0 : this.deviceOf(options.device).ifindex
     if (address !== 0 && sysctl.ipv4.ip_nonlocal_bind === 0 && !this.#canBind(address)) {
@@ -85,19 +85,41 @@ export class Udp {
     let { port = 0 } = options
     setIpv4Binding(key, address, port)
     key[FlowKey.DEVICE] = device
-    const sharing = { reuseAddress: options.reuseAddress ?? false, reusePort: options.reusePort ?? false }
     if (port === 0) {
-      const { ip_local_port_range_low: low, ip_local_port_range_high: high } = sysctl.ipv4
-      port = this.#sockets.pickPort(key, new PortRange(low, high), random)
+      port = this.#pickPort()
       if (port === 0) throw new TunstackError('EAGAIN', 'no local port is left', { syscall: 'bind' })
     }
     const socket = new UdpSocket(this, address, port, device, options)
-    if (!this.#sockets.bind(key, socket, sharing)) {
+    if (!this.#sockets.bind(key, socket, socket.sharing)) {
       throw new TunstackError('EADDRINUSE', `port ${port} is in use`, { value: port, syscall: 'bind' })
     }
     if (socket.gro && this.#merging++ === 0) this.wantsMerged = this.#wantsMerged
     if (options.signal !== undefined) socket.closeWith(options.signal)
     return socket
+  }
+
+  /** A port for `#key`; 0 if none is left. */
+  #pickPort(): number {
+    const { sysctl, random } = this.ip.ctx
+    const { ip_local_port_range_low: low, ip_local_port_range_high: high } = sysctl.ipv4
+    return this.#sockets.pickPort(this.#key, new PortRange(low, high), random)
+  }
+
+  /** @internal gives up the port of a socket without a peer: nobody finds it until {@link autobind} */
+  unbind(socket: UdpSocket): void {
+    this.#bindingOf(socket)
+    this.#sockets.unbind(this.#key, socket)
+    socket.localPort = 0
+  }
+
+  /** @internal has a port picked for a socket that has none (`inet_autobind`). 0, or a positive errno */
+  autobind(socket: UdpSocket): number {
+    if (this.#closed) return Errno.ENETDOWN
+    this.#bindingOf(socket)
+    const port = this.#pickPort()
+    if (port === 0 || !this.#sockets.bind(this.#key, socket, socket.sharing)) return Errno.EAGAIN
+    socket.localPort = port
+    return 0
   }
 
   /** @internal @throws TunstackError `ENODEV` */
@@ -323,5 +345,7 @@ function concerns(
   if (socket.remotePort >= 0 && (socket.remote !== source || socket.remotePort !== sourcePort)) return false
   if (socket.local !== 0 && socket.local !== destination) return false
   if (socket.deviceIndex !== 0 && socket.deviceIndex !== device) return false
-  return !isMulticast(destination) || socket.multicastAll || socket.memberships.has(destination, device)
+  return (
+    !isMulticast(destination) || socket.memberships.hears(destination, device, source, socket.multicastAll)
+  )
 }

@@ -1,7 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import nodeNet, { type AddressInfo, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { Stack } from '../../lib/index.ts'
 import { nodeSockets } from '../../lib/node/index.ts'
@@ -9,30 +10,44 @@ import { TcpState } from '../../lib/tcp/tcb.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** A program that has `net` of a stack. */
-function program(text: string): string[] {
-  const setUp = `import { Stack } from './lib/index.ts'; import { nodeSockets } from './lib/node/index.ts';
-    const { net } = nodeSockets(new Stack());`
-  return ['--import', 'tsx', '--input-type=module', '--eval', setUp + text]
-}
-
-/** Its exit status, and what it printed; `null` if it had to be ended. */
-function end(text: string): { status: number | null; output: string } {
-  const options = { cwd: ROOT, encoding: 'utf8', timeout: 15_000 } as const
-  const { status, stdout, stderr } = spawnSync(process.execPath, program(text), options)
-  return { status, output: stdout + stderr }
-}
-
-/** Whether it goes on for half a second after it has printed `there`. */
-async function lives(text: string): Promise<boolean> {
-  const child = spawn(process.execPath, program(text), { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
-  await once(child.stdout, 'data')
-  const ended = once(child, 'close').then(() => false)
-  const lived = await Promise.race([ended, new Promise<true>((resolve) => setTimeout(resolve, 500, true))])
-  child.kill()
-  await ended
-  return lived
-}
+/** Each begins when the process would end, which is said; what they say themselves is in between. */
+const LIVES = `
+  import { Stack } from './lib/index.ts'
+  import { nodeSockets } from './lib/node/index.ts'
+  const { net } = nodeSockets(new Stack())
+  /** Told after a while, if the process still lives. */
+  const alive = (end) => setTimeout(() => {
+    console.log('alive')
+    end()
+  }, 20).unref()
+  const connected = (then) => {
+    let accepted
+    const server = net.createServer((socket) => { accepted = socket.on('error', () => {}).resume() })
+    server.listen(0, () => {
+      const client = net.connect(server.address().port, () => then(client, () => accepted))
+    }).unref()
+  }
+  const steps = {
+    listening: () => {
+      const server = net.createServer().listen(0)
+      alive(() => server.close())
+    },
+    'listening, unref': () => net.createServer().listen(0).unref(),
+    connected: () => connected((client) => alive(() => client.destroy())),
+    'connected, the other end is not unref': () => connected((client, other) => {
+      client.unref()
+      alive(() => other().destroy())
+    }),
+    destroyed: () => connected((client) => client.destroy()),
+    refused: () => net.connect(1).on('error', ({ code }) => console.log(code)),
+  }
+  const left = Object.entries(steps)
+  process.on('beforeExit', () => {
+    const [name, step] = left.shift() ?? process.exit()
+    console.log(name)
+    step()
+    setImmediate(() => {})
+  })`
 
 describe('nodeSockets', () => {
   it('gives the same modules for a stack each time, others for another', async () => {
@@ -144,26 +159,20 @@ describe('nodeSockets', () => {
     await stack.close()
   })
 
-  describe('keeps the process alive', () => {
-    it('while a server listens, and not if it is unref', async () => {
-      const listen = `net.createServer().listen(0, () => console.log('there'))`
-      expect(await lives(listen)).to.equal(true)
-      expect(end(`${listen}.unref()`).status).to.equal(0)
-    })
-
-    it('while a socket is connected, and not if it is unref or was destroyed', async () => {
-      const connected = (then: string): string =>
-        `const s = net.createServer().listen(0, () => {
-          const c = net.connect(s.address().port, () => { console.log('there'); ${then} })
-        }); s.unref()`
-      expect(await lives(connected(''))).to.equal(true)
-      expect(await lives(connected('c.unref(); s.getConnections(() => {})'))).to.equal(true) // the other end is not
-      expect(end(connected('c.destroy()')).status).to.equal(0)
-    })
-
-    it('until a refused connection was told', () => {
-      const { status, output } = end(`net.connect(1).on('error', (error) => console.log(error.code))`)
-      expect([status, output.trim()]).to.deep.equal([0, 'ECONNREFUSED'])
-    })
+  it('keeps the process alive while it listens, connects or is connected, unless it is unref', async () => {
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', LIVES]
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: ROOT, timeout: 20_000 })
+    expect(stdout.trim().split('\n')).to.deep.equal([
+      'listening',
+      'alive',
+      'listening, unref',
+      'connected',
+      'alive',
+      'connected, the other end is not unref',
+      'alive',
+      'destroyed',
+      'refused',
+      'ECONNREFUSED',
+    ])
   }).timeout(30_000)
 })

@@ -223,6 +223,7 @@ describe('UdpSocket', () => {
         () => bind({ broadcast: 1 } as never),
         () => bind({ onMessage: 5 } as never),
         () => bind({ receiveBuffer: 0 }),
+        () => socket.setReceiveBuffer(0),
         () => bind(null as never),
       ]) {
         expect(codeOf(call)).to.equal('ERR_INVALID_ARG_VALUE')
@@ -432,6 +433,27 @@ describe('UdpSocket', () => {
       expect(peer.waiting).to.equal(3)
       peer.close()
       bind({ port: 6000 })
+    })
+
+    it('dissolved it has no port until it sends or connects again', async () => {
+      const socket = bind()
+      const { port } = socket
+      socket.connect({ address: PEER, port: 5000 })
+      socket.dissolve()
+      expect([socket.port, socket.peer]).to.deep.equal([0, undefined])
+      receive(port, [1])
+      expect(socket.waiting).to.equal(0)
+      bind({ port }).close()
+      socket.send(pattern(1), { address: PEER, port: 9 })
+      expect(socket.port).to.be.greaterThan(0)
+      receive(socket.port, [2])
+      expect(socket.waiting).to.equal(1)
+      socket.dissolve()
+      socket.connect({ address: PEER, port: 5000 })
+      receive(socket.port, [3])
+      expect(socket.waiting).to.equal(2)
+      socket.dissolve()
+      socket.close()
     })
 
     it('says why it cannot be reached', () => {
@@ -697,6 +719,31 @@ describe('UdpSocket', () => {
       expect(codeOf(() => socket.joinGroup('224.7.7.7'))).to.equal('ENOBUFS')
       socket.leaveGroup('224.5.5.5')
       socket.joinGroup('224.7.7.7')
+    })
+
+    it('are heard from single sources, if they were joined so', () => {
+      const socket = bind({ port: 6000 }).joinGroup('224.5.5.5', { source: PEER })
+      const any = bind({ port: 6001 }).joinGroup('224.5.5.5')
+      const hear = (from: string): number[] => {
+        for (const port of [6000, 6001]) receive(port, [1], from, '224.5.5.5')
+        return [socket.waiting, any.waiting]
+      }
+      expect(hear(PEER)).to.deep.equal([1, 1])
+      expect(hear('10.9.0.7')).to.deep.equal([1, 2])
+      socket.joinGroup('224.5.5.5', { source: '10.9.0.7' })
+      expect(hear('10.9.0.7')).to.deep.equal([2, 3])
+      const join = (source: string) => codeOf(() => socket.joinGroup('224.5.5.5', { source }))
+      const leave = (source: string) => codeOf(() => socket.leaveGroup('224.5.5.5', { source }))
+      expect(join(PEER)).to.equal('EADDRNOTAVAIL')
+      for (let i = 20; i < 28; i++) join(`10.9.0.${i}`)
+      expect(join('10.9.0.28')).to.equal('ENOBUFS')
+      for (let i = 20; i < 28; i++) leave(`10.9.0.${i}`)
+      expect(leave('10.9.0.20')).to.equal('EADDRNOTAVAIL')
+      expect([leave(PEER), leave('10.9.0.7')]).to.deep.equal(['no error', 'no error'])
+      expect(leave(PEER)).to.equal('EINVAL')
+      expect(codeOf(() => socket.joinGroup('10.1.1.1', { source: PEER }))).to.equal('ERR_INVALID_ARG_VALUE')
+      any.leaveGroup('224.5.5.5')
+      expect(hear(PEER), 'the host has left').to.deep.equal([2, 3])
     })
 
     it('survive the device that they were joined on', async () => {

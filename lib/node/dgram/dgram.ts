@@ -1,52 +1,28 @@
 /**
- * `node:dgram` over a stack. Its sockets are Node's own, of a class derived from Node's, with a handle of the stack
- * below instead of one of the kernel: every event, option and error that is Node's doing is Node's here too, in the
- * version at hand.
+ * `node:dgram` over a stack. Its sockets are Node's own, of a class derived from it, with a handle of the stack below
+ * instead of one of the kernel: every event, option and error that is Node's doing is Node's here too, in the version
+ * at hand. What is done here is to see that no socket of the kernel ever gets in.
  */
 import cluster from 'node:cluster'
 import dgram from 'node:dgram'
+import { isIP } from 'node:net'
 import { TunstackError } from '../../errors.ts'
-import { OWNER } from '../net/internals.ts'
 import type { LookupFunction } from '../net/lookup.ts'
-import { UdpHandle, type UdpHandleContext } from './udp-handle.ts'
+import { ASYNC_ID, type SocketState, STATE } from './internals.ts'
+import { type UdpContext, UdpHandle } from './udp-handle.ts'
 
 type Dgram = typeof dgram
+type Callback = (...args: unknown[]) => void
 type Options = Record<string, unknown>
 
-/** A handle as `dgram` makes it: those of IPv6 have the methods of IPv6 under the other names. */
-interface Handle {
-  lookup: unknown
-  bind: unknown
-  connect: unknown
-  send: unknown
-  close(): void
-}
-
-/** What a socket keeps under its state symbol. */
-interface State {
-  handle: Handle | null
+/** `dgram.Socket` with what is not in its type. */
+interface SocketInternals extends dgram.Socket {
+  type: string
 }
 
 // Node's own, from before anything was replaced.
 const { Socket: NodeSocket } = dgram
 const { bind: nodeBind } = NodeSocket.prototype
-
-const STATE = findStateSymbol()
-
-function findStateSymbol(): symbol {
-  const probe = dgram.createSocket('udp4')
-  const found = Object.getOwnPropertySymbols(probe).find(({ description }) => description === 'state symbol')
-  probe.close()
-  if (found !== undefined && stateOf(probe, found) !== undefined) return found
-  throw new TunstackError(
-    'ERR_UNSUPPORTED_RUNTIME',
-    `a datagram socket does not keep its handle as expected; node:dgram over a stack runs in Node 20.19, 22 and 24 (this is ${process.version})`,
-  )
-}
-
-function stateOf(socket: object, symbol: symbol): State {
-  return (socket as Record<symbol, unknown>)[symbol] as State
-}
 
 function refuse(what: string): TunstackError {
   return new TunstackError(
@@ -56,24 +32,53 @@ function refuse(what: string): TunstackError {
 }
 
 /** @internal */
-export function createDgram(context: UdpHandleContext, lookup: LookupFunction): Dgram {
-  function Socket(this: unknown, type: unknown, listener: unknown): dgram.Socket {
+export function createDgram(context: UdpContext, lookup: LookupFunction): Dgram {
+  /** Whether the socket in the making resolves names by a function of its own. */
+  let ownLookup = false
+
+  function Socket(this: unknown, type: unknown, listener?: unknown): dgram.Socket {
     if (!(this instanceof Socket)) return Reflect.construct(Socket, [type, listener])
-    const socket = this as dgram.Socket
-    Reflect.apply(NodeSocket as unknown as () => void, socket, [withLookup(type, lookup), listener])
-    replaceHandle(socket, context)
-    return socket
+    ownLookup = isObject(type) && type['lookup'] !== undefined
+    Reflect.apply(NodeSocket as unknown as Callback, this, [type, listener])
+    return this as dgram.Socket
   }
+
   Object.setPrototypeOf(Socket, NodeSocket)
-  Socket.prototype = Object.create(NodeSocket.prototype, {
-    constructor: { value: Socket, writable: true, configurable: true },
-    bind: {
-      value: function bind(this: dgram.Socket, ...args: unknown[]): dgram.Socket {
-        return Reflect.apply(nodeBind as () => dgram.Socket, this, bindArguments(args))
-      },
-      writable: true,
-      configurable: true,
-      enumerable: true,
+  Socket.prototype = Object.create(NodeSocket.prototype) as SocketInternals
+  const methods: ThisType<SocketInternals> & Record<string, unknown> = {
+    constructor: Socket,
+    bind(...args: unknown[]) {
+      const [first] = args
+      const options = isObject(first) ? first : null
+      if (options !== null && hidden(this)[STATE].handle !== null) {
+        const handle = typeof options['recvStart'] === 'function'
+        if (handle && !(options instanceof UdpHandle)) throw refuse('this handle')
+        const { fd } = options
+        if (!handle && Number.isInteger(fd) && (fd as number) > 0) throw refuse('a file descriptor')
+      }
+      // A worker of a cluster asks nobody for a handle.
+      if (cluster.isWorker && !(options instanceof UdpHandle)) return bindAlone(this, args)
+      return Reflect.apply(nodeBind as Callback, this, args)
+    },
+  }
+  for (const [name, value] of Object.entries(methods)) {
+    const enumerable = name !== 'constructor'
+    Object.defineProperty(Socket.prototype, name, { value, writable: true, configurable: true, enumerable })
+  }
+  // Node's constructor puts a handle here that has no socket of the kernel yet, and doesn't get one.
+  Object.defineProperty(Socket.prototype, STATE, {
+    configurable: true,
+    set(this: SocketInternals, state: SocketState) {
+      const family = this.type === 'udp6' ? 6 : 4
+      const handle = new UdpHandle(context, state.handle!, family)
+      if (!ownLookup) resolveBy(handle, lookup, family)
+      hidden(this)[ASYNC_ID] = handle.getAsyncId()
+      Object.defineProperty(this, STATE, {
+        value: state,
+        writable: true,
+        configurable: true,
+        enumerable: true,
+      })
     },
   })
 
@@ -91,43 +96,34 @@ export function createDgram(context: UdpHandleContext, lookup: LookupFunction): 
   } as Dgram
 }
 
-/** The options, with the stack's lookup where the program says none. */
-function withLookup(type: unknown, lookup: LookupFunction): unknown {
-  if (typeof type === 'string') return { type, lookup }
-  if (typeof type !== 'object' || type === null) return type
-  const options = type as Options
-  return options['lookup'] === undefined ? { ...options, lookup } : options
-}
-
-/** In the place of the kernel's handle, which has no socket before it is bound. */
-function replaceHandle(socket: dgram.Socket, context: UdpHandleContext): void {
-  const state = stateOf(socket, STATE)
-  const { handle } = state
-  if (handle === null) return // a signal has closed it already
-  const own: UdpHandle & Handle = new UdpHandle(context)
-  own.lookup = handle.lookup
-  if (socket['type' as keyof dgram.Socket] === ('udp6' as unknown)) {
-    Object.assign(own, { bind: own.bind6, connect: own.connect6, send: own.send6 })
+/** Names go to `lookup`; what Node does with addresses, and with what is neither, stays. */
+function resolveBy(handle: UdpHandle, lookup: LookupFunction, family: number): void {
+  const { lookup: literal } = handle
+  handle.lookup = (name, callback) => {
+    if (typeof name !== 'string' || name === '' || isIP(name) !== 0) literal(name, callback)
+    else lookup(name, { family }, callback)
   }
-  state.handle = Object.assign(own, { [OWNER]: socket })
-  handle.close()
 }
 
-/** No descriptor and no handle of the kernel; and a worker of a cluster asks nobody for a handle. */
-function bindArguments(args: unknown[]): unknown[] {
+/** What a socket has under symbols. */
+function hidden(socket: object): { [STATE]: SocketState; [ASYNC_ID]: number } {
+  return socket as ReturnType<typeof hidden>
+}
+
+/** `bind` with its arguments as options, one of them that it shares with no other process. */
+function bindAlone(socket: dgram.Socket, args: readonly unknown[]): unknown {
   const [first, second] = args
-  if (typeof first === 'object' && first !== null) {
-    const options = first as Options
-    if (typeof options['recvStart'] === 'function') throw refuse('a handle')
-    if (typeof options['fd'] === 'number' && options['fd'] > 0) throw refuse('a file descriptor')
-    return cluster.isWorker ? [{ ...options, exclusive: true }, ...args.slice(1)] : args
-  }
-  if (!cluster.isWorker) return args
-  const callback = args.findLast((arg) => typeof arg === 'function')
-  const options = {
-    port: typeof first === 'function' ? undefined : first,
-    address: typeof second === 'function' ? undefined : second,
-    exclusive: true,
-  }
-  return callback === undefined ? [options] : [options, callback]
+  const callback = args[args.length - 1]
+  const options = isObject(first)
+    ? { ...first, exclusive: true }
+    : { port: first, address: typeof second === 'function' ? '' : second, exclusive: true }
+  return Reflect.apply(
+    nodeBind as Callback,
+    socket,
+    typeof callback === 'function' ? [options, callback] : [options],
+  )
+}
+
+function isObject(value: unknown): value is Options {
+  return typeof value === 'object' && value !== null
 }

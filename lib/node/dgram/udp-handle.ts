@@ -1,44 +1,30 @@
 /**
- * A UDP handle for Node's own `dgram`, over a stack: what `UDPWrap` of libuv is over the kernel. `dgram.Socket` calls
- * its methods and is called back, always from the event loop, with one datagram or one error at a time. Results are 0
- * or a negative errno.
+ * A UDP handle for Node's own `dgram`, over a stack: what `UDPWrap` and libuv are over the kernel. `dgram.Socket` calls
+ * its methods and it calls back, always from the event loop. It is the handle that Node has made, before it has a
+ * socket of the kernel, with every method that would get it one replaced: so it is what the rest of Node takes it for.
+ * Results are 0 or a negative errno.
  */
 import { AsyncResource } from 'node:async_hooks'
-import { isIPv4 } from 'node:net'
-import { getSystemErrorMap } from 'node:util'
-import { parseIpv4 } from '../../address/ipv4-address.ts'
+import { isIPv6 } from 'node:net'
+import { formatIpv4, type Ipv4Address } from '../../address/ipv4-address.ts'
 import { Errno, TunstackError } from '../../errors.ts'
 import type { Udp } from '../../udp/udp.ts'
-import type { UdpAddress } from '../../udp/udp-options.ts'
+import type { UdpAddress, UdpBindOptions } from '../../udp/udp-options.ts'
 import type { UdpSocket } from '../../udp/udp-socket.ts'
 import type { Source, Turns } from '../turns.ts'
+import { parseAddress } from './addresses.ts'
+import { BufferSizes, type SystemErrorContext } from './buffer-sizes.ts'
+import { BindFlag, type NativeUdp, runTicks, UDP } from './internals.ts'
+import { Multicast } from './multicast.ts'
+import { bytesOf, PendingSends, type SendRequest } from './pending-sends.ts'
 
-/** What the stack itself never says. */
-const EBADF = 9
-
-/** Flags of `bind`, as libuv numbers them. */
-const UV_UDP_REUSEADDR = 4
-const UV_UDP_REUSEPORT = 8
-
-/** The kernel counts what it needs besides the bytes: what is set is doubled, and has a least size. */
-const SOCK_MIN_SNDBUF = 4608
-const SOCK_MIN_RCVBUF = 2304
+/** Datagrams read in one turn of the event loop at most, as libuv. */
+const BURST = 32
 
 /** What the handles of one stack share. */
-export interface UdpHandleContext {
+export interface UdpContext {
   readonly udp: Udp
   readonly turns: Turns
-}
-
-/** `SendWrap`: what `dgram` wants to hear the end of. */
-interface SendRequest {
-  oncomplete?: (status: number, sent: number | undefined) => void
-}
-
-interface Waiting {
-  request: SendRequest
-  bytes: Uint8Array
-  to: UdpAddress | undefined
 }
 
 interface AddressInfo {
@@ -47,73 +33,110 @@ interface AddressInfo {
   port?: number
 }
 
-/** Filled in for whoever asks why a size of a buffer could not be had. */
-interface ErrorInfo {
-  errno?: number
-  code?: string
-  message?: string
-  syscall?: string
-}
+/** Makes an object that is there already what `new` gives: so it gets the fields of the class. */
+const Adopting = function (this: object, handle: NativeUdp): NativeUdp {
+  return Object.setPrototypeOf(handle, new.target!.prototype as object) as NativeUdp
+} as unknown as new (
+  handle: NativeUdp,
+) => NativeUdp
+Object.setPrototypeOf(Adopting, UDP)
+Adopting.prototype = UDP.prototype as NativeUdp
 
-export type OnMessage = (
-  read: number,
-  handle: UdpHandle,
-  bytes?: Uint8Array,
-  from?: AddressInfo & { size?: number },
-) => void
-
-export class UdpHandle implements Source {
-  /** Set by `dgram`. */
-  onmessage: OnMessage | undefined
-  onerror: unknown
-  lookup: unknown
-  /** There is no descriptor. */
-  readonly fd = -EBADF
-  readonly #context: UdpHandleContext
+export class UdpHandle extends Adopting implements Source {
+  readonly #context: UdpContext
   readonly #resource = new AsyncResource('UDPWRAP')
-  readonly #waiting: Waiting[] = []
+  readonly #sends: PendingSends
+  readonly #multicast: Multicast
+  readonly #sizes: BufferSizes
+  /** What is set goes for the socket that is bound, and for the one that will be. */
+  readonly #options: UdpBindOptions = {}
+  /** There is a socket, as `socket(2)` gives it: bound, or what `bind` has failed with. */
+  #open = false
   #socket: UdpSocket | null = null
-  #sendBuffer: number
+  /** Where the datagram at hand goes. */
+  readonly #to: UdpAddress = { address: '', port: 0 }
+  /** The port was picked for it: it goes with the peer. */
+  #picked = false
   #receiving = false
-  #closed = false
+  #closing = false
   #referenced = true
   #held = false
 
-  constructor(context: UdpHandleContext) {
+  /** @param family of the socket that it is made for */
+  constructor(context: UdpContext, handle: NativeUdp, family: 4 | 6) {
+    super(handle)
     this.#context = context
-    this.#sendBuffer = context.udp.ip.ctx.sysctl.core.wmem_default
+    this.#sends = new PendingSends(this.#resource)
+    this.#multicast = new Multicast(context.udp)
+    this.#sizes = new BufferSizes(context.udp.ip.ctx.sysctl.core)
+    // Node puts the methods of IPv6 in the place of the others.
+    if (family === 6) Object.assign(this, { bind: this.bind6, connect: this.connect6, send: this.send6 })
   }
 
   getAsyncId(): number {
     return this.#resource.asyncId()
   }
 
+  /** No descriptor is behind it. */
+  get fd(): number {
+    return -Errno.EBADF
+  }
+
+  open(): number {
+    return -Errno.EOPNOTSUPP
+  }
+
   // ---- addresses
 
   bind(address: string, port: number, flags: number): number {
-    if (this.#closed) return -EBADF
+    const local = parseAddress(address)
+    if (local === null || (flags & ~(BindFlag.REUSEADDR | BindFlag.REUSEPORT)) !== 0) return -Errno.EINVAL
+    return this.#bind(local, (port >>> 0) & 0xffff, flags)
+  }
+
+  /** The stack has no IPv6, and says what a kernel without it says. */
+  bind6(_address: string, _port: number, _flags: number): number {
+    return this.#socket === null ? -Errno.EAFNOSUPPORT : -Errno.EINVAL
+  }
+
+  #bind(local: Ipv4Address, port: number, flags: number): number {
+    if (this.#closing) return -Errno.EBADF
+    this.#open = true
+    const options = this.#options
+    if ((flags & BindFlag.REUSEADDR) !== 0) options.reuseAddress = true
+    if ((flags & BindFlag.REUSEPORT) !== 0) options.reusePort = true
     if (this.#socket !== null) return -Errno.EINVAL
-    if (!isIPv4(address)) return -Errno.EINVAL
     return attempt(() => {
-      const { udp } = this.#context
-      const socket = udp.bind({
-        address,
-        port: port & 0xffff, // `dgram` looks at it no closer than libuv
-        reuseAddress: (flags & UV_UDP_REUSEADDR) !== 0,
-        reusePort: (flags & UV_UDP_REUSEPORT) !== 0,
+      const address = local === 0 ? {} : { address: formatIpv4(local) }
+      const socket = this.#context.udp.bind({
+        receiveBuffer: this.#sizes.receive,
+        ...options,
+        ...address,
+        port,
       })
-      socket.onReadable = () => this.#context.turns.ready(this)
+      socket.listener = () => this.#news()
+      this.#picked = port === 0
+      this.#multicast.apply(socket)
       this.#socket = socket
     })
   }
 
-  /** @param _address of IPv6: the stack has none, and says what a kernel without it says */
-  bind6(_address: string, _port: number, _flags: number): number {
-    return -Errno.EAFNOSUPPORT
+  /** libuv binds what is used before. */
+  #bindIfNot(flags = 0): number {
+    return this.#socket === null ? this.#bind(0, 0, flags) : 0
   }
 
   connect(address: string, port: number): number {
-    return this.#withSocket((socket) => socket.connect({ address, port }))
+    const remote = parseAddress(address)
+    if (remote === null) return -Errno.EINVAL
+    if (this.#socket?.peer !== undefined) return -Errno.EISCONN
+    const failed = this.#bindIfNot()
+    if (failed !== 0) return failed
+    // What was sent before leaves before: what comes of it is not the peer's doing.
+    const { softirq } = this.#context.udp
+    softirq.enter()
+    softirq.leave()
+    return attempt(() => this.#socket!.connect({ address: formatIpv4(remote), port: (port >>> 0) & 0xffff }))
   }
 
   connect6(_address: string, _port: number): number {
@@ -121,28 +144,89 @@ export class UdpHandle implements Source {
   }
 
   disconnect(): number {
-    return this.#withSocket((socket) => socket.disconnect())
+    const socket = this.#socket
+    if (socket === null || socket.peer === undefined) return -Errno.ENOTCONN
+    if (this.#picked) socket.dissolve()
+    else socket.disconnect()
+    return 0
   }
 
   getsockname(out: AddressInfo): number {
-    const socket = this.#socket
-    return socket === null ? -EBADF : describe(out, socket.address, socket.port)
+    if (!this.#open || this.#closing) return -Errno.EBADF
+    return describe(out, this.#socket?.address ?? '0.0.0.0', this.#socket?.port ?? 0)
   }
 
   getpeername(out: AddressInfo): number {
-    const socket = this.#socket
-    if (socket === null) return -EBADF
-    const { peer } = socket
+    if (!this.#open || this.#closing) return -Errno.EBADF
+    const peer = this.#socket?.peer
     return peer === undefined ? -Errno.ENOTCONN : describe(out, peer.address, peer.port)
+  }
+
+  // ---- sending
+
+  /**
+   * To an address: `(request, buffers, count, port, address, wantsToKnow)`; to the peer:
+   * `(request, buffers, count, wantsToKnow)`. Gives the bytes sent, and one; 0: it waits, and the request will hear.
+   */
+  send(
+    request: SendRequest,
+    buffers: readonly ArrayBufferView[],
+    _count: number,
+    port: number | boolean,
+    address?: string,
+    wantsToKnow?: boolean,
+  ): number {
+    if (this.#closing) return -Errno.EBADF
+    const connected = this.#socket?.peer !== undefined
+    let to: UdpAddress | undefined
+    if (typeof port === 'boolean') {
+      if (!connected) return -Errno.EDESTADDRREQ
+      wantsToKnow = port
+    } else {
+      to = this.#to
+      if (address !== to.address) {
+        // Mostly it is the address of the time before.
+        if (parseAddress(address) === null) return -Errno.EINVAL
+        to.address = address!
+      }
+      if (connected) return -Errno.EISCONN
+      to.port = (port >>> 0) & 0xffff
+    }
+    const failed = this.#bindIfNot()
+    if (failed !== 0) return failed
+    const socket = this.#socket!
+    if (socket.closed) return -Errno.ENETDOWN
+    if (this.#sends.isEmpty) {
+      const bytes = bytesOf(buffers)
+      const errno = socket.trySend(bytes, to)
+      if (errno === 0) return bytes.length + 1
+      if (errno !== Errno.EAGAIN) return -errno
+    }
+    this.#sends.push(request, buffers, to === undefined ? undefined : { ...to }, wantsToKnow === true)
+    this.#soon()
+    return 0
+  }
+
+  send6(): number {
+    return -Errno.EAFNOSUPPORT
+  }
+
+  getSendQueueSize(): number {
+    return this.#sends.bytes
+  }
+
+  getSendQueueCount(): number {
+    return this.#sends.length
   }
 
   // ---- receiving
 
   recvStart(): number {
-    if (this.#socket === null) return -Errno.EINVAL
+    if (this.#closing) return -Errno.EBADF
+    const failed = this.#bindIfNot()
+    if (failed !== 0) return failed
     this.#receiving = true
-    this.#context.turns.ready(this)
-    this.#hold()
+    this.#soon()
     return 0
   }
 
@@ -152,179 +236,86 @@ export class UdpHandle implements Source {
     return 0
   }
 
-  /** @internal */
-  turn(): boolean {
-    const socket = this.#socket
-    if (socket === null || !this.#receiving) return false
-    const errno = socket.takeError()
-    if (errno !== 0) this.#tell(-errno)
-    else if (socket.waiting > 0) {
-      // It is the program's from now on, and no piece of Node's pool.
-      const bytes = Buffer.allocUnsafeSlow(socket.nextLength)
-      socket.receiveInto(bytes)
-      const { address, port } = socket.received
-      this.#tell(bytes.length, bytes, { address, family: 'IPv4', port })
-    } else return false
-    return this.#socket !== null
-  }
+  // ---- options
 
-  #tell(read: number, bytes?: Uint8Array, from?: AddressInfo): void {
-    const { onmessage } = this
-    if (onmessage !== undefined) this.#resource.runInAsyncScope(onmessage, this, read, this, bytes, from)
-  }
-
-  // ---- sending
-
-  /** `send(request, list, count, port, address, hasCallback)`, or without port and address to the peer. */
-  send(request: SendRequest, list: readonly ArrayBufferView[], count: number, ...rest: unknown[]): number {
-    const socket = this.#socket
-    if (socket === null) return -EBADF
-    const [port, address] = rest as [number, string]
-    const hasAddress = rest.length > 1
-    const hasCallback = rest[hasAddress ? 2 : 0] === true
-    if (hasAddress && !isIPv4(address)) return -Errno.EINVAL
-    const to = hasAddress ? { address, port } : undefined
-    const bytes = count === 1 ? bytesOf(list[0]!) : Buffer.concat(list.map(bytesOf))
-    if (this.#waiting.length === 0) {
-      const errno = socket.trySend(bytes, to)
-      // A number above 0 says that it was sent, and how much.
-      if (errno === 0) return bytes.length + 1
-      if (errno !== Errno.EAGAIN) return -errno
-    }
-    // What `list` holds belongs to the program until it is told.
-    this.#waiting.push({
-      request: hasCallback ? request : {},
-      bytes: hasCallback ? bytes : bytes.slice(),
-      to,
-    })
-    if (this.#waiting.length === 1) void this.#sendLater(socket)
-    this.#hold()
+  setBroadcast(on: number): number {
+    if (!this.#open) return -Errno.EBADF
+    this.#options.broadcast = on !== 0
+    this.#socket?.setBroadcast(on !== 0)
     return 0
   }
 
-  send6(): number {
-    return -Errno.EAFNOSUPPORT
-  }
-
-  getSendQueueCount(): number {
-    return this.#waiting.length
-  }
-
-  getSendQueueSize(): number {
-    return this.#waiting.reduce((sum, { bytes }) => sum + bytes.length, 0)
-  }
-
-  /** The device had no room: what waits goes when it has. */
-  async #sendLater(socket: UdpSocket): Promise<void> {
-    for (let next = this.#waiting[0]; next !== undefined && !this.#closed; next = this.#waiting[0]) {
-      const errno = socket.trySend(next.bytes, next.to)
-      if (errno === Errno.EAGAIN) {
-        await socket.writable(next.to).catch(() => {}) // closed, or no way any more: the next attempt says it
-        continue
-      }
-      this.#waiting.shift()
-      this.#complete(next.request, -errno, next.bytes.length)
-    }
-    this.#hold()
-  }
-
-  #complete(request: SendRequest, status: number, sent: number): void {
-    if (request.oncomplete === undefined) return
-    this.#context.turns.later(() => request.oncomplete?.(status, status < 0 ? undefined : sent))
-  }
-
-  // ---- options
-
-  setBroadcast(on: boolean): number {
-    return this.#withSocket((socket) => socket.setBroadcast(on))
-  }
-
   setTTL(ttl: number): number {
-    if (ttl < 1 || ttl > 255) return -Errno.EINVAL
-    return this.#withSocket((socket) => socket.setTtl(ttl))
+    const value = ttl | 0
+    if (value < 1 || value > 255) return -Errno.EINVAL
+    if (!this.#open) return -Errno.EBADF
+    this.#options.ttl = value
+    this.#socket?.setTtl(value)
+    return 0
   }
 
   setMulticastTTL(ttl: number): number {
-    return this.#withSocket((socket) => socket.setMulticastTtl(ttl))
+    const value = ttl | 0
+    if (value < 0 || value > 255) return -Errno.EINVAL
+    if (!this.#open) return -Errno.EBADF
+    this.#options.multicastTtl = value
+    this.#socket?.setMulticastTtl(value)
+    return 0
   }
 
-  setMulticastLoopback(on: boolean): number {
-    return this.#withSocket((socket) => socket.setMulticastLoop(on))
+  setMulticastLoopback(on: number): number {
+    if (!this.#open) return -Errno.EBADF
+    this.#options.multicastLoop = on !== 0
+    this.#socket?.setMulticastLoop(on !== 0)
+    return 0
   }
 
-  /** @param address of the device; `'0.0.0.0'`: the routes decide */
   setMulticastInterface(address: string): number {
-    if (!isIPv4(address)) return -Errno.EINVAL
-    return this.#withSocket((socket) => socket.setMulticastDevice(this.#deviceOf(address) ?? null))
+    const local = parseAddress(address)
+    if (local === null && !isIPv6(address)) return -Errno.EINVAL
+    if (!this.#open) return -Errno.EBADF
+    if (local === null) return -Errno.ENOPROTOOPT
+    return this.#multicast.setInterface(this.#socket, local)
   }
 
-  addMembership(group: string, interfaceAddress?: string): number {
-    return this.#membership(group, interfaceAddress, (socket, options) => socket.joinGroup(group, options))
+  addMembership(group: string, at: string | undefined): number {
+    return this.#changeMembership(group, undefined, at, true)
   }
 
-  dropMembership(group: string, interfaceAddress?: string): number {
-    return this.#membership(group, interfaceAddress, (socket, options) => socket.leaveGroup(group, options))
+  dropMembership(group: string, at: string | undefined): number {
+    return this.#changeMembership(group, undefined, at, false)
   }
 
-  /** The stack joins groups as a whole: no source can be asked for. */
-  addSourceSpecificMembership(): number {
-    return -Errno.ENOPROTOOPT
+  addSourceSpecificMembership(source: string, group: string, at: string | undefined): number {
+    return this.#changeMembership(group, source, at, true)
   }
 
-  dropSourceSpecificMembership(): number {
-    return -Errno.ENOPROTOOPT
+  dropSourceSpecificMembership(source: string, group: string, at: string | undefined): number {
+    return this.#changeMembership(group, source, at, false)
   }
 
-  /** Sets the size of a buffer, or with 0 gives it. `undefined` if that fails, and then `failed` says why. */
-  bufferSize(size: number, receive: boolean | number, failed: ErrorInfo): number | undefined {
-    const socket = this.#socket
-    const isReceive = Boolean(receive)
-    const errno = socket === null ? -EBADF : size > 0x7fffffff ? -Errno.EINVAL : 0
-    if (socket === null || errno !== 0) {
-      const [code, message] = getSystemErrorMap().get(errno)!
-      const syscall = isReceive ? 'uv_recv_buffer_size' : 'uv_send_buffer_size'
-      Object.assign(failed, { errno, code, message, syscall })
-      return undefined
-    }
-    const { core } = this.#context.udp.ip.ctx.sysctl
-    if (isReceive) {
-      if (size > 0) socket.setReceiveBuffer(Math.max(2 * Math.min(size, core.rmem_max), SOCK_MIN_RCVBUF))
-      else return socket.receiveBuffer
-    } else if (size > 0) this.#sendBuffer = Math.max(2 * Math.min(size, core.wmem_max), SOCK_MIN_SNDBUF)
-    else return this.#sendBuffer
-    return size
-  }
-
-  #membership(
+  #changeMembership(
     group: string,
-    interfaceAddress: string | undefined,
-    change: (socket: UdpSocket, options: { device?: string }) => void,
+    source: string | undefined,
+    at: string | undefined,
+    join: boolean,
   ): number {
-    if (this.#closed) return -EBADF
-    // libuv makes the socket here if there is none yet.
-    if (this.#socket === null) {
-      const errno = this.bind('0.0.0.0', 0, UV_UDP_REUSEADDR)
-      if (errno !== 0) return errno
+    if (this.#closing) return -Errno.EBADF
+    if (isIPv6(group) && (source === undefined || isIPv6(source))) {
+      if (!this.#open) return -Errno.EAFNOSUPPORT
+      return at === undefined || at === null || isIPv6(at) ? -Errno.ENOPROTOOPT : -Errno.EINVAL
     }
-    if (!isIPv4(group) || (interfaceAddress !== undefined && !isIPv4(interfaceAddress))) return -Errno.EINVAL
-    return this.#withSocket((socket) => {
-      const device = interfaceAddress === undefined ? undefined : this.#deviceOf(interfaceAddress, 'ENODEV')
-      change(socket, device === undefined ? {} : { device })
-    })
+    if (parseAddress(group) === null) return -Errno.EINVAL
+    if (source !== undefined && parseAddress(source) === null) return -Errno.EINVAL
+    const failed = this.#bindIfNot(BindFlag.REUSEADDR)
+    if (failed !== 0) return failed
+    if (at !== undefined && at !== null && parseAddress(at) === null) return -Errno.EINVAL
+    return attempt(() => this.#multicast.change(this.#socket!, group, source, at ?? undefined, join))
   }
 
-  /** @throws TunstackError `code` if no device has the address */
-  #deviceOf(address: string, code = 'EADDRNOTAVAIL'): string | undefined {
-    const number = parseIpv4(address)
-    if (number === 0) return undefined
-    const device = this.#context.udp.ip.ctx.routing.addresses.deviceOf(number)
-    if (device !== null) return device.name
-    throw new TunstackError(code, `no device has the address ${address}`, { value: address })
-  }
-
-  #withSocket(call: (socket: UdpSocket) => void): number {
-    const socket = this.#socket
-    return socket === null ? -EBADF : attempt(() => call(socket))
+  /** @param size bytes to set; 0: gives what is set. @param receive which of the two. `undefined`: `context` says why */
+  bufferSize(size: number, receive: boolean, context: SystemErrorContext): number | undefined {
+    return this.#sizes.change(this.#open && !this.#closing, this.#socket, size, receive, context)
   }
 
   // ---- life
@@ -340,42 +331,84 @@ export class UdpHandle implements Source {
   }
 
   hasRef(): boolean {
-    return this.#referenced && !this.#closed
+    return this.#referenced && !this.#closing
   }
 
-  close(callback?: () => void): void {
-    if (this.#closed) return
-    this.#closed = true
+  override close(callback?: () => void): void {
+    if (this.#closing) return
+    this.#closing = true
     this.#receiving = false
-    this.#socket?.close()
+    const socket = this.#socket
+    if (socket !== null) {
+      socket.listener = null
+      socket.close()
+    }
     this.#socket = null
-    for (const { request } of this.#waiting.splice(0)) this.#complete(request, -Errno.ECANCELED, 0)
     this.#hold()
-    if (callback !== undefined)
-      this.#context.turns.later(() => this.#resource.runInAsyncScope(callback, this))
+    super.close(callback)
+    if (!this.#sends.isEmpty) this.#context.turns.later(() => this.#sends.fail(-Errno.ECANCELED))
   }
 
   /** The process lives for what a handle of libuv is active for. */
   #hold(): void {
-    const held = (this.#receiving || this.#waiting.length > 0) && this.#referenced && !this.#closed
+    const active = this.#socket !== null && !this.#socket.closed && (this.#receiving || !this.#sends.isEmpty)
+    const held = active && this.#referenced && !this.#closing
     if (held === this.#held) return
     this.#held = held
     this.#context.turns.hold(held)
   }
-}
 
-function bytesOf(view: ArrayBufferView): Uint8Array {
-  return view instanceof Uint8Array ? view : new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
-}
+  #soon(): void {
+    this.#context.turns.ready(this)
+    this.#hold()
+  }
 
-/** 0, or the errno of what was thrown. */
-function attempt(call: () => void): number {
-  try {
-    call()
-    return 0
-  } catch (error) {
-    if (!(error instanceof TunstackError)) throw error
-    return error.errno ?? (error.code === 'ERR_STACK_CLOSED' ? -Errno.ENETDOWN : -Errno.EINVAL)
+  // ---- news
+
+  #news(): void {
+    if (!this.#closing) this.#soon()
+  }
+
+  /** @internal */
+  turn(): boolean {
+    const socket = this.#socket
+    if (socket === null) return false
+    const more = this.#receiving && this.#receive(socket)
+    if (!this.#closing) this.#sends.advance(socket)
+    this.#hold()
+    return more && !this.#closing
+  }
+
+  /** What has come, one after the other, each with what the program puts off until after it. */
+  #receive(socket: UdpSocket): boolean {
+    for (let left = BURST; left > 0; left--) {
+      const errno = socket.closed ? this.#stackClosed() : socket.takeError()
+      if (errno !== 0) this.#tell(-errno)
+      else if (socket.waiting > 0) this.#deliver(socket)
+      else return false
+      if (!this.#receiving) return false
+      if (left > 1) runTicks()
+      if (!this.#receiving) return false
+    }
+    return true
+  }
+
+  /** The stack was closed: that is told, once. */
+  #stackClosed(): number {
+    this.#receiving = false
+    return Errno.ENETDOWN
+  }
+
+  #deliver(socket: UdpSocket): void {
+    // Bytes of its own, as Node gives: a program may keep them, or hand their memory on.
+    const bytes = Buffer.allocUnsafeSlow(socket.nextLength)
+    socket.receiveInto(bytes)
+    const { address, port } = socket.received
+    this.#tell(bytes.length, bytes, { address, family: 'IPv4', port })
+  }
+
+  #tell(status: number, bytes?: Uint8Array, from?: AddressInfo): void {
+    this.#resource.runInAsyncScope(this.onmessage!, this, status, this, bytes, from)
   }
 }
 
@@ -384,4 +417,18 @@ function describe(out: AddressInfo, address: string, port: number): number {
   out.family = 'IPv4'
   out.port = port
   return 0
+}
+
+/** 0, or the negative errno that a call of the stack fails with. */
+function attempt(call: () => unknown): number {
+  try {
+    call()
+    return 0
+  } catch (error) {
+    if (!(error instanceof TunstackError)) throw error
+    if (error.code === 'ERR_STACK_CLOSED' || error.code === 'ERR_SOCKET_CLOSED') return -Errno.ENETDOWN
+    // No port is left: `bind` calls that what it is.
+    if (error.code === 'EAGAIN') return -Errno.EADDRINUSE
+    return error.errno ?? -Errno.EINVAL
+  }
 }

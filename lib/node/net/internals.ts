@@ -118,9 +118,18 @@ function findOwnerSymbol(): symbol {
 /** Under which a handle has its socket or server. */
 export const OWNER: symbol = findOwnerSymbol()
 
+type NormalizedArgs = [Record<string, unknown>, ((...args: unknown[]) => void) | null]
+
 interface NetInternals {
-  /** Makes options and a callback of the arguments of `connect` and `listen`; takes its own result too. */
-  _normalizeArgs(args: unknown[]): [Record<string, unknown>, ((...args: unknown[]) => void) | null]
+  /** Makes options and a callback of the arguments of `connect` and `listen`. */
+  _normalizeArgs(args: unknown[]): NormalizedArgs
 }
 
 export const { _normalizeArgs: normalizeArgs } = net as unknown as NetInternals
+
+/** By which Node knows arguments that are normalized already. */
+const [NORMALIZED] = Object.getOwnPropertySymbols(normalizeArgs([]))
+
+export function isNormalized(value: unknown): value is NormalizedArgs {
+  return Array.isArray(value) && NORMALIZED !== undefined && NORMALIZED in value
+}

@@ -35,7 +35,7 @@ export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
   function Socket(this: unknown, options?: Options): net.Socket {
     if (!(this instanceof Socket)) return Reflect.construct(Socket, [options])
     if (typeof options === 'object' && options !== null) {
-      if (options['fd'] !== undefined) throw refuse('a file descriptor')
+      if (isDescriptor(options['fd'])) throw refuse('a file descriptor')
       if (options['handle'] instanceof TCP) throw refuse('this handle')
     }
     Reflect.apply(net.Socket as unknown as Callback, this, [options])
@@ -79,4 +79,9 @@ export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
       throw refuse('a handle')
     },
   } as Net
+}
+
+/** What Node takes for one: with anything else it says itself what is wrong. */
+function isDescriptor(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fffffff
 }

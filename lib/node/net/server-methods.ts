@@ -47,11 +47,11 @@ export function serverMethods(
       const given = args[0] as Options | undefined
       if (isOptions(given) && ('_handle' in given || 'handle' in given)) throw refuse('a handle')
       if (typeof options['fd'] === 'number' && options['fd'] >= 0) throw refuse('a file descriptor')
-      if (options['path'] && options['port'] === undefined) {
+      const { host, port, path } = options
+      if (typeof path === 'string' && path !== '' && port === undefined && !(Number(path) >= 0)) {
         if (localToo) return Reflect.apply(listen as Callback, this, args)
         throw refuse('a local socket')
       }
-      const { host, port } = options
       const isName = typeof host === 'string' && host !== '' && net.isIP(host) === 0
       const hasPort = typeof port === 'number' || typeof port === 'string'
       // Names are looked up below, and a worker of a cluster asks nobody for a handle.

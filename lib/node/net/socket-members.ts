@@ -5,7 +5,7 @@
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import { methods } from './derive.ts'
-import { normalizeArgs, TCP, unsupported } from './internals.ts'
+import { isNormalized, normalizeArgs, TCP, unsupported } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
 
@@ -41,12 +41,9 @@ export function socketMembers(
 ): PropertyDescriptorMap {
   const own: ThisType<SocketInternals> & Record<string, unknown> = {
     connect(...args: unknown[]) {
-      const first = args[0] as unknown[] | undefined
-      const normalized = normalizeArgs(
-        Array.isArray(first) && first.length === 2 && isOptions(first[0]) ? first : args,
-      )
+      const normalized = isNormalized(args[0]) ? args[0] : normalizeArgs(args)
       const options = normalized[0]
-      if (options['path']) {
+      if (options['path'] && typeof options['path'] === 'string') {
         if (!localToo) throw refuse('a local socket')
       } else if (options['lookup'] === undefined || options['lookup'] === null) {
         normalized[0] = { ...options, lookup }
@@ -106,8 +103,4 @@ export function inPlaceOf(handle: InstanceType<typeof TCP>, context: HandleConte
   if (handle.fd >= 0) throw refuse('a connection that was handed over')
   handle.close() // it has no socket of the kernel yet
   return new StackHandle(context)
-}
-
-function isOptions(value: unknown): boolean {
-  return typeof value === 'object' && value !== null
 }

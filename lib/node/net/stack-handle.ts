@@ -20,7 +20,6 @@ import { PendingWrites } from './pending-writes.ts'
 /** Longest chunk that is read: what Node gives libuv. */
 const CHUNK = 65536
 /** What the stack itself never says. */
-const EBADF = 9
 const EALREADY = 114
 
 /** No asynchronous context: what is accepted is of none, until a program gives it one. */
@@ -100,7 +99,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
   }
 
   getsockname(out: AddressInfo): number {
-    if (this.#closing) return -EBADF
+    if (this.#closing) return -Errno.EBADF
     const tcb = this.#tcb
     const key = this.#listener?.key
     if (tcb !== null) return describe(out, tcb.path.local, tcb.path.localPort)
@@ -110,7 +109,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
 
   getpeername(out: AddressInfo): number {
     const tcb = this.#tcb
-    if (this.#closing) return -EBADF
+    if (this.#closing) return -Errno.EBADF
     if (tcb === null || this.#connecting !== null) return -Errno.ENOTCONN
     if (tcb.state === TcpState.CLOSED) return -Errno.ENOTCONN
     return describe(out, tcb.path.remote, tcb.path.remotePort)
@@ -265,7 +264,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
   /** What a write meets: once the error that ended the connection, then EPIPE. */
   #writeError(): number {
     const tcb = this.#tcb
-    if (this.#closing) return -Errno.EBADFD
+    if (this.#closing) return -Errno.EBADF
     if (tcb === null) return -Errno.EPIPE
     if (this.#connecting !== null) return 0
     if (tcb.state === TcpState.CLOSED) return this.#takeError() || -Errno.EPIPE

@@ -90,9 +90,9 @@ export const ENDING: readonly Scenario[] = (['client', 'accepted'] as const).fla
       run: async (run) => {
         const both = await ends(run)
         both[first].resetAndDestroy()
-        await closed(both[first])
+        await Promise.all([closed(both[first]), closed(both[second])])
         both[second].write('x', (error) => run.recorder.note(second, 'written', error))
-        await closed(both[second])
+        await pause(5)
       },
     },
     {
@@ -194,6 +194,16 @@ export const ENDING: readonly Scenario[] = (['client', 'accepted'] as const).fla
         await pause(20)
         both[first].destroy()
         await closed(both[first])
+      },
+    },
+    {
+      name: `${first} writes when its handle was closed`,
+      run: async (run) => {
+        const both = await pair(run)
+        run.recorder.socket(both[first], first)
+        ;(both[first] as unknown as { _handle: { close(): void } })._handle.close()
+        both[first].write('x', (error) => run.recorder.note(first, 'written', error))
+        await pause(5)
       },
     },
     {

@@ -303,9 +303,9 @@ export const TRANSFER: readonly Scenario[] = [
     run: async (run) => {
       const { client, accepted } = await pair(run)
       run.recorder.socket(client, 'client')
-      client.setTimeout(60, () => run.recorder.note('client', 'callback'))
+      client.setTimeout(150, () => run.recorder.note('client', 'callback'))
       run.recorder.note('client', client.timeout)
-      await pause(30)
+      await pause(20)
       accepted.write('x')
       await once(client, 'timeout')
       run.recorder.note('client', 'still', client.readyState)
