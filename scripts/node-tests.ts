@@ -1,7 +1,9 @@
 /**
- * The Node project's own tests of `net` and `dgram`, on Node's modules over the kernel and on those over a stack:
- * `node --import tsx scripts/node-tests.ts <folder> [net] [dgram]`, where the folder is Node's `test`, with `parallel`
- * and `common` in it. Says which tests pass over the kernel and not over a stack, and the two shares.
+ * The Node project's own tests, on Node's modules over the kernel and on those over a stack:
+ * `node --import tsx scripts/node-tests.ts <folder> [net] [dgram] [http] [https] [tls]`, where the folder is Node's
+ * `test`, with `parallel`, `common` and `fixtures` in it. Tests of `net` and `dgram` get those modules of a stack; for
+ * the others the whole process is on one, as with `tunstack/register`. Says which tests pass over the kernel and not
+ * over a stack, and the two shares.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -67,18 +69,27 @@ async function main(): Promise<void> {
   }
   const work = mkdtempSync(join(tmpdir(), 'tunstack-node-tests-'))
   try {
-    const hook = join(work, 'hook.cjs')
-    await build({
-      entryPoints: [join(import.meta.dirname, 'node-tests-hook.ts')],
-      outfile: hook,
-      bundle: true,
-      platform: 'node',
-      target: 'node20',
-      format: 'cjs',
-      external: ['koffi'],
-      logLevel: 'error',
-    })
-    for (const module of modules.length === 0 ? ['net', 'dgram'] : modules) await report(folder, module, hook)
+    const bundled = async (entry: string, name: string): Promise<string> => {
+      const outfile = join(work, name)
+      await build({
+        entryPoints: [join(import.meta.dirname, entry)],
+        outfile,
+        bundle: true,
+        platform: 'node',
+        target: 'node20',
+        format: 'cjs',
+        external: ['koffi'],
+        logLevel: 'error',
+        // The device, which is not used here, looks for its addon from there.
+        define: { 'import.meta.url': JSON.stringify(import.meta.url) },
+      })
+      return outfile
+    }
+    const modulesHook = await bundled('node-tests-hook.ts', 'modules.cjs')
+    const processHook = await bundled('../lib/node/register.ts', 'process.cjs')
+    for (const module of modules.length === 0 ? ['net', 'dgram', 'http', 'https', 'tls'] : modules) {
+      await report(folder, module, ['net', 'dgram'].includes(module) ? modulesHook : processHook)
+    }
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
