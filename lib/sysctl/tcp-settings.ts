@@ -45,11 +45,17 @@ export class TcpSettings {
   tcp_min_snd_mss = 48
   /** Let receive buffers grow with what is read. */
   tcp_moderate_rcvbuf = 1
+  /** Data of a segment at least while a black hole is suspected. */
+  tcp_mtu_probe_floor = 48
   /** 0 never probe for the path MTU; 1 when it seems to be a black hole; 2 always. */
   tcp_mtu_probing = 0
   tcp_no_metrics_save = 0
   /** Retransmissions once nobody owns the connection any longer; 0: 8. */
   tcp_orphan_retries = 0
+  /** Seconds after which a search for the path MTU begins again. */
+  tcp_probe_interval = 600
+  /** Bytes of range at which it ends. */
+  tcp_probe_threshold = 8
   /** Duplicate acknowledgments that mean loss. */
   /** 1 RACK; 2: its window is not adapted; 4: three duplicates do not close it. */
   tcp_recovery = 1
@@ -116,9 +122,13 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_min_rtt_wlen: { min: 0, max: 86400 },
   tcp_min_snd_mss: { min: 48, max: 65535 },
   tcp_moderate_rcvbuf: BYTE,
+  tcp_mtu_probe_floor: { min: 48, max: 65535 },
   tcp_mtu_probing: BYTE,
   tcp_no_metrics_save: BYTE,
   tcp_orphan_retries: BYTE,
+  // Milliseconds of 32 bits, in ticks of 4 ms.
+  tcp_probe_interval: { min: 0, max: 17179869 },
+  tcp_probe_threshold: INT,
   tcp_recovery: BYTE,
   // And no larger than tcp_max_reordering.
   tcp_reordering: POSITIVE,

@@ -14,6 +14,7 @@ import { isGranted, SYN_ECN } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
+import { initMtuSearch } from './mtu-probing.ts'
 import { receiveData } from './receive.ts'
 import { enterQuickAck, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
 import type { Segment } from './segment.ts'
@@ -132,6 +133,7 @@ export class TcpInput {
     tcb.retransmitAt = Infinity
     tcb.recoveryPoint = tcb.iss
     tcb.transmissions.reset(tcb.sndUna)
+    initMtuSearch(tcb, this.#ctx.sysctl.ipv4, now)
     tcb.quickAcks = MAX_QUICK_ACKS
     setReceiveBuffer(tcb, tcb.receiveBuffer)
     tcb.rcvSpaceSeq = tcb.rcvNxt

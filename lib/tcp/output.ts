@@ -20,6 +20,7 @@ import {
 import { Ecn, SYN_ECN } from './ecn.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
+import { Probe, probeLength, probeSent, searchedMtu } from './mtu-probing.ts'
 import { DELAYED_ACK, selectWindow } from './receive-window.ts'
 import { writeTcpHeader, writeUrgent } from './replies.ts'
 import { seqGt, seqLt } from './sequence.ts'
@@ -171,6 +172,7 @@ export class TcpOutput {
   /** `length` counts FIN. */
   #resend(tcb: Tcb, seq: number, length: number, mss: number): boolean {
     if (tcb.retransmitStart === Infinity) tcb.retransmitStart = tcb.lastSent
+    if (tcb.mtuSearch !== null) tcb.mtuSearch.size = 0 // whatever is heard of the probe now tells nothing
     tcb.totalRetransmits++
     tcb.bytesRetransmitted += length
     this.#ctx.mib.tcp[TcpMib.RetransSegs]!++
@@ -189,6 +191,7 @@ export class TcpOutput {
         : Math.max(mss, Math.floor((superSegment - tcb.path.headers - TCP_MAX_OPTIONS) / mss) * mss)
     const end = tcb.dataEnd
     this.#restartAfterIdle(tcb)
+    if (tcb.mtuSearch !== null && !this.#probeMtu(tcb)) return
     while (!tcb.finSent) {
       const unsent = (end - tcb.sndNxt) | 0
       if (unsent === 0) {
@@ -211,6 +214,18 @@ export class TcpOutput {
       }
       if (!this.#sendData(tcb, tcb.sndNxt, length, mss, false)) return
     }
+  }
+
+  /** A segment larger than others, to see whether it gets through; `false`: nothing may be sent before it. */
+  #probeMtu(tcb: Tcb): boolean {
+    const { now, sysctl } = this.#ctx
+    const inFlight = this.#loss.inFlight(tcb)
+    const length = probeLength(tcb, sysctl.ipv4, this.#loss.room(tcb), inFlight, now)
+    if (length <= 0) return length !== Probe.WAIT
+    const { sndNxt } = tcb
+    if (tcb.path.room > 0 && this.#sendData(tcb, sndNxt, length, length, false))
+      probeSent(tcb, sndNxt, length)
+    return true
   }
 
   /** What the network took before a pause says little of what it takes now (RFC 5681 §4.1). */
@@ -363,7 +378,7 @@ export class TcpOutput {
 
   #syncMss(tcb: Tcb, mtu: number): void {
     const options = tcb.timestamps ? TCP_TIMESTAMPS_LENGTH : 0
-    let size = Math.min(mtu - tcb.path.headers, tcb.peerMss)
+    let size = Math.min(searchedMtu(tcb, mtu) - tcb.path.headers, tcb.peerMss)
     // Never more than half of the largest window (`tcp_bound_to_half_wnd`), so that a small one can be filled.
     if (tcb.maxSndWnd > 0) {
       const bound = tcb.maxSndWnd > 536 ? tcb.maxSndWnd >> 1 : tcb.maxSndWnd

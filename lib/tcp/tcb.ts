@@ -10,6 +10,7 @@ import { Timer } from '../time/timer-wheel.ts'
 import type { CongestionControl } from './congestion/congestion-control.ts'
 import type { HalfOpen } from './half-open.ts'
 import type { Ipv4Path } from './ipv4-path.ts'
+import type { MtuSearch } from './mtu-probing.ts'
 import { OutOfOrderQueue } from './out-of-order.ts'
 import { Rack } from './rack.ts'
 import { ReceiveRing, type RingStore } from './receive-ring.ts'
@@ -135,6 +136,8 @@ export class Tcb {
   mss = 0
   /** The path MTU that {@link mss} was computed for; 0: it has to be computed again. */
   mssMtu = 0
+  /** The path's MTU is searched for by probes; `null`: what ICMP says is believed. */
+  mtuSearch: MtuSearch | null = null
 
   // Receive side.
   irs = 0

@@ -568,7 +568,7 @@ export class Tcp implements TransportProtocol, BurstListener {
       const before = tcb.path.mtu
       icmp.learnPathMtu(bytes, quote, error)
       if (tcb.path.mtu < before && tcb.synchronized) {
-        this.loss.pathShrunk(tcb)
+        if (!this.loss.probeRefused(tcb, tcb.path.mtu)) this.loss.pathShrunk(tcb)
         this.output.push(tcb)
         this.settle(tcb)
       }

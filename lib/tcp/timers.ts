@@ -8,6 +8,7 @@ import type { Ipv4Context } from '../ipv4/context.ts'
 import { TcpExtMib, TcpMib } from '../observe/mib.ts'
 import { MILLISECOND, SECOND } from '../time/clock.ts'
 import type { LossRecovery } from './loss-recovery.ts'
+import { suspectBlackHole } from './mtu-probing.ts'
 import type { TcpOutput } from './output.ts'
 import { type Tcb, TcpState } from './tcb.ts'
 
@@ -123,7 +124,10 @@ export class TcpTimers {
     } else if (this.#hasWaited(tcb, since, tcb.orphan ? orphanRetries(ipv4) : ipv4.tcp_retries2)) {
       return this.#timeOut(tcb)
     }
-    if (tcb.retransmits >= ipv4.tcp_retries1) tcb.path.reconsider()
+    if (tcb.retransmits > 0 && now - since >= modelTimeout(ipv4.tcp_retries1)) {
+      suspectBlackHole(tcb, ipv4, now)
+      tcb.path.reconsider()
+    }
     mib.tcpExt[TcpExtMib.TCPTimeouts]!++
     this.#loss.onTimeout(tcb, now)
     this.#output.retransmitHead(tcb)
