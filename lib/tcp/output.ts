@@ -171,7 +171,7 @@ export class TcpOutput {
 
   /** `length` counts FIN. */
   #resend(tcb: Tcb, seq: number, length: number, mss: number): boolean {
-    if (tcb.retransmitStart === Infinity) tcb.retransmitStart = tcb.lastSent
+    if (tcb.retransmitStart === Infinity) tcb.retransmitStart = this.#ctx.now
     if (tcb.mtuSearch !== null) tcb.mtuSearch.size = 0 // whatever is heard of the probe now tells nothing
     tcb.totalRetransmits++
     tcb.bytesRetransmitted += length

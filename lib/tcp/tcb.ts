@@ -244,7 +244,7 @@ export class Tcb {
   dupAcks = 0
   /** Why it sends again, where that is neither a timeout nor what acknowledgments say. */
   reason: RetransmitReason | null = null
-  /** When what was first sent again in this loss had been sent: since then there is no progress. */
+  /** When something was first sent again in this loss: since then there is no progress (`retrans_stamp`). */
   retransmitStart = Infinity
   /** When the retransmission timer last fired. */
   timeoutAt = -Infinity

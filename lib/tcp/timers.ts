@@ -117,7 +117,7 @@ export class TcpTimers {
   #retransmitData(tcb: Tcb): void {
     const { now, mib, sysctl } = this.#ctx
     const { ipv4 } = sysctl
-    const since = tcb.retransmitStart === Infinity ? tcb.lastSent : tcb.retransmitStart
+    const since = tcb.retransmitStart === Infinity ? now : tcb.retransmitStart
     if (tcb.sndWnd === 0) {
       // The peer took its window back (RFC 9293 §3.8.6): as long as it speaks, the connection lives.
       if (now - tcb.lastHeard > RTO_MAX && tcb.retransmits > 0) return this.#timeOut(tcb)
@@ -133,7 +133,7 @@ export class TcpTimers {
     this.#output.retransmitHead(tcb)
     tcb.retransmits++
     tcb.rtt.backOff()
-    tcb.retransmitAt = this.#clamped(tcb, since)
+    tcb.retransmitAt = this.#clamped(tcb, tcb.retransmitStart === Infinity ? now : tcb.retransmitStart)
   }
 
   /** Data waits and the window is closed, or too small for a segment. */
