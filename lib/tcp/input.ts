@@ -104,7 +104,7 @@ export class TcpInput {
       tcb.tsRecent = options.tsValue
       tcb.tsRecentTime = this.#ctx.now
     }
-    tcb.peerMss = options.mss === 0 ? 536 : options.mss
+    tcb.peerMss = Math.min(options.mss === 0 ? 536 : options.mss, tcb.userMss)
     tcb.mssMtu = 0
   }
 

@@ -130,8 +130,10 @@ export class Tcb {
   /** What was written up to {@link sndUp} is urgent, and the peer does not have all of it. */
   sndUrgent = false
   sndUp = 0
-  /** The peer's MSS option less the options of every segment: bytes of data, before the path's MTU counts. */
+  /** The peer's MSS option, before the path's MTU counts; the options of every segment come off it. */
   peerMss = 536
+  /** `TCP_MAXSEG`: neither end's MSS is larger. */
+  userMss = Infinity
   /** Bytes of data per segment; 0 before the handshake is done. */
   mss = 0
   /** The path MTU that {@link mss} was computed for; 0: it has to be computed again. */

@@ -29,6 +29,8 @@ export interface TcpSocketOptions {
   receiveBuffer?: number
   /** `SO_SNDBUF` in bytes of data: fixed then; otherwise it grows with the congestion window. */
   sendBuffer?: number
+  /** `TCP_MAXSEG`, 88…32767: bytes of a segment at most, in both directions; as the path has it by default. */
+  maxSegment?: number
   /** `TCP_CONGESTION`; as `tcp_congestion_control` says by default. */
   congestion?: CongestionControlName
 }
@@ -103,6 +105,7 @@ export class TcpApi {
       ttl: options.ttl === undefined ? 0 : within('ttl', options.ttl, 1, 255),
       mark: within('mark', options.mark ?? 0, 0, 0xffffffff),
       congestion: congestionOf(options),
+      maxSegment: maxSegmentOf(options),
       events: options.events ?? null,
     })
     if (typeof tcb === 'number') throw failure(tcb, `${options.address}:${port}`, 'connect')
@@ -173,6 +176,7 @@ function configured(listener: Listener | number, what: string, options: TcpSocke
   listener.receiveBuffer = receiveBuffer
   listener.sendBuffer = sendBuffer
   listener.congestion = congestionOf(options)
+  listener.maxSegment = maxSegmentOf(options)
   return listener
 }
 
@@ -189,6 +193,10 @@ function congestionOf({ congestion }: TcpSocketOptions): CongestionControlName |
   if (congestion === undefined) return null
   if (CONGESTION_CONTROLS.includes(congestion)) return congestion
   throw invalidArgument('congestion', congestion, `one of ${CONGESTION_CONTROLS.join(', ')}`)
+}
+
+function maxSegmentOf({ maxSegment }: TcpSocketOptions): number {
+  return maxSegment === undefined ? Infinity : within('maxSegment', maxSegment, 88, 32767)
 }
 
 function portNumber(name: string, value: number, least: number): number {

@@ -62,6 +62,8 @@ export interface ConnectSettings {
   ttl: number
   mark: number
   congestion: CongestionControlName | null
+  /** `TCP_MAXSEG`; Infinity: as the path has it. */
+  maxSegment: number
   events: TcpEventListener | null
 }
 
@@ -425,7 +427,8 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.ecn = asksForEcn(ipv4.tcp_ecn)
     tcb.windowScaling = ipv4.tcp_window_scaling !== 0
     tcb.rcvScale = tcb.windowScaling ? this.#shared.windowScale(settings) : 0
-    tcb.announcedMss = tcb.path.advertisedMss
+    tcb.userMss = options.maxSegment
+    tcb.announcedMss = Math.min(tcb.path.advertisedMss, tcb.userMss)
     tcb.rcvMss = initialRcvMss(tcb)
     tcb.rcvWnd = initialWindow(settings.receiveBuffer, tcb.announcedMss)
     tcb.establishedAt = tcb.lastSent = tcb.lastHeard = now

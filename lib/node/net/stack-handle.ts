@@ -141,6 +141,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
       ttl: 0,
       mark: 0,
       congestion: null,
+      maxSegment: Infinity,
       events: null,
     })
     if (typeof tcb === 'number') return -tcb
