@@ -16,7 +16,8 @@ import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { initMtuSearch } from './mtu-probing.ts'
 import { receiveData } from './receive.ts'
-import { enterQuickAck, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
+import { initReceiveSpace, measureEchoRtt } from './receive-autotuning.ts'
+import { enterQuickAck, MAX_QUICK_ACKS } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
@@ -135,9 +136,7 @@ export class TcpInput {
     tcb.transmissions.reset(tcb.sndUna)
     initMtuSearch(tcb, this.#ctx.sysctl.ipv4, now)
     tcb.quickAcks = MAX_QUICK_ACKS
-    setReceiveBuffer(tcb, tcb.receiveBuffer)
-    tcb.rcvSpaceSeq = tcb.rcvNxt
-    tcb.rcvSpaceTime = now
+    initReceiveSpace(tcb, now)
     tcb.events |= TcbEvent.CONNECTED
     effects.established = true
   }
@@ -291,11 +290,12 @@ export class TcpInput {
         tcb.tsRecentTime = now
       }
     }
-    if (tcb.timestamps && segment.length > 0) measureReceiverRtt(tcb, options, now)
+    if (tcb.timestamps && segment.length > 0) measureEchoRtt(tcb, options, segment.length, now)
     this.#processAck(tcb, segment)
     if (!this.#advanceState(tcb, segment, effects)) return
     noteUrgent(tcb, segment)
-    if (segment.length > 0 || segment.isFin) receiveData(tcb, segment, effects, mib, now)
+    if (segment.length > 0 || segment.isFin)
+      receiveData(tcb, segment, effects, mib, now, this.#ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0)
     else if (segment.length === 0) mib.tcpExt[TcpExtMib.TCPPureAcks]!++
     if (effects.timeWait || effects.closed) return
   }
@@ -436,13 +436,4 @@ function reportDuplicate(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array):
   tcpExt[TcpExtMib.DelayedACKLost]!++
   enterQuickAck(tcb)
   tcb.noteDuplicate(seq, seqMin(end, tcb.rcvNxt))
-}
-
-/** What the peer echoes of our clock tells a receiver the RTT too. */
-function measureReceiverRtt(tcb: Tcb, options: TcpOptions, now: number): void {
-  if (!options.timestamps || options.tsEcho === 0) return
-  const elapsed = (timestampAt(now, tcb.tsOffset) - options.tsEcho) | 0
-  if (elapsed < 0) return
-  const rtt = Math.max(elapsed, 1) * MILLISECOND
-  tcb.rcvRtt = tcb.rcvRtt === 0 ? rtt : Math.min(tcb.rcvRtt + (rtt - tcb.rcvRtt) / 8, rtt * 4)
 }

@@ -1,10 +1,8 @@
 /**
  * The window that a receiver offers, and when it says so (RFC 9293 §3.8.6.2.2 against silly windows, Linux's
- * `__tcp_select_window`), delayed acknowledgments (RFC 5681 §4.2), and the receive buffer, which grows with what the
- * application takes in a round trip (Linux's `tcp_rcv_space_adjust`).
+ * `__tcp_select_window`), and delayed acknowledgments (RFC 5681 §4.2).
  */
 import { MILLISECOND } from '../time/clock.ts'
-import { seqGe } from './sequence.ts'
 import { type Tcb, TcpState } from './tcb.ts'
 
 /** Segments acknowledged at once at the start and after trouble (`TCP_MAX_QUICKACKS`). */
@@ -15,13 +13,18 @@ export const DELAYED_ACK = 40 * MILLISECOND
 
 /** The window to offer now: what is free, or nothing while that is silly; never less than was offered (SHLD-14). */
 export function selectWindow(tcb: Tcb): number {
-  const { receiveBuffer, ring, rcvScale } = tcb
+  const { receiveBuffer, ring, rcvScale, rcvSsthresh } = tcb
   const free = Math.max(0, receiveBuffer - ring.length)
   const mss = Math.min(tcb.rcvMss, receiveBuffer)
   let wnd = free
   if (free < receiveBuffer >> 4 || free < mss) wnd = 0
-  else if (rcvScale > 0) wnd = (free >>> rcvScale) << rcvScale
-  else if (free > mss) wnd = free - (free % mss)
+  else if (rcvScale > 0) {
+    const unit = 2 ** rcvScale
+    wnd = free > rcvSsthresh ? Math.ceil(rcvSsthresh / unit) * unit : Math.floor(free / unit) * unit
+  } else {
+    const allowed = Math.min(free, rcvSsthresh)
+    wnd = allowed > mss ? allowed - (allowed % mss) : allowed
+  }
   const offered = tcb.receiveWindow
   if (wnd < offered) {
     // The right edge does not move left. What the scale would cut off is given in addition while there is room for
@@ -63,28 +66,4 @@ export function enterQuickAck(tcb: Tcb): void {
   const windowSegments = Math.max(2, Math.floor(tcb.rcvWnd / (2 * tcb.rcvMss)))
   tcb.quickAcks = Math.max(tcb.quickAcks, Math.min(windowSegments, MAX_QUICK_ACKS))
   tcb.interactive = false
-}
-
-/** What was read since the round trip began is what the buffer has to hold twice, up to its limit. */
-export function growReceiveBuffer(tcb: Tcb, read: number, now: number): void {
-  tcb.rcvSpace += read
-  const rtt = tcb.rcvRtt
-  if (rtt === 0 || now - tcb.rcvSpaceTime < rtt) return
-  const wanted = 2 * tcb.rcvSpace + 16 * tcb.rcvMss
-  if (wanted > tcb.receiveBuffer)
-    setReceiveBuffer(tcb, Math.max(tcb.receiveBuffer, Math.min(wanted, tcb.receiveBufferMax)))
-  tcb.rcvSpace = 0
-  tcb.rcvSpaceTime = now
-}
-
-/** Without timestamps: the time that a whole window takes is a round trip at most (`tcp_rcv_rtt_measure`). */
-export function measureWindowRtt(tcb: Tcb, now: number): void {
-  if (tcb.timestamps) return
-  if (tcb.rcvRttTime !== 0) {
-    if (!seqGe(tcb.rcvNxt, tcb.rcvRttSeq)) return
-    const rtt = Math.max(now - tcb.rcvRttTime, 1)
-    if (tcb.rcvRtt === 0 || rtt < tcb.rcvRtt) tcb.rcvRtt = rtt
-  }
-  tcb.rcvRttSeq = (tcb.rcvNxt + tcb.receiveWindow) | 0
-  tcb.rcvRttTime = now
 }

@@ -9,12 +9,21 @@ import { DropReason } from '../wire/drop-reason.ts'
 import { receiveMark } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
 import { Insertion } from './out-of-order.ts'
-import { enterQuickAck, measureWindowRtt } from './receive-window.ts'
+import { growReceiveBuffer, measureWindowRtt, openWindow } from './receive-autotuning.ts'
+import { enterQuickAck } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
-export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: Mib, now: number): void {
+/** @param grow `tcp_moderate_rcvbuf` */
+export function receiveData(
+  tcb: Tcb,
+  segment: Segment,
+  effects: Effects,
+  mib: Mib,
+  now: number,
+  grow: boolean,
+): void {
   const { tcpExt } = mib
   if (tcb.finReceived) {
     receiveAfterFin(tcb, segment, effects, tcpExt)
@@ -41,7 +50,7 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
   }
   if (tcb.ecn && segment.length > 0) receiveMark(tcb, segment)
   if (segment.length > tcb.rcvMss) learnSegmentSize(tcb, segment)
-  if (seqGt(segment.seq, tcb.rcvNxt)) return receiveEarly(tcb, segment, effects, tcpExt)
+  if (seqGt(segment.seq, tcb.rcvNxt)) return receiveEarly(tcb, segment, effects, tcpExt, grow)
 
   if (seqLt(segment.seq, tcb.rcvNxt)) {
     // Old at its beginning, new at its end.
@@ -66,6 +75,7 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
     enterQuickAck(tcb)
   tcb.lastReceived = now
   measureWindowRtt(tcb, now)
+  openWindow(tcb, segment.length)
   if (segment.isFin) receiveFin(tcb, effects, mib)
   if (!tcb.outOfOrder.isEmpty) {
     effects.ack = AckAction.NOW // it filled (part of) a hole: RFC 5681 §4.2
@@ -105,7 +115,13 @@ function deliverEarly(tcb: Tcb, effects: Effects, mib: Mib): void {
   if (outOfOrder.finReached) receiveFin(tcb, effects, mib)
 }
 
-function receiveEarly(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Float64Array): void {
+function receiveEarly(
+  tcb: Tcb,
+  segment: Segment,
+  effects: Effects,
+  tcpExt: Float64Array,
+  grow: boolean,
+): void {
   const { packet, dataStart, length, seq } = segment
   enterQuickAck(tcb)
   effects.ack = AckAction.NOW // at once, so that the sender counts it (RFC 5681 §4.2)
@@ -118,6 +134,9 @@ function receiveEarly(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Floa
     case Insertion.NEW:
     case Insertion.PARTIAL:
       tcpExt[TcpExtMib.TCPOFOQueue]!++
+      // Without SACK another window would make the acknowledgment no duplicate.
+      if (tcb.sack) openWindow(tcb, length)
+      if (!tcb.orphan) growReceiveBuffer(tcb, tcb.rcvSpace, grow)
       break
     case Insertion.DUPLICATE:
       tcpExt[TcpExtMib.TCPOFOMerge]!++

@@ -163,14 +163,17 @@ export class Tcb {
   announcedMss = 536
   /** Size of the segments that the peer sends: what acknowledgments are counted by. */
   rcvMss = 536
-  /** Where the last copied byte of a round trip began, when, and how much was read since (receive autotuning). */
+  /** Receive autotuning: what was read when the round trip began, when that was, and how much it was in the best one. */
   rcvSpaceSeq = 0
   rcvSpaceTime = 0
-  rcvSpace = 0
+  rcvSpace = 1
+  /** Bytes of the buffer that are offered at most, by what has come. */
+  rcvSsthresh = 0
   /** RTT as a receiver sees it, by timestamps echoed or windows filled. */
   rcvRtt = 0
   rcvRttSeq = 0
   rcvRttTime = 0
+  rcvRttEcho = 0
 
   // Options agreed on.
   timestamps = false

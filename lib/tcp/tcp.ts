@@ -40,7 +40,8 @@ import { TcpInput } from './input.ts'
 import type { Listener } from './listener.ts'
 import { LossRecovery } from './loss-recovery.ts'
 import { TcpOutput } from './output.ts'
-import { acknowledgesNow, DELAYED_ACK, growReceiveBuffer, opensWindow } from './receive-window.ts'
+import { adjustReceiveSpace } from './receive-autotuning.ts'
+import { acknowledgesNow, DELAYED_ACK, opensWindow } from './receive-window.ts'
 import { read32, Segment, verifyTcpChecksum } from './segment.ts'
 import { sendLimit } from './send-buffer.ts'
 import { seqGt, seqLe, seqLt } from './sequence.ts'
@@ -490,12 +491,12 @@ export class Tcp implements TransportProtocol, BurstListener {
     })
   }
 
-  /** The application has read `n` bytes: the peer may have to hear of the room. */
-  consumed(tcb: Tcb, n: number): void {
+  /** The application has read: the peer may have to hear of the room. */
+  consumed(tcb: Tcb): void {
     if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) return
     this.#run(tcb, () => {
       const { ctx } = this.ip
-      if (ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0) growReceiveBuffer(tcb, n, ctx.now)
+      adjustReceiveSpace(tcb, ctx.now, ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0)
       if (opensWindow(tcb)) this.output.ack(tcb)
     })
   }

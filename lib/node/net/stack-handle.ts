@@ -495,8 +495,8 @@ export class StackHandle extends JSStream implements EventSource, Source {
     const { ring } = tcb
     if (ring.length > 0) {
       const chunk = new Uint8Array(Math.min(ring.length, this.#chunk))
-      const count = ring.readInto(chunk, 0, chunk.length)
-      this.#context.tcp.consumed(tcb, count)
+      ring.readInto(chunk, 0, chunk.length)
+      this.#context.tcp.consumed(tcb)
       this.readBuffer(chunk)
       return true
     }
