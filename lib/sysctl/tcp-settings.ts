@@ -33,12 +33,18 @@ export class TcpSettings {
   tcp_keepalive_intvl = 75
   tcp_keepalive_probes = 9
   tcp_keepalive_time = 7200
+  /** Connections without an owner at most; more are reset when they are closed. */
+  tcp_max_orphans = 131072
   /** Segments that `tcp_reordering` may grow to. */
   tcp_max_reordering = 300
   /** Half-open connections of one listener at most. */
   tcp_max_syn_backlog = 2048
   /** Connections in TIME-WAIT at most. */
   tcp_max_tw_buckets = 131072
+  /** Pages of 4 KiB in buffers of all connections: below there is no pressure, above there is, and no more than that. */
+  tcp_mem_low = 196608
+  tcp_mem_pressure = 262144
+  tcp_mem_high = 393216
   /** Seconds that a minimum of the RTT counts. */
   tcp_min_rtt_wlen = 300
   /** Data of a segment and options at least, whatever a peer or a path ask for. */
@@ -116,6 +122,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_keepalive_intvl: SECONDS,
   tcp_keepalive_probes: BYTE,
   tcp_keepalive_time: SECONDS,
+  tcp_max_orphans: INT,
   tcp_max_reordering: POSITIVE,
   tcp_max_syn_backlog: INT,
   tcp_max_tw_buckets: INT,

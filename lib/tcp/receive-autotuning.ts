@@ -9,6 +9,7 @@
 import { MILLISECOND } from '../time/clock.ts'
 import type { TcpOptions } from '../wire/tcp-options.ts'
 import { timestampAt } from './isn.ts'
+import { shrinkToPressure } from './memory.ts'
 import { setReceiveBuffer } from './receive-window.ts'
 import { seqGe } from './sequence.ts'
 import type { Tcb } from './tcb.ts'
@@ -43,11 +44,11 @@ export function growReceiveBuffer(tcb: Tcb, space: number, grow: boolean): void 
   const before = tcb.rcvSpace
   tcb.rcvSpace = space
   if (!grow) return
-  let window = 2 * space
+  let wanted = 2 * space
   // In slow start the sender doubles its rate: what it grew by it will grow by again.
-  window += 2 * Math.floor((window * (space - before)) / before)
-  if (!tcb.outOfOrder.isEmpty) window += (tcb.outOfOrder.end - tcb.rcvNxt) | 0
-  const bytes = Math.min(window, tcb.receiveBufferMax)
+  wanted += 2 * Math.floor((wanted * (space - before)) / before)
+  if (!tcb.outOfOrder.isEmpty) wanted += (tcb.outOfOrder.end - tcb.rcvNxt) | 0
+  const bytes = Math.min(wanted, tcb.receiveBufferMax)
   if (bytes > tcb.receiveBuffer) setReceiveBuffer(tcb, bytes)
 }
 
@@ -55,7 +56,9 @@ export function growReceiveBuffer(tcb: Tcb, space: number, grow: boolean): void 
 export function openWindow(tcb: Tcb, length: number): void {
   if (length < LEAST_GROWING) return
   const room = tcb.receiveBuffer - tcb.ring.length - tcb.rcvSsthresh
-  if (room > 0) tcb.rcvSsthresh += Math.min(room, 2 * Math.max(tcb.announcedMss, length))
+  if (room <= 0) return
+  if (tcb.memory.pressed) shrinkToPressure(tcb)
+  else tcb.rcvSsthresh += Math.min(room, 2 * Math.max(tcb.announcedMss, length))
 }
 
 /** The time that a whole window takes is a round trip at most (`tcp_rcv_rtt_measure`). */

@@ -3,6 +3,7 @@
  * `__tcp_select_window`), and delayed acknowledgments (RFC 5681 §4.2).
  */
 import { MILLISECOND } from '../time/clock.ts'
+import { shrinkToPressure } from './memory.ts'
 import { type Tcb, TcpState } from './tcb.ts'
 
 /** Segments acknowledged at once at the start and after trouble (`TCP_MAX_QUICKACKS`). */
@@ -13,16 +14,17 @@ export const DELAYED_ACK = 40 * MILLISECOND
 
 /** The window to offer now: what is free, or nothing while that is silly; never less than was offered (SHLD-14). */
 export function selectWindow(tcb: Tcb): number {
-  const { receiveBuffer, ring, rcvScale, rcvSsthresh } = tcb
+  const { receiveBuffer, ring, rcvScale } = tcb
   const free = Math.max(0, receiveBuffer - ring.length)
   const mss = Math.min(tcb.rcvMss, receiveBuffer)
+  if (tcb.memory.pressed && free < receiveBuffer >> 1) shrinkToPressure(tcb)
   let wnd = free
   if (free < receiveBuffer >> 4 || free < mss) wnd = 0
   else if (rcvScale > 0) {
     const unit = 2 ** rcvScale
-    wnd = free > rcvSsthresh ? Math.ceil(rcvSsthresh / unit) * unit : Math.floor(free / unit) * unit
+    wnd = free > tcb.rcvSsthresh ? Math.ceil(tcb.rcvSsthresh / unit) * unit : Math.floor(free / unit) * unit
   } else {
-    const allowed = Math.min(free, rcvSsthresh)
+    const allowed = Math.min(free, tcb.rcvSsthresh)
     wnd = allowed > mss ? allowed - (allowed % mss) : allowed
   }
   const offered = tcb.receiveWindow

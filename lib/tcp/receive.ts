@@ -8,6 +8,7 @@ import { type Mib, TcpExtMib } from '../observe/mib.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { receiveMark } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
+import { shrinkToPressure } from './memory.ts'
 import { Insertion } from './out-of-order.ts'
 import { growReceiveBuffer, measureWindowRtt, openWindow } from './receive-autotuning.ts'
 import { enterQuickAck } from './receive-window.ts'
@@ -59,7 +60,10 @@ export function receiveData(
   }
   if (segment.length > 0) {
     const { packet, dataStart } = segment
-    const taken = tcb.ring.writePacket(packet, dataStart, dataStart + segment.length)
+    // What memory there is goes to what can be read: all that came early gives way, and a reader who is behind waits.
+    if (tcb.memory.exhausted) prune(tcb, tcpExt)
+    const refused = tcb.ring.length > 0 && tcb.memory.exhausted
+    const taken = refused ? 0 : tcb.ring.writePacket(packet, dataStart, dataStart + segment.length)
     if (taken < segment.length) {
       // No memory: what was not taken is not acknowledged, and comes again.
       tcpExt[TcpExtMib.TCPRcvQDrop]!++
@@ -126,7 +130,10 @@ function receiveEarly(
   enterQuickAck(tcb)
   effects.ack = AckAction.NOW // at once, so that the sender counts it (RFC 5681 §4.2)
   const { outOfOrder } = tcb
-  const result = outOfOrder.insert(seq, packet.bytes, dataStart, dataStart + length, segment.isFin)
+  if (tcb.memory.exhausted) prune(tcb, tcpExt)
+  const result = tcb.memory.exhausted
+    ? Insertion.FULL
+    : outOfOrder.insert(seq, packet.bytes, dataStart, dataStart + length, segment.isFin)
   if (result === Insertion.PARTIAL || result === Insertion.DUPLICATE) {
     tcb.noteDuplicate(outOfOrder.duplicateLeft, outOfOrder.duplicateRight)
   }
@@ -147,6 +154,15 @@ function receiveEarly(
       effects.reason = DropReason.TCP_OFO_DROP
       break
   }
+}
+
+/** What came early is thrown away: the peer, which still has it, sends it again (RFC 2018 §8; `tcp_prune_queue`). */
+function prune(tcb: Tcb, tcpExt: Float64Array): void {
+  tcpExt[TcpExtMib.PruneCalled]!++
+  shrinkToPressure(tcb)
+  if (tcb.outOfOrder.isEmpty) return
+  tcpExt[TcpExtMib.OfoPruned]!++
+  tcb.outOfOrder.clear()
 }
 
 /** The peer has said all (RFC 9293 §3.10.7.4, eighth). */

@@ -10,6 +10,7 @@ import { Timer } from '../time/timer-wheel.ts'
 import type { CongestionControl } from './congestion/congestion-control.ts'
 import type { HalfOpen } from './half-open.ts'
 import type { Ipv4Path } from './ipv4-path.ts'
+import type { TcpMemory } from './memory.ts'
 import type { MtuSearch } from './mtu-probing.ts'
 import { OutOfOrderQueue } from './out-of-order.ts'
 import { Rack } from './rack.ts'
@@ -72,6 +73,7 @@ export interface TcbSettings {
 
 /** Where the buffers of all connections come from. */
 export interface TcbMemory {
+  readonly memory: TcpMemory
   readonly rings: RingStore
   readonly writes: WriteArena
   readonly completions: Completions
@@ -83,6 +85,8 @@ export class Tcb {
   /** Its place in the endpoint table. */
   readonly key: Int32Array
   readonly path: Ipv4Path
+  /** What all connections of the stack hold. */
+  readonly memory: TcpMemory
   readonly trace: TcpTrace = new TcpTrace()
   /** Stack time. */
   readonly time: { readonly now: number }
@@ -103,6 +107,8 @@ export class Tcb {
   bound = false
   /** The application has closed it: nobody reads what comes. */
   orphan = false
+  /** Among {@link TcpMemory.orphans}. */
+  countsAsOrphan = false
 
   // Send side.
   iss = 0
@@ -308,6 +314,7 @@ export class Tcb {
     this.path = path
     this.congestion = congestion
     this.time = time
+    this.memory = memory.memory
     this.ring = new ReceiveRing(memory.rings, settings.receiveBuffer)
     this.outOfOrder = new OutOfOrderQueue(memory.rings)
     this.transmissions = new Transmissions(memory.transmissions)

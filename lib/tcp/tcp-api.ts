@@ -6,7 +6,7 @@ import { errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import { CONGESTION_CONTROLS, type CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { MILLISECOND } from '../time/clock.ts'
 import type { Listener } from './listener.ts'
-import type { Tcp } from './tcp.ts'
+import type { Tcp, TcpUsage } from './tcp.ts'
 import { TcpCatchAll, TcpServer } from './tcp-server.ts'
 import { TcpSocket } from './tcp-socket.ts'
 import type { TcpEventListener } from './trace.ts'
@@ -78,6 +78,11 @@ export class TcpApi {
   /** @internal */
   constructor(tcp: Tcp) {
     this.#tcp = tcp
+  }
+
+  /** What there is of it, as `/proc/net/sockstat` counts it. */
+  get usage(): TcpUsage {
+    return this.#tcp.usage
   }
 
   /**

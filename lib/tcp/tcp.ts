@@ -68,6 +68,18 @@ export interface ConnectSettings {
   events: TcpEventListener | null
 }
 
+/** The line `TCP:` of `/proc/net/sockstat`. */
+export interface TcpUsage {
+  /** Connections and listeners. */
+  inuse: number
+  /** Connections whose application has closed them and that are not over. */
+  orphan: number
+  /** Connections in TIME-WAIT. */
+  tw: number
+  /** Pages of 4 KiB that their buffers take (`tcp_mem`). */
+  mem: number
+}
+
 export class Tcp implements TransportProtocol, BurstListener {
   readonly ip: Ipv4
   readonly softirq: Softirq
@@ -328,6 +340,7 @@ export class Tcp implements TransportProtocol, BurstListener {
 
   #end(tcb: Tcb, state: TcpState): void {
     tcb.setState(state, this.ip.ctx.mib.tcp)
+    this.#shared.memory.removeOrphan(tcb)
     this.#release(tcb)
     if (tcb.orphan) tcb.ring.clear()
     else tcb.ring.own()
@@ -476,6 +489,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.orphan = true
     this.#run(tcb, () => {
       const { ctx } = this.ip
+      const { memory } = this.#shared
       if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) {
         tcb.ring.clear()
         return
@@ -484,6 +498,11 @@ export class Tcp implements TransportProtocol, BurstListener {
       if (tcb.ring.length > 0) {
         ctx.mib.tcpExt[TcpExtMib.TCPAbortOnClose]!++
         return this.abort(tcb, Errno.ECONNABORTED)
+      }
+      memory.addOrphan(tcb)
+      if (memory.refusesOrphan(tcb, 0)) {
+        ctx.mib.tcpExt[TcpExtMib.TCPAbortOnMemory]!++
+        return this.abort(tcb, Errno.ENOMEM)
       }
       if (tcb.state === TcpState.FIN_WAIT_2)
         tcb.keepaliveAt = ctx.now + ctx.sysctl.ipv4.tcp_fin_timeout * SECOND
@@ -590,6 +609,17 @@ export class Tcp implements TransportProtocol, BurstListener {
     this.#shared.endpoints.forEach((endpoint) => {
       if (endpoint.kind === EndpointKind.CONNECTION) callback(endpoint)
     })
+  }
+
+  /** What there is, as `/proc/net/sockstat` counts it. */
+  get usage(): TcpUsage {
+    const { endpoints, memory } = this.#shared
+    const inUse = new Set<object>() // what is bound to its port is met twice
+    endpoints.forEach((endpoint) => {
+      const { kind } = endpoint
+      if (kind === EndpointKind.CONNECTION || kind === EndpointKind.LISTENER) inUse.add(endpoint)
+    })
+    return { inuse: inUse.size, orphan: memory.orphans, tw: this.#timeWaits.count, mem: memory.pages }
   }
 
   // ---- the end

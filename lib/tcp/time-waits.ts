@@ -21,6 +21,10 @@ export class TimeWaits {
     this.#shared = shared
   }
 
+  get count(): number {
+    return this.#queue.length
+  }
+
   /** A connection is over; its place in the table is free. */
   enter(tcb: Tcb): void {
     const { ctx, endpoints, wheel } = this.#shared

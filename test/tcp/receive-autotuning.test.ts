@@ -32,6 +32,7 @@ function receiver(fields: Record<string, unknown> = {}): Tcb {
     announcedMss: 1460,
     tsOffset: 0,
     ring: { length: 0, limit: 0 },
+    memory: { pressed: false },
     outOfOrder: { isEmpty: true, end: 0 },
     ...fields,
   } as unknown as Tcb
