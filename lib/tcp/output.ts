@@ -89,7 +89,7 @@ export class TcpOutput {
       sackPermitted: tcb.sack,
       timestamps: tcb.timestamps,
       tsValue: timestampAt(ctx.now, tcb.tsOffset),
-      tsEcho: answering ? tcb.tsRecent : 0,
+      tsEcho: tcb.tsRecent,
     })
     let flags: number = answering ? TcpFlag.SYN | TcpFlag.ACK : TcpFlag.SYN
     if (tcb.ecn) flags |= answering ? TcpFlag.ECE : SYN_ECN

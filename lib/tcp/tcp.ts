@@ -389,6 +389,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     options: ConnectSettings,
   ): Tcb | number {
     const { ctx } = this.ip
+    this.softirq.readClock()
     const { now, mib, routing, sysctl } = ctx
     const { ipv4 } = sysctl
     if (local !== 0 && ipv4.ip_nonlocal_bind === 0 && routing.addresses.deviceOf(local) === null) {
@@ -414,14 +415,10 @@ export class Tcp implements TransportProtocol, BurstListener {
         key,
         range,
         now,
-        (candidate) =>
-          this.#shared.endpoints.lookupConnected(candidate) === null &&
-          !this.#shared.endpoints.inUse(candidate),
+        (candidate) => this.#isFree(candidate, false) && !this.#shared.endpoints.inUse(candidate),
       )
       if (picked === 0) return Errno.EADDRNOTAVAIL
-    } else if (this.#shared.endpoints.inUse(key) || this.#shared.endpoints.lookupConnected(key) !== null) {
-      return Errno.EADDRINUSE
-    }
+    } else if (this.#shared.endpoints.inUse(key) || !this.#isFree(key, true)) return Errno.EADDRINUSE
     const settings = this.#shared.settings(options.receiveBuffer, options.sendBuffer)
     const tcb = this.#shared.createTcb(key, settings, options.congestion, this.expire)
     tcb.trace.listener = options.events
@@ -429,10 +426,12 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.path.ttl = options.ttl
     tcb.path.mark = options.mark
     tcb.path.device = options.device
+    tcb.iss = this.#shared.isn.sequence(key, now)
+    const before = this.#shared.endpoints.lookupConnected(key)
+    if (before !== null && before.kind === EndpointKind.TIME_WAIT) this.#timeWaits.handOver(before, tcb)
     if (!this.#shared.endpoints.connect(key, tcb)) return Errno.EADDRINUSE
     tcb.registered = true
     if (ownPort !== 0) tcb.bound = this.#shared.endpoints.bind(key, tcb)
-    tcb.iss = this.#shared.isn.sequence(key, now)
     tcb.tsOffset = this.#shared.timestampOffset(key)
     tcb.sndUna = tcb.iss
     tcb.sndNxt = tcb.dataSeq = (tcb.iss + 1) | 0
@@ -452,6 +451,13 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.retransmitAt = now + tcb.rtt.timeout
     this.settle(tcb)
     return tcb
+  }
+
+  /** Nobody's four-tuple, or one in TIME-WAIT that may be used again. @param isAskedFor the program wants this port */
+  #isFree(key: Int32Array, isAskedFor: boolean): boolean {
+    const endpoint = this.#shared.endpoints.lookupConnected(key)
+    if (endpoint === null) return true
+    return endpoint.kind === EndpointKind.TIME_WAIT && this.#timeWaits.mayReuse(endpoint, isAskedFor)
   }
 
   /** Listeners, and handshakes on the way to them. */
