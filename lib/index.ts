@@ -78,6 +78,7 @@ export type { DeviceConf } from './sysctl/device-conf.ts'
 export type { Sysctl } from './sysctl/sysctl.ts'
 export type { CongestionControlName } from './sysctl/tcp-settings.ts'
 export type { TcpStateName } from './tcp/tcb.ts'
+export type { TcpUsage } from './tcp/tcp.ts'
 export type {
   TcpAbortSignal,
   TcpApi,

@@ -75,6 +75,8 @@ export class NetDevice implements PacketDevice {
   hardwareBroadcast: string | undefined = undefined
   /** Whether what it receives is merged (`generic-receive-offload` of ethtool); never on loopback, where nothing was cut. */
   gro: boolean
+  /** Bytes that SYNs forwarded by way of it announce as MSS at most; 0: whatever they say; −1: as the paths' MTUs allow. */
+  mssClamp = 0
   /** How often carrier came or went since the device was attached (`transns` of `ip -s -s link`). */
   carrierChanges = 0
   /** `mode`: a dormant device does not count as up when its carrier comes, until somebody says so. */

@@ -75,6 +75,11 @@ export class Softirq {
     }
   }
 
+  /** For what a program asks outside of packet processing: the time since the last of it counts. */
+  readClock(): void {
+    if (this.#depth === 0) this.now = this.#clock.now()
+  }
+
   leave(): void {
     try {
       if (this.#depth === 1) {

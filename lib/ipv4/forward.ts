@@ -8,6 +8,7 @@ import { Errno } from '../errors.ts'
 import { IpExtMib, IpMib } from '../observe/mib.ts'
 import { wireLength } from '../offload/segmenter.ts'
 import { HEADROOM, type Packet, PacketType } from '../packet/packet.ts'
+import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
 import { updateChecksum16 } from '../wire/checksum.ts'
 import { DropReason } from '../wire/drop-reason.ts'
@@ -20,10 +21,13 @@ import {
   IPV4_SOURCE,
   IPV4_TTL,
 } from '../wire/ipv4.ts'
+import { CLAMP_TO_PATH, clampMss, mssOfMtu, synHeader } from './clamp-mss.ts'
 import type { Ipv4 } from './ipv4.ts'
 
 export class Forwarding {
   readonly #ip: Ipv4
+  /** The way back to who has sent a SYN. */
+  readonly #back = new Flow4()
 
   constructor(ip: Ipv4) {
     this.#ip = ip
@@ -56,6 +60,7 @@ export class Forwarding {
       return ctx.drop(received, DropReason.NOMEM, device)
     }
     decreaseTtl(packet.bytes, packet.networkHeader)
+    if (device.mssClamp !== 0 || route.device.mssClamp !== 0) this.#clampMss(packet, route, device)
     const redirect = packet.doRedirect && route.device.ifindex === packet.iif
     if (redirect) this.#ip.redirects.send(packet, route)
     this.#ip.options.forward(packet, route)
@@ -95,6 +100,23 @@ export class Forwarding {
   #mtu(route: Route): number {
     const learnt = this.#ip.ctx.sysctl.ipv4.ip_forward_use_pmtu !== 0 || route.mtuLocked
     return learnt ? route.mtu : route.configuredMtu
+  }
+
+  /** A SYN by way of a device that clamps: its own number, or what the MTUs of both directions leave, whatever is less. */
+  #clampMss(packet: Packet, route: Route, from: NetDevice): void {
+    const at = synHeader(packet)
+    if (at === 0) return
+    const { mssClamp } = route.device
+    let most = 65535
+    if (mssClamp > 0) most = mssClamp
+    if (from.mssClamp > 0) most = Math.min(most, from.mssClamp)
+    if (mssClamp === CLAMP_TO_PATH || from.mssClamp === CLAMP_TO_PATH) {
+      const flow = this.#back.reset()
+      flow.daddr = readIpv4(packet.bytes, packet.networkHeader + IPV4_SOURCE)
+      const back = this.#ip.ctx.routing.output(flow)
+      most = Math.min(most, mssOfMtu(back === null ? route.mtu : Math.min(route.mtu, back.mtu)))
+    }
+    clampMss(packet, at, most)
   }
 
   /** The packet, or a copy of it if its bytes are somebody else's too; `null` if memory is short. */

@@ -5,7 +5,8 @@
 import { formatIpv4, ipv4Mask, parseIpv4, parseIpv4Prefix } from '../address/ipv4-address.ts'
 import type { LinkStatName } from '../device/link-stats.ts'
 import type { NetDevice } from '../device/net-device.ts'
-import { TunstackError } from '../errors.ts'
+import { invalidArgument, TunstackError } from '../errors.ts'
+import { CLAMP_TO_PATH } from '../ipv4/clamp-mss.ts'
 import type { InetAddress } from '../route/inet-address.ts'
 import { numberOf, SCOPES } from '../route/names.ts'
 import type { DeviceConf } from '../sysctl/device-conf.ts'
@@ -77,6 +78,27 @@ export class Interface {
       })
     }
     device.gro = on
+    return this
+  }
+
+  /** What {@link setMssClamp} has set. */
+  get mssClamp(): 'pmtu' | number | null {
+    const { mssClamp } = this.device
+    return mssClamp === CLAMP_TO_PATH ? 'pmtu' : mssClamp === 0 ? null : mssClamp
+  }
+
+  /**
+   * Lowers the MSS of TCP connections that are forwarded through this device, in both directions: what their ends
+   * announce (`tcp option maxseg size set …` of nftables). `'pmtu'`: to what the MTUs of the routes to both ends leave;
+   * a number: to so many bytes; `null`: leaves it alone. Never raises it.
+   * @throws TunstackError `ERR_INVALID_ARG_VALUE`
+   */
+  setMssClamp(mss: 'pmtu' | number | null): this {
+    const known = mss === 'pmtu' || mss === null
+    if (!known && !(Number.isInteger(mss) && mss >= 88 && mss <= 65495)) {
+      throw invalidArgument('mss', mss, "'pmtu', a whole number from 88 to 65495, or null")
+    }
+    this.#attached().mssClamp = mss === 'pmtu' ? CLAMP_TO_PATH : (mss ?? 0)
     return this
   }
 

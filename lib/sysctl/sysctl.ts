@@ -28,8 +28,12 @@ interface Knob {
 /** Why a value was not taken: what it must be. */
 class Refusal extends Error {}
 
-type BufferField = `tcp_${'r' | 'w'}mem_${'min' | 'default' | 'max'}`
+type BufferField =
+  | `tcp_${'r' | 'w'}mem_${'min' | 'default' | 'max'}`
+  | `tcp_mem_${'low' | 'pressure' | 'high'}`
 
+/** Bytes. */
+const BUFFER_RANGE: SettingRange = { min: 1, max: 2147483647 }
 const INT_RANGE: SettingRange = { min: -2147483648, max: 2147483647 }
 
 /** What new devices alone take from `default`, whatever is written there later. */
@@ -222,6 +226,10 @@ export class Sysctl {
   #addTcpKnobs(): void {
     const { ipv4 } = this
     this.#addBuffer('tcp_rmem', ['tcp_rmem_min', 'tcp_rmem_default', 'tcp_rmem_max'])
+    this.#addBuffer('tcp_mem', ['tcp_mem_low', 'tcp_mem_pressure', 'tcp_mem_high'], {
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+    })
     this.#addBuffer('tcp_wmem', ['tcp_wmem_min', 'tcp_wmem_default', 'tcp_wmem_max'])
     const algorithm = 'net.ipv4.tcp_congestion_control'
     this.#knobs.set(algorithm, {
@@ -240,14 +248,14 @@ export class Sysctl {
   }
 
   /** Three sizes in one; fewer numbers leave the last ones as they are. */
-  #addBuffer(name: string, fields: readonly BufferField[]): void {
+  #addBuffer(name: string, fields: readonly BufferField[], range: SettingRange = BUFFER_RANGE): void {
     const { ipv4 } = this
     this.#knobs.set(`net.ipv4.${name}`, {
       read: () => fields.map((field) => ipv4[field]).join('\t'),
       write: (text) => {
         const words = text.split(/\s+/)
         if (words.length > fields.length) throw new Refusal('three numbers at most')
-        const values = words.map((word) => parseNumber(word, { min: 1, max: 2147483647 }))
+        const values = words.map((word) => parseNumber(word, range))
         if (values.every((value, i) => ipv4[fields[i]!] === value)) return
         for (const [i, value] of values.entries()) ipv4[fields[i]!] = value
         this.#changed(`net.ipv4.${name}`)

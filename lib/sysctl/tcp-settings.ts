@@ -33,23 +33,35 @@ export class TcpSettings {
   tcp_keepalive_intvl = 75
   tcp_keepalive_probes = 9
   tcp_keepalive_time = 7200
+  /** Connections without an owner at most; more are reset when they are closed. */
+  tcp_max_orphans = 131072
   /** Segments that `tcp_reordering` may grow to. */
   tcp_max_reordering = 300
   /** Half-open connections of one listener at most. */
   tcp_max_syn_backlog = 2048
   /** Connections in TIME-WAIT at most. */
   tcp_max_tw_buckets = 131072
+  /** Pages of 4 KiB in buffers of all connections: below there is no pressure, above there is, and no more than that. */
+  tcp_mem_low = 196608
+  tcp_mem_pressure = 262144
+  tcp_mem_high = 393216
   /** Seconds that a minimum of the RTT counts. */
   tcp_min_rtt_wlen = 300
   /** Data of a segment and options at least, whatever a peer or a path ask for. */
   tcp_min_snd_mss = 48
   /** Let receive buffers grow with what is read. */
   tcp_moderate_rcvbuf = 1
+  /** Data of a segment at least while a black hole is suspected. */
+  tcp_mtu_probe_floor = 48
   /** 0 never probe for the path MTU; 1 when it seems to be a black hole; 2 always. */
   tcp_mtu_probing = 0
   tcp_no_metrics_save = 0
   /** Retransmissions once nobody owns the connection any longer; 0: 8. */
   tcp_orphan_retries = 0
+  /** Seconds after which a search for the path MTU begins again. */
+  tcp_probe_interval = 600
+  /** Bytes of range at which it ends. */
+  tcp_probe_threshold = 8
   /** Duplicate acknowledgments that mean loss. */
   /** 1 RACK; 2: its window is not adapted; 4: three duplicates do not close it. */
   tcp_recovery = 1
@@ -110,15 +122,20 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_keepalive_intvl: SECONDS,
   tcp_keepalive_probes: BYTE,
   tcp_keepalive_time: SECONDS,
+  tcp_max_orphans: INT,
   tcp_max_reordering: POSITIVE,
   tcp_max_syn_backlog: INT,
   tcp_max_tw_buckets: INT,
   tcp_min_rtt_wlen: { min: 0, max: 86400 },
   tcp_min_snd_mss: { min: 48, max: 65535 },
   tcp_moderate_rcvbuf: BYTE,
+  tcp_mtu_probe_floor: { min: 48, max: 65535 },
   tcp_mtu_probing: BYTE,
   tcp_no_metrics_save: BYTE,
   tcp_orphan_retries: BYTE,
+  // Milliseconds of 32 bits, in ticks of 4 ms.
+  tcp_probe_interval: { min: 0, max: 17179869 },
+  tcp_probe_threshold: INT,
   tcp_recovery: BYTE,
   // And no larger than tcp_max_reordering.
   tcp_reordering: POSITIVE,

@@ -37,7 +37,7 @@ export class EphemeralPorts {
   /**
    * A port of `range` for the flow of `key`, whose addresses and remote port are set: puts it into `key` and gives
    * it; 0 if there is none. `isFree` is asked with the port in the key, and says whether the four-tuple is nobody's,
-   * neither a connection's nor TIME-WAIT's.
+   * neither a connection's nor that of a TIME-WAIT that may not be used again.
    */
   pick(key: Int32Array, range: PortRange, now: number, isFree: (key: Int32Array) => boolean): number {
     const remotePort = key[FlowKey.PORTS]! & 0xffff

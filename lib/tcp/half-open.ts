@@ -46,12 +46,12 @@ export interface HandshakeTerms {
   tsRecent: number
 }
 
-/** @param allow what the sysctls say */
-export function termsOf(segment: Segment, allow: TcpSettings): HandshakeTerms {
+/** @param allow what the sysctls say @param maxSegment `TCP_MAXSEG` of the listener */
+export function termsOf(segment: Segment, allow: TcpSettings, maxSegment: number): HandshakeTerms {
   const { options } = segment
   return {
     irs: segment.seq,
-    peerMss: options.mss === 0 ? 536 : options.mss,
+    peerMss: Math.min(options.mss === 0 ? 536 : options.mss, maxSegment),
     peerScale: allow.tcp_window_scaling !== 0 ? options.windowScale : -1,
     sack: allow.tcp_sack !== 0 && options.sackPermitted,
     ecn: grantsEcn(allow.tcp_ecn, segment),

@@ -114,7 +114,7 @@ export class Handshakes {
     const halfOpen = new HalfOpen(
       listener,
       key,
-      termsOf(segment, ipv4),
+      termsOf(segment, ipv4, listener.maxSegment),
       isn !== 0 ? isn : this.#shared.isn.sequence(key, now),
       this.#shared.timestampOffset(key),
       this.#expire,
@@ -145,7 +145,7 @@ export class Handshakes {
       mib.tcpExt[TcpExtMib.ListenDrops]!++
       return DropReason.TCP_LISTEN_OVERFLOW
     }
-    const terms = termsOf(segment, sysctl.ipv4)
+    const terms = termsOf(segment, sysctl.ipv4, listener.maxSegment)
     if (!terms.timestamps) {
       terms.peerScale = -1
       terms.sack = terms.ecn = false
@@ -332,7 +332,7 @@ export class Handshakes {
     if (((path.route?.flags ?? 0) & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
       return false
     }
-    halfOpen.announcedMss = path.advertisedMss
+    halfOpen.announcedMss = Math.min(path.advertisedMss, halfOpen.listener.maxSegment)
     halfOpen.rcvScale = halfOpen.peerScale >= 0 ? this.#shared.windowScale(settings) : 0
     halfOpen.wnd = initialWindow(
       settings.receiveBuffer,

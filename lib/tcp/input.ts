@@ -14,8 +14,10 @@ import { isGranted, SYN_ECN } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
+import { initMtuSearch } from './mtu-probing.ts'
 import { receiveData } from './receive.ts'
-import { enterQuickAck, growForEarly, MAX_QUICK_ACKS, setReceiveBuffer } from './receive-window.ts'
+import { initReceiveSpace, measureEchoRtt } from './receive-autotuning.ts'
+import { enterQuickAck, MAX_QUICK_ACKS } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
@@ -103,7 +105,7 @@ export class TcpInput {
       tcb.tsRecent = options.tsValue
       tcb.tsRecentTime = this.#ctx.now
     }
-    tcb.peerMss = options.mss === 0 ? 536 : options.mss
+    tcb.peerMss = Math.min(options.mss === 0 ? 536 : options.mss, tcb.userMss)
     tcb.mssMtu = 0
   }
 
@@ -132,10 +134,9 @@ export class TcpInput {
     tcb.retransmitAt = Infinity
     tcb.recoveryPoint = tcb.iss
     tcb.transmissions.reset(tcb.sndUna)
+    initMtuSearch(tcb, this.#ctx.sysctl.ipv4, now)
     tcb.quickAcks = MAX_QUICK_ACKS
-    setReceiveBuffer(tcb, tcb.receiveBuffer)
-    tcb.rcvSpaceMost = 10 * tcb.announcedMss
-    tcb.rcvSpaceTime = now
+    initReceiveSpace(tcb, now)
     tcb.events |= TcbEvent.CONNECTED
     effects.established = true
   }
@@ -260,7 +261,7 @@ export class TcpInput {
   /** The ACK field, then state by state what it completes, then data and FIN. */
   #acknowledged(tcb: Tcb, segment: Segment, effects: Effects): void {
     const { ack, options } = segment
-    const { now, mib, sysctl } = this.#ctx
+    const { now, mib } = this.#ctx
     if (seqGt(ack, tcb.sndNxt)) {
       if (tcb.state === TcpState.SYN_RECEIVED) effects.reset = true
       else effects.ack = AckAction.CHALLENGE // RFC 5961 §5.2, against optimistic acknowledgments
@@ -289,14 +290,13 @@ export class TcpInput {
         tcb.tsRecentTime = now
       }
     }
-    if (tcb.timestamps && segment.length > 0) measureReceiverRtt(tcb, options, now)
+    if (tcb.timestamps && segment.length > 0) measureEchoRtt(tcb, options, segment.length, now)
     this.#processAck(tcb, segment)
     if (!this.#advanceState(tcb, segment, effects)) return
     noteUrgent(tcb, segment)
-    if (segment.length > 0 || segment.isFin) {
-      receiveData(tcb, segment, effects, mib, now)
-      if (!tcb.outOfOrder.isEmpty && sysctl.ipv4.tcp_moderate_rcvbuf !== 0) growForEarly(tcb, segment.end)
-    } else if (segment.length === 0) mib.tcpExt[TcpExtMib.TCPPureAcks]!++
+    if (segment.length > 0 || segment.isFin)
+      receiveData(tcb, segment, effects, mib, now, this.#ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0)
+    else if (segment.length === 0) mib.tcpExt[TcpExtMib.TCPPureAcks]!++
     if (effects.timeWait || effects.closed) return
   }
 
@@ -436,13 +436,4 @@ function reportDuplicate(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array):
   tcpExt[TcpExtMib.DelayedACKLost]!++
   enterQuickAck(tcb)
   tcb.noteDuplicate(seq, seqMin(end, tcb.rcvNxt))
-}
-
-/** What the peer echoes of our clock tells a receiver the RTT too. */
-function measureReceiverRtt(tcb: Tcb, options: TcpOptions, now: number): void {
-  if (!options.timestamps || options.tsEcho === 0) return
-  const elapsed = (timestampAt(now, tcb.tsOffset) - options.tsEcho) | 0
-  if (elapsed < 0) return
-  const rtt = Math.max(elapsed, 1) * MILLISECOND
-  tcb.rcvRtt = tcb.rcvRtt === 0 ? rtt : Math.min(tcb.rcvRtt + (rtt - tcb.rcvRtt) / 8, rtt * 4)
 }

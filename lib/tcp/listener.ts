@@ -26,6 +26,8 @@ export class Listener {
   keepAlive = false
   receiveBuffer = 0
   sendBuffer = 0
+  /** `TCP_MAXSEG`; Infinity: as the path has it. */
+  maxSegment = Infinity
   /** `null`: as the sysctl says. */
   congestion: CongestionControlName | null = null
   /** Bytes per second. */

@@ -74,6 +74,10 @@ export class LossRecovery {
     const { transmissions } = tcb
     const lostBefore = transmissions.totalLost
     tcb.holdRetransmissions = false
+    if (acked > 0 && tcb.mtuSearch !== null && tcb.mtuSearch.succeeded(tcb.sndUna)) {
+      tcb.mssMtu = 0
+      this.#ctx.mib.tcpExt[TcpExtMib.TCPMTUPSuccess]!++
+    }
     if (!tcb.sack) this.#countDuplicates(tcb, acked, duplicate, now)
     if (tcb.tlpEnd !== null) this.#processProbeAnswer(tcb, segment, acked, duplicate, now)
     if (tcb.sack) {
@@ -141,7 +145,7 @@ export class LossRecovery {
     this.#inFlightBefore = this.inFlight(tcb)
     this.#detectLoss(tcb, now)
     if (tcb.transmissions.lostBytes === before) return
-    if (tcb.lossState < LossState.RECOVERY) {
+    if (tcb.lossState < LossState.RECOVERY && !this.#hasProbeFailed(tcb)) {
       this.#enterRecovery(tcb, now)
       if (!tcb.congestion.ownsRecovery) this.#reduce(tcb, 1, tcb.transmissions.lostBytes - before, false)
     }
@@ -151,12 +155,46 @@ export class LossRecovery {
   pathShrunk(tcb: Tcb): void {
     if (tcb.sndUna === tcb.sndNxt) return
     tcb.transmissions.loseAll()
+    tcb.dupAcks = 0
+    this.#repeatSmaller(tcb)
+  }
+
+  /** A router's word that the probe was too large: nothing else was. `false`: there was none, or more was too large. */
+  probeRefused(tcb: Tcb, mtu: number): boolean {
+    const search = tcb.mtuSearch
+    if (search === null || search.size <= mtu || search.low > mtu) return false
+    const { start, end } = search
+    this.#failProbe(tcb)
+    tcb.transmissions.lose(start, end)
+    this.#repeatSmaller(tcb)
+    return true
+  }
+
+  /** What is lost is the probe of the path's MTU, and nothing before it: no congestion either (RFC 4821 §7.5). */
+  #hasProbeFailed(tcb: Tcb): boolean {
+    const search = tcb.mtuSearch
+    if (search === null || search.size === 0 || tcb.lossState >= LossState.CWR) return false
+    if (tcb.sndUna !== search.start) return false
+    const { start, end } = search
+    this.#failProbe(tcb)
+    tcb.transmissions.lose(start, end)
+    this.#repeatSmaller(tcb)
+    return true
+  }
+
+  #failProbe(tcb: Tcb): void {
+    tcb.mtuSearch!.failed()
+    tcb.mssMtu = 0
+    this.#ctx.mib.tcpExt[TcpExtMib.TCPMTUPFail]!++
+  }
+
+  /** What is taken for lost is sent again in segments that fit, and the window stays (`tcp_simple_retransmit`). */
+  #repeatSmaller(tcb: Tcb): void {
     tcb.transmissions.joinLost()
     tcb.undoing = false
     tcb.lossState = LossState.LOSS
     tcb.recoveryPoint = tcb.sndNxt
     tcb.frto = false
-    tcb.dupAcks = 0
     tcb.reason = 'path-mtu'
   }
 
@@ -388,8 +426,9 @@ export class LossRecovery {
     }
     this.#undoByDuplicates(tcb, now)
     this.#findLosses(tcb, acked > 0, now)
-    if (transmissions.lostBytes > 0) this.#enterRecovery(tcb, now)
-    else if (tcb.lossState !== LossState.CWR) {
+    if (transmissions.lostBytes > 0) {
+      if (!this.#hasProbeFailed(tcb)) this.#enterRecovery(tcb, now)
+    } else if (tcb.lossState !== LossState.CWR) {
       const left = transmissions.sackedBytes > 0 || (!tcb.sack && tcb.dupAcks > 0)
       tcb.lossState = left ? LossState.DISORDER : LossState.OPEN
     }

@@ -20,6 +20,7 @@ import {
 import { Ecn, SYN_ECN } from './ecn.ts'
 import { timestampAt } from './isn.ts'
 import type { LossRecovery } from './loss-recovery.ts'
+import { Probe, probeLength, probeSent, searchedMtu } from './mtu-probing.ts'
 import { pace, pacingQuantum, pacingRate } from './pacing.ts'
 import { DELAYED_ACK, selectWindow } from './receive-window.ts'
 import { writeTcpHeader, writeUrgent } from './replies.ts'
@@ -94,7 +95,7 @@ export class TcpOutput {
       sackPermitted: tcb.sack,
       timestamps: tcb.timestamps,
       tsValue: timestampAt(ctx.now, tcb.tsOffset),
-      tsEcho: answering ? tcb.tsRecent : 0,
+      tsEcho: tcb.tsRecent,
     })
     let flags: number = answering ? TcpFlag.SYN | TcpFlag.ACK : TcpFlag.SYN
     if (tcb.ecn) flags |= answering ? TcpFlag.ECE : SYN_ECN
@@ -178,7 +179,8 @@ export class TcpOutput {
 
   /** `length` counts FIN. */
   #resend(tcb: Tcb, seq: number, length: number, mss: number): boolean {
-    if (tcb.retransmitStart === Infinity) tcb.retransmitStart = tcb.lastSent
+    if (tcb.retransmitStart === Infinity) tcb.retransmitStart = this.#ctx.now
+    if (tcb.mtuSearch !== null) tcb.mtuSearch.size = 0 // whatever is heard of the probe now tells nothing
     tcb.totalRetransmits++
     tcb.bytesRetransmitted += length
     this.#ctx.mib.tcp[TcpMib.RetransSegs]!++
@@ -198,6 +200,7 @@ export class TcpOutput {
     const end = tcb.dataEnd
     this.#restartAfterIdle(tcb)
     const rate = pacingRate(tcb)
+    if (tcb.mtuSearch !== null && !this.#probeMtu(tcb)) return
     while (!tcb.finSent) {
       const unsent = (end - tcb.sndNxt) | 0
       if (unsent === 0) {
@@ -229,6 +232,18 @@ export class TcpOutput {
   #isHeld(tcb: Tcb): boolean {
     if (this.#ctx.now >= tcb.paceAt) return false
     tcb.roomAt = tcb.paceAt
+    return true
+  }
+
+  /** A segment larger than others, to see whether it gets through; `false`: nothing may be sent before it. */
+  #probeMtu(tcb: Tcb): boolean {
+    const { now, sysctl } = this.#ctx
+    const inFlight = this.#loss.inFlight(tcb)
+    const length = probeLength(tcb, sysctl.ipv4, this.#loss.room(tcb), inFlight, now)
+    if (length <= 0) return length !== Probe.WAIT
+    const { sndNxt } = tcb
+    if (tcb.path.room > 0 && this.#sendData(tcb, sndNxt, length, length, false))
+      probeSent(tcb, sndNxt, length)
     return true
   }
 
@@ -387,7 +402,7 @@ export class TcpOutput {
 
   #syncMss(tcb: Tcb, mtu: number): void {
     const options = tcb.timestamps ? TCP_TIMESTAMPS_LENGTH : 0
-    let size = Math.min(mtu - tcb.path.headers, tcb.peerMss)
+    let size = Math.min(searchedMtu(tcb, mtu) - tcb.path.headers, tcb.peerMss)
     // Never more than half of the largest window (`tcp_bound_to_half_wnd`), so that a small one can be filled.
     if (tcb.maxSndWnd > 0) {
       const bound = tcb.maxSndWnd > 536 ? tcb.maxSndWnd >> 1 : tcb.maxSndWnd

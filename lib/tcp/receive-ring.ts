@@ -8,6 +8,7 @@
  */
 import type { Packet } from '../packet/packet.ts'
 import { BORROWED_LIMIT, BorrowedPackets } from './borrowed-packets.ts'
+import { TcpMemory } from './memory.ts'
 
 /** The smallest ring that holds something. */
 const MIN_CAPACITY = 4096
@@ -28,13 +29,16 @@ export interface RingStoreOptions {
   keep?: number
   /** Bytes that may be in use before data that came early is refused; 256 MiB by default. */
   budget?: number
+  /** Hears of what is in use. */
+  memory?: TcpMemory
 }
 
 /** Where buffers of received data come from, and go back to; the connections of a stack share one. */
 export class RingStore {
   /** What is unused beyond this goes to the garbage collector. */
   readonly keep: number
-  /** Nothing is refused here: who can do without more memory looks before (`tcp_mem` is Linux's for this). */
+  readonly memory: TcpMemory
+  /** Nothing is refused here: who can do without more memory looks before. */
   readonly budget: number
   /** Bytes kept now. */
   kept = 0
@@ -46,7 +50,8 @@ export class RingStore {
   /** By the number of doublings from the smallest. */
   readonly #free: Uint8Array<ArrayBuffer>[][] = []
 
-  constructor({ keep = 32 << 20, budget = 256 << 20 }: RingStoreOptions = {}) {
+  constructor({ keep = 32 << 20, budget = 256 << 20, memory = new TcpMemory() }: RingStoreOptions = {}) {
+    this.memory = memory
     this.keep = keep
     this.budget = budget
   }
@@ -54,6 +59,7 @@ export class RingStore {
   /** @internal storage of a size that is a power of two, 4096 at least */
   take(size: number): Uint8Array<ArrayBuffer> {
     this.inUse += size
+    this.memory.charge(size)
     const storage = this.#class(size).pop()
     if (storage === undefined) return new Uint8Array(size)
     this.kept -= size
@@ -63,6 +69,7 @@ export class RingStore {
   /** @internal */
   give(storage: Uint8Array<ArrayBuffer>): void {
     this.inUse -= storage.length
+    this.memory.charge(-storage.length)
     if (this.kept + storage.length > this.keep) return
     this.kept += storage.length
     this.#class(storage.length).push(storage)
@@ -143,6 +150,7 @@ export class ReceiveRing {
     kept.start = from
     kept.end = to
     this.#borrowed ??= store.takeList()
+    store.memory.charge(count)
     this.#borrowed.push(kept, this.#behind)
     this.#behind = 0
     this.#length += count
@@ -191,6 +199,8 @@ export class ReceiveRing {
   clear(): void {
     while (this.#borrowed !== null) {
       this.#borrowed.before = 0
+      const { start, end } = this.#borrowed.first
+      this.#store.memory.charge(start - end)
       this.#giveBack(this.#borrowed)
     }
     this.#length = this.#held = this.#behind = 0
@@ -218,6 +228,7 @@ export class ReceiveRing {
     else {
       const packet = borrowed.first
       packet.start += n
+      this.#store.memory.charge(-n)
       if (packet.start === packet.end) this.#giveBack(borrowed)
       return
     }

@@ -1,10 +1,9 @@
 /**
  * The window that a receiver offers, and when it says so (RFC 9293 §3.8.6.2.2 against silly windows, Linux's
- * `__tcp_select_window`), delayed acknowledgments (RFC 5681 §4.2), and the receive buffer, which grows with what the
- * application takes in a round trip (Linux's `tcp_rcv_space_adjust` and `tcp_rcvbuf_grow`).
+ * `__tcp_select_window`), and delayed acknowledgments (RFC 5681 §4.2).
  */
 import { MILLISECOND } from '../time/clock.ts'
-import { seqGe } from './sequence.ts'
+import { shrinkToPressure } from './memory.ts'
 import { type Tcb, TcpState } from './tcb.ts'
 
 /** Segments acknowledged at once at the start and after trouble (`TCP_MAX_QUICKACKS`). */
@@ -18,10 +17,16 @@ export function selectWindow(tcb: Tcb): number {
   const { receiveBuffer, ring, rcvScale } = tcb
   const free = Math.max(0, receiveBuffer - ring.length)
   const mss = Math.min(tcb.rcvMss, receiveBuffer)
+  if (tcb.memory.pressed && free < receiveBuffer >> 1) shrinkToPressure(tcb)
   let wnd = free
   if (free < receiveBuffer >> 4 || free < mss) wnd = 0
-  else if (rcvScale > 0) wnd = (free >>> rcvScale) << rcvScale
-  else if (free > mss) wnd = free - (free % mss)
+  else if (rcvScale > 0) {
+    const unit = 2 ** rcvScale
+    wnd = free > tcb.rcvSsthresh ? Math.ceil(tcb.rcvSsthresh / unit) * unit : Math.floor(free / unit) * unit
+  } else {
+    const allowed = Math.min(free, tcb.rcvSsthresh)
+    wnd = allowed > mss ? allowed - (allowed % mss) : allowed
+  }
   const offered = tcb.receiveWindow
   if (wnd < offered) {
     // The right edge does not move left. What the scale would cut off is given in addition while there is room for
@@ -63,46 +68,4 @@ export function enterQuickAck(tcb: Tcb): void {
   const windowSegments = Math.max(2, Math.floor(tcb.rcvWnd / (2 * tcb.rcvMss)))
   tcb.quickAcks = Math.max(tcb.quickAcks, Math.min(windowSegments, MAX_QUICK_ACKS))
   tcb.interactive = false
-}
-
-/**
- * What was read since the round trip began is what the buffer has to hold twice, up to its limit; and more if that
- * grows, as it does in the sender's slow start: by the time that the window is used it has doubled again.
- */
-export function growReceiveBuffer(tcb: Tcb, read: number, now: number): void {
-  tcb.rcvSpace += read
-  const rtt = tcb.rcvRtt
-  if (rtt === 0 || now - tcb.rcvSpaceTime < rtt) return
-  const { rcvSpace: space, rcvSpaceMost: before } = tcb
-  if (space > before) {
-    tcb.rcvSpaceMost = space
-    wantReceiveBuffer(tcb, 2 * space + Math.floor((4 * space * (space - before)) / before))
-  }
-  tcb.rcvSpace = 0
-  tcb.rcvSpaceTime = now
-}
-
-/**
- * Data waits behind a hole and can't be read: it must not keep out what the sender would send meanwhile, else every
- * loss on a long path stops it. Not without SACK, where an acknowledgment with another window is no duplicate.
- */
-export function growForEarly(tcb: Tcb, end: number): void {
-  if (tcb.sack && tcb.user !== null) wantReceiveBuffer(tcb, 2 * tcb.rcvSpaceMost + ((end - tcb.rcvNxt) | 0))
-}
-
-function wantReceiveBuffer(tcb: Tcb, bytes: number): void {
-  const wanted = Math.min(bytes + 16 * tcb.rcvMss, tcb.receiveBufferMax)
-  if (wanted > tcb.receiveBuffer) setReceiveBuffer(tcb, wanted)
-}
-
-/** Without timestamps: the time that a whole window takes is a round trip at most (`tcp_rcv_rtt_measure`). */
-export function measureWindowRtt(tcb: Tcb, now: number): void {
-  if (tcb.timestamps) return
-  if (tcb.rcvRttTime !== 0) {
-    if (!seqGe(tcb.rcvNxt, tcb.rcvRttSeq)) return
-    const rtt = Math.max(now - tcb.rcvRttTime, 1)
-    if (tcb.rcvRtt === 0 || rtt < tcb.rcvRtt) tcb.rcvRtt = rtt
-  }
-  tcb.rcvRttSeq = (tcb.rcvNxt + tcb.receiveWindow) | 0
-  tcb.rcvRttTime = now
 }

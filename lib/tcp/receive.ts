@@ -8,13 +8,23 @@ import { type Mib, TcpExtMib } from '../observe/mib.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { receiveMark } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
+import { shrinkToPressure } from './memory.ts'
 import { Insertion } from './out-of-order.ts'
-import { enterQuickAck, measureWindowRtt } from './receive-window.ts'
+import { growReceiveBuffer, measureWindowRtt, openWindow } from './receive-autotuning.ts'
+import { enterQuickAck } from './receive-window.ts'
 import type { Segment } from './segment.ts'
 import { seqGe, seqGt, seqLe, seqLt } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
-export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: Mib, now: number): void {
+/** @param grow `tcp_moderate_rcvbuf` */
+export function receiveData(
+  tcb: Tcb,
+  segment: Segment,
+  effects: Effects,
+  mib: Mib,
+  now: number,
+  grow: boolean,
+): void {
   const { tcpExt } = mib
   if (tcb.finReceived) {
     receiveAfterFin(tcb, segment, effects, tcpExt)
@@ -41,7 +51,7 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
   }
   if (tcb.ecn && segment.length > 0) receiveMark(tcb, segment)
   if (segment.length > tcb.rcvMss) learnSegmentSize(tcb, segment)
-  if (seqGt(segment.seq, tcb.rcvNxt)) return receiveEarly(tcb, segment, effects, tcpExt)
+  if (seqGt(segment.seq, tcb.rcvNxt)) return receiveEarly(tcb, segment, effects, tcpExt, grow)
 
   if (seqLt(segment.seq, tcb.rcvNxt)) {
     // Old at its beginning, new at its end.
@@ -50,7 +60,10 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
   }
   if (segment.length > 0) {
     const { packet, dataStart } = segment
-    const taken = tcb.ring.writePacket(packet, dataStart, dataStart + segment.length)
+    // What memory there is goes to what can be read: all that came early gives way, and a reader who is behind waits.
+    if (tcb.memory.exhausted) prune(tcb, tcpExt)
+    const refused = tcb.ring.length > 0 && tcb.memory.exhausted
+    const taken = refused ? 0 : tcb.ring.writePacket(packet, dataStart, dataStart + segment.length)
     if (taken < segment.length) {
       // No memory: what was not taken is not acknowledged, and comes again.
       tcpExt[TcpExtMib.TCPRcvQDrop]!++
@@ -66,6 +79,7 @@ export function receiveData(tcb: Tcb, segment: Segment, effects: Effects, mib: M
     enterQuickAck(tcb)
   tcb.lastReceived = now
   measureWindowRtt(tcb, now)
+  openWindow(tcb, segment.length)
   if (segment.isFin) receiveFin(tcb, effects, mib)
   if (!tcb.outOfOrder.isEmpty) {
     effects.ack = AckAction.NOW // it filled (part of) a hole: RFC 5681 §4.2
@@ -105,12 +119,21 @@ function deliverEarly(tcb: Tcb, effects: Effects, mib: Mib): void {
   if (outOfOrder.finReached) receiveFin(tcb, effects, mib)
 }
 
-function receiveEarly(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Float64Array): void {
+function receiveEarly(
+  tcb: Tcb,
+  segment: Segment,
+  effects: Effects,
+  tcpExt: Float64Array,
+  grow: boolean,
+): void {
   const { packet, dataStart, length, seq } = segment
   enterQuickAck(tcb)
   effects.ack = AckAction.NOW // at once, so that the sender counts it (RFC 5681 §4.2)
   const { outOfOrder } = tcb
-  const result = outOfOrder.insert(seq, packet.bytes, dataStart, dataStart + length, segment.isFin)
+  if (tcb.memory.exhausted) prune(tcb, tcpExt)
+  const result = tcb.memory.exhausted
+    ? Insertion.FULL
+    : outOfOrder.insert(seq, packet.bytes, dataStart, dataStart + length, segment.isFin)
   if (result === Insertion.PARTIAL || result === Insertion.DUPLICATE) {
     tcb.noteDuplicate(outOfOrder.duplicateLeft, outOfOrder.duplicateRight)
   }
@@ -118,6 +141,9 @@ function receiveEarly(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Floa
     case Insertion.NEW:
     case Insertion.PARTIAL:
       tcpExt[TcpExtMib.TCPOFOQueue]!++
+      // Without SACK another window would make the acknowledgment no duplicate.
+      if (tcb.sack) openWindow(tcb, length)
+      if (!tcb.orphan) growReceiveBuffer(tcb, tcb.rcvSpace, grow)
       break
     case Insertion.DUPLICATE:
       tcpExt[TcpExtMib.TCPOFOMerge]!++
@@ -128,6 +154,15 @@ function receiveEarly(tcb: Tcb, segment: Segment, effects: Effects, tcpExt: Floa
       effects.reason = DropReason.TCP_OFO_DROP
       break
   }
+}
+
+/** What came early is thrown away: the peer, which still has it, sends it again (RFC 2018 §8; `tcp_prune_queue`). */
+function prune(tcb: Tcb, tcpExt: Float64Array): void {
+  tcpExt[TcpExtMib.PruneCalled]!++
+  shrinkToPressure(tcb)
+  if (tcb.outOfOrder.isEmpty) return
+  tcpExt[TcpExtMib.OfoPruned]!++
+  tcb.outOfOrder.clear()
 }
 
 /** The peer has said all (RFC 9293 §3.10.7.4, eighth). */

@@ -4,6 +4,7 @@
  * was asked for stays what it is (`SO_SNDBUF`). Linux counts what a segment costs it in memory; the same cost is
  * counted here, so that a connection of the same window may hold as many bytes.
  */
+import { LEAST_SEND_BUFFER } from './memory.ts'
 import type { Tcb } from './tcb.ts'
 
 /** `TCP_INIT_CWND` */
@@ -14,11 +15,12 @@ const BUFFER_COST = 256
 
 /** Bytes that the application may have waiting before it has to wait itself. @param most `tcp_wmem_max` */
 export function sendLimit(
-  { sendQueue, congestion, reordering, mss, sendBufferFixed }: Tcb,
+  { sendQueue, congestion, reordering, mss, sendBufferFixed, memory }: Tcb,
   most: number,
 ): number {
   const { limit } = sendQueue
-  if (sendBufferFixed || mss === 0) return limit
+  if (memory.exhausted) return Math.min(limit, LEAST_SEND_BUFFER)
+  if (sendBufferFixed || mss === 0 || memory.isScarce) return limit
   const cost = 2 ** Math.ceil(Math.log2(mss + HEADER_COST)) + BUFFER_COST
   const segments = Math.max(INITIAL_SEGMENTS, Math.floor(congestion.cwnd / mss), reordering + 1)
   return Math.max(limit, Math.min(2 * segments * cost, most))

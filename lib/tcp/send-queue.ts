@@ -5,6 +5,7 @@
  * ones into blocks that are used again. Whose buffers have become free is entered into a list that is worked off after
  * the burst: nobody is called from in here.
  */
+import { TcpMemory } from './memory.ts'
 
 /** Writes of up to this many bytes are copied. */
 export const SMALL_WRITE = 512
@@ -38,10 +39,16 @@ export class Completions {
 /** Where writes are copied to, small ones together. One for all connections of a stack: an idle one holds nothing of it. */
 export class WriteArena {
   readonly #free: Uint8Array<ArrayBuffer>[] = []
+  /** @internal hears of what waits in the queues */
+  readonly memory: TcpMemory
   /** @internal */
   block = new Uint8Array(0)
   /** @internal bytes of the block that are given out; never given out again */
   used = 0
+
+  constructor(memory: TcpMemory = new TcpMemory()) {
+    this.memory = memory
+  }
 
   /** @internal Copies `bytes` behind what is there, into a new block if they do not fit; gives their offset. */
   append(bytes: Uint8Array): number {
@@ -144,6 +151,7 @@ export class SendQueue {
   acknowledge(n: number): void {
     if (n > this.length) throw new RangeError(`${n} bytes acknowledged, ${this.length} there`)
     this.#una += n
+    this.#arena.memory.charge(-n)
     while (this.#first < this.#pieces.length) {
       const piece = this.#pieces[this.#first]!
       if (piece.position + piece.length > this.#una) break
@@ -190,6 +198,7 @@ export class SendQueue {
   /** The connection is over: every buffer becomes its owner's. */
   clear(): void {
     for (let i = this.#first; i < this.#pieces.length; i++) this.#release(this.#pieces[i]!)
+    this.#arena.memory.charge(this.#una - this.#end)
     this.#una = this.#end
     this.#forgetAll()
   }
@@ -201,6 +210,7 @@ export class SendQueue {
     if (last !== undefined && last.bytes === arena.block && last.start + last.length === at) {
       last.length += bytes.length
       this.#end += bytes.length
+      arena.memory.charge(bytes.length)
       return
     }
     const { length } = bytes
@@ -216,6 +226,7 @@ export class SendQueue {
   #append(piece: Piece): void {
     this.#pieces.push(piece)
     this.#end += piece.length
+    this.#arena.memory.charge(piece.length)
   }
 
   #forgetAll(): void {

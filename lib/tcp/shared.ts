@@ -15,11 +15,12 @@ import type { HalfOpen } from './half-open.ts'
 import { Ipv4Path } from './ipv4-path.ts'
 import { InitialSequence } from './isn.ts'
 import type { Listener } from './listener.ts'
+import { TcpMemory } from './memory.ts'
 import { RingStore } from './receive-ring.ts'
 import { TcpReplies } from './replies.ts'
 import { Completions, WriteArena } from './send-queue.ts'
 import { SynCookies } from './syn-cookies.ts'
-import { Tcb, type TcbSettings } from './tcb.ts'
+import { Tcb, type TcbMemory, type TcbSettings } from './tcb.ts'
 import type { TimeWait } from './time-wait.ts'
 import { TransmissionStore } from './transmissions.ts'
 
@@ -36,18 +37,23 @@ export class TcpShared {
   readonly limit: ChallengeAckLimit
   readonly isn: InitialSequence
   readonly cookies: SynCookies
-  readonly #memory = {
-    rings: new RingStore(),
-    writes: new WriteArena(),
-    completions: new Completions(),
-    transmissions: new TransmissionStore(),
-  }
+  readonly memory: TcpMemory
+  readonly #stores: TcbMemory
 
   constructor(ip: Ipv4, softirq: Softirq, wheel: TimerWheel) {
     const { ctx } = ip
     this.ip = ip
     this.ctx = ctx
     this.softirq = softirq
+    const memory = new TcpMemory(ctx)
+    this.memory = memory
+    this.#stores = {
+      memory,
+      rings: new RingStore({ memory }),
+      writes: new WriteArena(memory),
+      completions: new Completions(),
+      transmissions: new TransmissionStore(),
+    }
     this.wheel = wheel
     this.endpoints = new EndpointTable(ctx.hash)
     this.replies = new TcpReplies(ip)
@@ -95,7 +101,7 @@ export class TcpShared {
       path,
       congestionControl(congestion ?? ctx.sysctl.ipv4.tcp_congestion_control, ctx.random),
       settings,
-      this.#memory,
+      this.#stores,
       ctx.time,
       expire,
     )

@@ -10,6 +10,8 @@ import { Timer } from '../time/timer-wheel.ts'
 import type { CongestionControl } from './congestion/congestion-control.ts'
 import type { HalfOpen } from './half-open.ts'
 import type { Ipv4Path } from './ipv4-path.ts'
+import type { TcpMemory } from './memory.ts'
+import type { MtuSearch } from './mtu-probing.ts'
 import { OutOfOrderQueue } from './out-of-order.ts'
 import { Rack } from './rack.ts'
 import { ReceiveRing, type RingStore } from './receive-ring.ts'
@@ -71,6 +73,7 @@ export interface TcbSettings {
 
 /** Where the buffers of all connections come from. */
 export interface TcbMemory {
+  readonly memory: TcpMemory
   readonly rings: RingStore
   readonly writes: WriteArena
   readonly completions: Completions
@@ -82,6 +85,8 @@ export class Tcb {
   /** Its place in the endpoint table. */
   readonly key: Int32Array
   readonly path: Ipv4Path
+  /** What all connections of the stack hold. */
+  readonly memory: TcpMemory
   readonly trace: TcpTrace = new TcpTrace()
   /** Stack time. */
   readonly time: { readonly now: number }
@@ -102,6 +107,8 @@ export class Tcb {
   bound = false
   /** The application has closed it: nobody reads what comes. */
   orphan = false
+  /** Among {@link TcpMemory.orphans}. */
+  countsAsOrphan = false
 
   // Send side.
   iss = 0
@@ -129,12 +136,16 @@ export class Tcb {
   /** What was written up to {@link sndUp} is urgent, and the peer does not have all of it. */
   sndUrgent = false
   sndUp = 0
-  /** The peer's MSS option less the options of every segment: bytes of data, before the path's MTU counts. */
+  /** The peer's MSS option, before the path's MTU counts; the options of every segment come off it. */
   peerMss = 536
+  /** `TCP_MAXSEG`: neither end's MSS is larger. */
+  userMss = Infinity
   /** Bytes of data per segment; 0 before the handshake is done. */
   mss = 0
   /** The path MTU that {@link mss} was computed for; 0: it has to be computed again. */
   mssMtu = 0
+  /** The path's MTU is searched for by probes; `null`: what ICMP says is believed. */
+  mtuSearch: MtuSearch | null = null
 
   // Receive side.
   irs = 0
@@ -158,14 +169,17 @@ export class Tcb {
   announcedMss = 536
   /** Size of the segments that the peer sends: what acknowledgments are counted by. */
   rcvMss = 536
-  /** When a round trip began, how much was read since, and the most that was in one (receive autotuning). */
+  /** Receive autotuning: what was read when the round trip began, when that was, and how much it was in the best one. */
+  rcvSpaceSeq = 0
   rcvSpaceTime = 0
-  rcvSpace = 0
-  rcvSpaceMost = 5360
+  rcvSpace = 1
+  /** Bytes of the buffer that are offered at most, by what has come. */
+  rcvSsthresh = 0
   /** RTT as a receiver sees it, by timestamps echoed or windows filled. */
   rcvRtt = 0
   rcvRttSeq = 0
   rcvRttTime = 0
+  rcvRttEcho = 0
 
   // Options agreed on.
   timestamps = false
@@ -247,7 +261,7 @@ export class Tcb {
   dupAcks = 0
   /** Why it sends again, where that is neither a timeout nor what acknowledgments say. */
   reason: RetransmitReason | null = null
-  /** When what was first sent again in this loss had been sent: since then there is no progress. */
+  /** When something was first sent again in this loss: since then there is no progress (`retrans_stamp`). */
   retransmitStart = Infinity
   /** When the retransmission timer last fired. */
   timeoutAt = -Infinity
@@ -306,6 +320,7 @@ export class Tcb {
     this.path = path
     this.congestion = congestion
     this.time = time
+    this.memory = memory.memory
     this.ring = new ReceiveRing(memory.rings, settings.receiveBuffer)
     this.outOfOrder = new OutOfOrderQueue(memory.rings)
     this.transmissions = new Transmissions(memory.transmissions)

@@ -6,7 +6,7 @@ import { errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import { CONGESTION_CONTROLS, type CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { MILLISECOND } from '../time/clock.ts'
 import type { Listener } from './listener.ts'
-import type { Tcp } from './tcp.ts'
+import type { Tcp, TcpUsage } from './tcp.ts'
 import { TcpCatchAll, TcpServer } from './tcp-server.ts'
 import { TcpSocket } from './tcp-socket.ts'
 import type { TcpEventListener } from './trace.ts'
@@ -29,6 +29,8 @@ export interface TcpSocketOptions {
   receiveBuffer?: number
   /** `SO_SNDBUF` in bytes of data: fixed then; otherwise it grows with the congestion window. */
   sendBuffer?: number
+  /** `TCP_MAXSEG`, 88…32767: bytes of a segment at most, in both directions; as the path has it by default. */
+  maxSegment?: number
   /** `TCP_CONGESTION`; as `tcp_congestion_control` says by default. */
   congestion?: CongestionControlName
   /** `SO_MAX_PACING_RATE`: bytes per second that are never exceeded; no limit by default. */
@@ -80,6 +82,11 @@ export class TcpApi {
     this.#tcp = tcp
   }
 
+  /** What there is of it, as `/proc/net/sockstat` counts it. */
+  get usage(): TcpUsage {
+    return this.#tcp.usage
+  }
+
   /**
    * Connects; the socket is there when the handshake is done.
    * @throws TunstackError `ECONNREFUSED`, `ETIMEDOUT`, `ENETUNREACH`, `EHOSTUNREACH`, `EADDRNOTAVAIL`, `EADDRINUSE`,
@@ -106,6 +113,7 @@ export class TcpApi {
       ttl: options.ttl === undefined ? 0 : within('ttl', options.ttl, 1, 255),
       mark: within('mark', options.mark ?? 0, 0, 0xffffffff),
       congestion: congestionOf(options),
+      maxSegment: maxSegmentOf(options),
       events: options.events ?? null,
     })
     if (typeof tcb === 'number') throw failure(tcb, `${options.address}:${port}`, 'connect')
@@ -173,7 +181,7 @@ export class TcpApi {
 
 type ListenerSettings = Pick<
   Listener,
-  'noDelay' | 'keepAlive' | 'receiveBuffer' | 'sendBuffer' | 'congestion' | 'maxPacingRate'
+  'noDelay' | 'keepAlive' | 'receiveBuffer' | 'sendBuffer' | 'congestion' | 'maxPacingRate' | 'maxSegment'
 >
 
 /** What the connections of a listener get, checked before there is one. */
@@ -184,6 +192,7 @@ function settingsOf(options: TcpSocketOptions): ListenerSettings {
     ...buffers(options),
     congestion: congestionOf(options),
     maxPacingRate: checkPacingRate(options.maxPacingRate),
+    maxSegment: maxSegmentOf(options),
   }
 }
 
@@ -211,6 +220,10 @@ function congestionOf({ congestion }: TcpSocketOptions): CongestionControlName |
 function checkPacingRate(rate: number = Infinity): number {
   if (rate === Infinity || (typeof rate === 'number' && rate >= 1)) return rate
   throw invalidArgument('maxPacingRate', rate, 'bytes per second, 1 or more')
+}
+
+function maxSegmentOf({ maxSegment }: TcpSocketOptions): number {
+  return maxSegment === undefined ? Infinity : within('maxSegment', maxSegment, 88, 32767)
 }
 
 function portNumber(name: string, value: number, least: number): number {

@@ -44,8 +44,10 @@ export interface TcpInfo {
   /** Segments by which packets overtake one another. */
   reordering: number
   rcv_rtt: number
-  /** Bytes that the receive buffer holds at most now. */
+  /** Bytes that the application has read in a round trip, at most. */
   rcv_space: number
+  /** Bytes of the receive buffer that are offered at most now. */
+  rcv_ssthresh: number
   total_retrans: number
   bytes_acked: number
   bytes_received: number
@@ -113,7 +115,8 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     advmss: tcb.announcedMss,
     reordering: tcb.reordering,
     rcv_rtt: micro(tcb.rcvRtt),
-    rcv_space: tcb.receiveBuffer,
+    rcv_space: tcb.rcvSpace,
+    rcv_ssthresh: tcb.rcvSsthresh,
     total_retrans: tcb.totalRetransmits,
     bytes_acked: tcb.bytesAcked,
     bytes_received: tcb.bytesReceived,

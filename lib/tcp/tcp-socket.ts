@@ -318,7 +318,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   #take(target: Uint8Array, offset: number, length: number): number {
     const count = this.#tcb.ring.readInto(target, offset, length)
-    this.#tcp.consumed(this.#tcb, count)
+    this.#tcp.consumed(this.#tcb)
     return count
   }
 

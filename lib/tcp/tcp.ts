@@ -40,7 +40,8 @@ import { TcpInput } from './input.ts'
 import type { Listener } from './listener.ts'
 import { LossRecovery } from './loss-recovery.ts'
 import { TcpOutput } from './output.ts'
-import { acknowledgesNow, DELAYED_ACK, growReceiveBuffer, opensWindow } from './receive-window.ts'
+import { adjustReceiveSpace } from './receive-autotuning.ts'
+import { acknowledgesNow, DELAYED_ACK, opensWindow } from './receive-window.ts'
 import { read32, Segment, verifyTcpChecksum } from './segment.ts'
 import { sendLimit } from './send-buffer.ts'
 import { seqGt, seqLe, seqLt } from './sequence.ts'
@@ -62,7 +63,21 @@ export interface ConnectSettings {
   ttl: number
   mark: number
   congestion: CongestionControlName | null
+  /** `TCP_MAXSEG`; Infinity: as the path has it. */
+  maxSegment: number
   events: TcpEventListener | null
+}
+
+/** The line `TCP:` of `/proc/net/sockstat`. */
+export interface TcpUsage {
+  /** Connections and listeners. */
+  inuse: number
+  /** Connections whose application has closed them and that are not over. */
+  orphan: number
+  /** Connections in TIME-WAIT. */
+  tw: number
+  /** Pages of 4 KiB that their buffers take (`tcp_mem`). */
+  mem: number
 }
 
 export class Tcp implements TransportProtocol, BurstListener {
@@ -325,6 +340,7 @@ export class Tcp implements TransportProtocol, BurstListener {
 
   #end(tcb: Tcb, state: TcpState): void {
     tcb.setState(state, this.ip.ctx.mib.tcp)
+    this.#shared.memory.removeOrphan(tcb)
     this.#release(tcb)
     if (tcb.orphan) tcb.ring.clear()
     else tcb.ring.own()
@@ -376,6 +392,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     this.softirq.enter()
     this.softirq.leave()
     const { ctx } = this.ip
+    this.softirq.readClock()
     const { now, mib, routing, sysctl } = ctx
     const { ipv4 } = sysctl
     if (local !== 0 && ipv4.ip_nonlocal_bind === 0 && routing.addresses.deviceOf(local) === null) {
@@ -401,14 +418,10 @@ export class Tcp implements TransportProtocol, BurstListener {
         key,
         range,
         now,
-        (candidate) =>
-          this.#shared.endpoints.lookupConnected(candidate) === null &&
-          !this.#shared.endpoints.inUse(candidate),
+        (candidate) => this.#isFree(candidate, false) && !this.#shared.endpoints.inUse(candidate),
       )
       if (picked === 0) return Errno.EADDRNOTAVAIL
-    } else if (this.#shared.endpoints.inUse(key) || this.#shared.endpoints.lookupConnected(key) !== null) {
-      return Errno.EADDRINUSE
-    }
+    } else if (this.#shared.endpoints.inUse(key) || !this.#isFree(key, true)) return Errno.EADDRINUSE
     const settings = this.#shared.settings(options.receiveBuffer, options.sendBuffer)
     const tcb = this.#shared.createTcb(key, settings, options.congestion, this.expire)
     tcb.trace.listener = options.events
@@ -416,10 +429,12 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.path.ttl = options.ttl
     tcb.path.mark = options.mark
     tcb.path.device = options.device
+    tcb.iss = this.#shared.isn.sequence(key, now)
+    const before = this.#shared.endpoints.lookupConnected(key)
+    if (before !== null && before.kind === EndpointKind.TIME_WAIT) this.#timeWaits.handOver(before, tcb)
     if (!this.#shared.endpoints.connect(key, tcb)) return Errno.EADDRINUSE
     tcb.registered = true
     if (ownPort !== 0) tcb.bound = this.#shared.endpoints.bind(key, tcb)
-    tcb.iss = this.#shared.isn.sequence(key, now)
     tcb.tsOffset = this.#shared.timestampOffset(key)
     tcb.sndUna = tcb.iss
     tcb.sndNxt = tcb.dataSeq = (tcb.iss + 1) | 0
@@ -428,7 +443,8 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.ecn = asksForEcn(ipv4.tcp_ecn)
     tcb.windowScaling = ipv4.tcp_window_scaling !== 0
     tcb.rcvScale = tcb.windowScaling ? this.#shared.windowScale(settings) : 0
-    tcb.announcedMss = tcb.path.advertisedMss
+    tcb.userMss = options.maxSegment
+    tcb.announcedMss = Math.min(tcb.path.advertisedMss, tcb.userMss)
     tcb.rcvMss = initialRcvMss(tcb)
     tcb.rcvWnd = initialWindow(settings.receiveBuffer, tcb.announcedMss)
     tcb.establishedAt = tcb.lastSent = tcb.lastHeard = now
@@ -438,6 +454,13 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.retransmitAt = now + tcb.rtt.timeout
     this.settle(tcb)
     return tcb
+  }
+
+  /** Nobody's four-tuple, or one in TIME-WAIT that may be used again. @param isAskedFor the program wants this port */
+  #isFree(key: Int32Array, isAskedFor: boolean): boolean {
+    const endpoint = this.#shared.endpoints.lookupConnected(key)
+    if (endpoint === null) return true
+    return endpoint.kind === EndpointKind.TIME_WAIT && this.#timeWaits.mayReuse(endpoint, isAskedFor)
   }
 
   /** Listeners, and handshakes on the way to them. */
@@ -475,6 +498,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.orphan = true
     this.#run(tcb, () => {
       const { ctx } = this.ip
+      const { memory } = this.#shared
       if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) {
         tcb.ring.clear()
         return
@@ -484,18 +508,23 @@ export class Tcp implements TransportProtocol, BurstListener {
         ctx.mib.tcpExt[TcpExtMib.TCPAbortOnClose]!++
         return this.abort(tcb, Errno.ECONNABORTED)
       }
+      memory.addOrphan(tcb)
+      if (memory.refusesOrphan(tcb, 0)) {
+        ctx.mib.tcpExt[TcpExtMib.TCPAbortOnMemory]!++
+        return this.abort(tcb, Errno.ENOMEM)
+      }
       if (tcb.state === TcpState.FIN_WAIT_2)
         tcb.keepaliveAt = ctx.now + ctx.sysctl.ipv4.tcp_fin_timeout * SECOND
       else this.shutdown(tcb)
     })
   }
 
-  /** The application has read `n` bytes: the peer may have to hear of the room. */
-  consumed(tcb: Tcb, n: number): void {
+  /** The application has read: the peer may have to hear of the room. */
+  consumed(tcb: Tcb): void {
     if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) return
     this.#run(tcb, () => {
       const { ctx } = this.ip
-      if (ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0) growReceiveBuffer(tcb, n, ctx.now)
+      adjustReceiveSpace(tcb, ctx.now, ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0)
       if (opensWindow(tcb)) this.output.ack(tcb)
     })
   }
@@ -571,7 +600,7 @@ export class Tcp implements TransportProtocol, BurstListener {
       const before = tcb.path.mtu
       icmp.learnPathMtu(bytes, quote, error)
       if (tcb.path.mtu < before && tcb.synchronized) {
-        this.loss.pathShrunk(tcb)
+        if (!this.loss.probeRefused(tcb, tcb.path.mtu)) this.loss.pathShrunk(tcb)
         this.output.push(tcb)
         this.settle(tcb)
       }
@@ -589,6 +618,17 @@ export class Tcp implements TransportProtocol, BurstListener {
     this.#shared.endpoints.forEach((endpoint) => {
       if (endpoint.kind === EndpointKind.CONNECTION) callback(endpoint)
     })
+  }
+
+  /** What there is, as `/proc/net/sockstat` counts it. */
+  get usage(): TcpUsage {
+    const { endpoints, memory } = this.#shared
+    const inUse = new Set<object>() // what is bound to its port is met twice
+    endpoints.forEach((endpoint) => {
+      const { kind } = endpoint
+      if (kind === EndpointKind.CONNECTION || kind === EndpointKind.LISTENER) inUse.add(endpoint)
+    })
+    return { inuse: inUse.size, orphan: memory.orphans, tw: this.#timeWaits.count, mem: memory.pages }
   }
 
   // ---- the end

@@ -3,6 +3,7 @@
  * peer's FIN is acknowledged again if need be and old segments meet no new connection (RFC 1337, RFC 6191). An entry
  * is small, and all wait equally long: they stand in a queue under one timer.
  */
+import { FlowKey } from '../demux/flow-key.ts'
 import { SECOND } from '../time/clock.ts'
 import { TcpFlag } from '../wire/tcp.ts'
 import type { OutOfWindowClock } from './challenge-ack.ts'
@@ -12,6 +13,9 @@ import { EndpointKind, type Tcb } from './tcb.ts'
 
 /** 2 MSL (`TCP_TIMEWAIT_LEN`). */
 export const TIME_WAIT_LENGTH = 60 * SECOND
+
+/** The loopback device's, always. */
+const LOOPBACK_INDEX = 1
 
 /** What a segment is to TIME-WAIT (`enum tcp_tw_status`). */
 export const TimeWaitVerdict = { DROP: 0, ACK: 1, SYN: 2, KILL: 3, RESTART: 4, RESTART_ACK: 5 } as const
@@ -27,6 +31,10 @@ export class TimeWait implements OutOfWindowClock {
   readonly timestamps: boolean
   tsRecent: number
   readonly tsOffset: number
+  /** Index of the device that the connection was bound to; 0: none. */
+  readonly device: number
+  /** When it began. */
+  readonly enteredAt: number
   lastOutOfWindowAck = -Infinity
   deadline = 0
   /** @internal links of the queue */
@@ -42,6 +50,19 @@ export class TimeWait implements OutOfWindowClock {
     this.timestamps = tcb.timestamps
     this.tsRecent = tcb.tsRecent
     this.tsOffset = tcb.tsOffset
+    this.device = tcb.path.device
+    this.enteredAt = tcb.time.now
+  }
+
+  /** What a new connection in its place begins with: beyond everything that the old one can have sent (RFC 6191). */
+  get nextSequence(): number {
+    return (this.sndNxt + 65535 + 2) | 0 || 1
+  }
+
+  /** Both ends, or one of them, are this host (as far as Linux looks). */
+  get isOfLoopback(): boolean {
+    if (this.device === LOOPBACK_INDEX) return true
+    return this.key[FlowKey.LOCAL + 3]! >>> 24 === 127 || this.key[FlowKey.REMOTE + 3]! >>> 24 === 127
   }
 
   /**

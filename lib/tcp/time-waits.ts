@@ -3,6 +3,7 @@
  * when their minute is over or a new connection takes their place.
  */
 import { TcpExtMib } from '../observe/mib.ts'
+import { MILLISECOND } from '../time/clock.ts'
 import { Timer } from '../time/timer-wheel.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { isLoopProne } from './challenge-ack.ts'
@@ -19,6 +20,10 @@ export class TimeWaits {
 
   constructor(shared: TcpShared) {
     this.#shared = shared
+  }
+
+  get count(): number {
+    return this.#queue.length
   }
 
   /** A connection is over; its place in the table is free. */
@@ -59,8 +64,7 @@ export class TimeWaits {
         this.#queue.push(entry, now)
         return DropReason.NONE
       case TimeWaitVerdict.SYN: {
-        // Beyond everything that the old connection can have sent (RFC 6191).
-        const reason = reopen(segment, (entry.sndNxt + 65535 + 2) | 0 || 1)
+        const reason = reopen(segment, entry.nextSequence)
         if (reason !== null) return reason
         break
       }
@@ -81,6 +85,27 @@ export class TimeWaits {
       replies.ack(segment, sndNxt, rcvNxt, wnd, clock, entry.tsRecent)
     } else replies.ack(segment, sndNxt, rcvNxt, wnd)
     return DropReason.NONE
+  }
+
+  /**
+   * Whether this end may connect again from its four-tuple (`tcp_twsk_unique`): timestamps tell old segments, and
+   * `tcp_tw_reuse` allows it, where somebody has not asked for the very port.
+   */
+  mayReuse(entry: TimeWait, isAskedFor: boolean): boolean {
+    if (!entry.timestamps) return false
+    if (isAskedFor) return true
+    const { now, sysctl } = this.#shared.ctx
+    const { tcp_tw_reuse, tcp_tw_reuse_delay } = sysctl.ipv4
+    if (tcp_tw_reuse === 0 || (tcp_tw_reuse === 2 && !entry.isOfLoopback)) return false
+    return now - entry.enteredAt > tcp_tw_reuse_delay * MILLISECOND
+  }
+
+  /** A connection from here takes its place, and goes on where it was. */
+  handOver(entry: TimeWait, tcb: Tcb): void {
+    this.#shared.ctx.mib.tcpExt[TcpExtMib.TWRecycled]!++
+    this.end(entry)
+    tcb.iss = entry.nextSequence
+    tcb.tsRecent = entry.tsRecent
   }
 
   /** It is forgotten. */

@@ -8,8 +8,10 @@ import type { Ipv4Context } from '../ipv4/context.ts'
 import { TcpExtMib, TcpMib } from '../observe/mib.ts'
 import { MILLISECOND, SECOND } from '../time/clock.ts'
 import type { LossRecovery } from './loss-recovery.ts'
+import { suspectBlackHole } from './mtu-probing.ts'
 import type { TcpOutput } from './output.ts'
 import { type Tcb, TcpState } from './tcb.ts'
+import { TIME_WAIT_LENGTH } from './time-wait.ts'
 
 const RTO_MIN = 200 * MILLISECOND
 const RTO_MAX = 120 * SECOND
@@ -116,20 +118,24 @@ export class TcpTimers {
   #retransmitData(tcb: Tcb): void {
     const { now, mib, sysctl } = this.#ctx
     const { ipv4 } = sysctl
-    const since = tcb.retransmitStart === Infinity ? tcb.lastSent : tcb.retransmitStart
+    const since = tcb.retransmitStart === Infinity ? now : tcb.retransmitStart
     if (tcb.sndWnd === 0) {
       // The peer took its window back (RFC 9293 §3.8.6): as long as it speaks, the connection lives.
       if (now - tcb.lastHeard > RTO_MAX && tcb.retransmits > 0) return this.#timeOut(tcb)
     } else if (this.#hasWaited(tcb, since, tcb.orphan ? orphanRetries(ipv4) : ipv4.tcp_retries2)) {
       return this.#timeOut(tcb)
     }
-    if (tcb.retransmits >= ipv4.tcp_retries1) tcb.path.reconsider()
+    if (this.#isTooMuch(tcb)) return
+    if (tcb.retransmits > 0 && now - since >= modelTimeout(ipv4.tcp_retries1)) {
+      suspectBlackHole(tcb, ipv4, now)
+      tcb.path.reconsider()
+    }
     mib.tcpExt[TcpExtMib.TCPTimeouts]!++
     this.#loss.onTimeout(tcb, now)
     this.#output.retransmitHead(tcb)
     tcb.retransmits++
     tcb.rtt.backOff()
-    tcb.retransmitAt = this.#clamped(tcb, since)
+    tcb.retransmitAt = this.#clamped(tcb, tcb.retransmitStart === Infinity ? now : tcb.retransmitStart)
   }
 
   /** Data waits and the window is closed, or too small for a segment. */
@@ -140,6 +146,7 @@ export class TcpTimers {
     const retries = tcb.orphan ? orphanRetries(ipv4) : ipv4.tcp_retries2
     const given = tcb.userTimeout !== 0 && tcb.probes > 0 && now - tcb.lastHeard >= tcb.userTimeout
     if (given || tcb.probes >= retries) return this.#timeOut(tcb)
+    if (this.#isTooMuch(tcb)) return
     tcb.probes++
     if (!this.#output.sendIntoSmallWindow(tcb)) {
       mib.tcpExt[TcpExtMib.TCPWinProbe]!++
@@ -172,6 +179,20 @@ export class TcpTimers {
     mib.tcpExt[TcpExtMib.TCPKeepAlive]!++
     this.#output.probe(tcb)
     tcb.keepaliveAt = now + (tcb.keepInterval !== 0 ? tcb.keepInterval : ipv4.tcp_keepalive_intvl * SECOND)
+  }
+
+  /** An orphan that there is no memory for, the less the longer it is silent (`tcp_out_of_resources`). */
+  #isTooMuch(tcb: Tcb): boolean {
+    if (!tcb.orphan) return false
+    const { now, mib } = this.#ctx
+    const idle = now - tcb.lastSent
+    const shift = (idle > 2 * tcb.rtt.maxRto ? 1 : 0) + (tcb.softErrno !== 0 ? 1 : 0)
+    if (!tcb.memory.refusesOrphan(tcb, shift)) return false
+    mib.tcpExt[TcpExtMib.TCPAbortOnMemory]!++
+    const speaks = idle <= TIME_WAIT_LENGTH || (tcb.sndWnd === 0 && tcb.sndUna === tcb.sndNxt)
+    if (speaks) this.#ender.abort(tcb, Errno.ENOMEM)
+    else this.#ender.destroy(tcb, Errno.ENOMEM)
+    return true
   }
 
   #timeOut(tcb: Tcb): void {

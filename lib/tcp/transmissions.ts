@@ -339,6 +339,17 @@ export class Transmissions {
     }
   }
 
+  /** Takes for lost what has not arrived and begins in [from, to). */
+  lose(from: number, to: number): void {
+    const columns = this.#columns
+    if (columns === null) return
+    const { start, fate } = columns
+    for (let i = this.#head; i < this.#tail && seqLt(start[i]!, to); i++) {
+      const lost = (fate[i]! & (Fate.SACKED | Fate.LOST)) !== 0
+      if (!lost && seqGe(start[i]!, from)) this.#lose(i, start[i]!)
+    }
+  }
+
   /** What is lost and waits to be sent again becomes one record where it lies together: it is cut anew. */
   joinLost(): void {
     const columns = this.#columns

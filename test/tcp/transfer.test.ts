@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { impaired } from './impaired.ts'
 import { content, Pair, readAll, writeAll } from './pair.ts'
 
 describe('TCP between two stacks', () => {
@@ -20,6 +21,14 @@ describe('TCP between two stacks', () => {
     await pair.pass(10)
     expect(client.state).to.equal('TIME_WAIT')
     expect(server.state).to.equal('CLOSED')
+  })
+
+  it('connects after a long silence: the handshake tells the RTT, and the SYN goes once', async () => {
+    pair = new Pair({ wrap: (device) => impaired(device, { delay: 50 }) })
+    await pair.pass(30_000)
+    const { client } = await pair.connect()
+    expect(client.info.rtt).to.equal(100_000)
+    expect(pair.left.mib.get('TcpExtTCPSynRetrans')).to.equal(0)
   })
 
   it('moves megabytes both ways at once, unharmed', async () => {

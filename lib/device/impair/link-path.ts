@@ -46,6 +46,8 @@ export interface Impairment {
   duplicate?: Probability
   /** Packets of which one bit is flipped. */
   corrupt?: Probability
+  /** Larger packets are lost, and nobody is told (a path MTU black hole); 0, by default: none are. */
+  maxSize?: Size
   /** Packets that may be under way at most; 100000 by default. */
   limit?: number
 }
@@ -58,7 +60,7 @@ export interface PathCounters {
   /** Packets that arrived, and their bytes; doubles count. */
   delivered: number
   deliveredBytes: number
-  /** Taken away by `loss`, or because the link was cut. */
+  /** Taken away by `loss` or `maxSize`, or because the link was cut. */
   lost: number
   /** Dropped by its queue. */
   queueDropped: number
@@ -118,6 +120,7 @@ export class LinkPath {
   #reorder = 0
   #duplicate = 0
   #corrupt = 0
+  #maxSize: number = Number.POSITIVE_INFINITY
   #limit = DEFAULT_LIMIT
   #queue: LinkQueue | null = null
   /** When the transmitter is free. */
@@ -169,7 +172,8 @@ export class LinkPath {
    */
   set(impairment: Impairment): void {
     checkNames(impairment)
-    const { delay, jitter, rate, overhead, queue, loss, reorder, duplicate, corrupt, limit } = impairment
+    const { delay, jitter, rate, overhead, queue, loss, reorder, duplicate, corrupt, maxSize, limit } =
+      impairment
     const newDelay = delay === undefined ? this.#delay : parseDuration(delay, 'delay')
     const newJitter = jitter === undefined ? this.#jitter : parseDuration(jitter, 'jitter')
     const byteTime = rate === undefined ? this.#byteTime : rateToByteTime(rate)
@@ -177,6 +181,8 @@ export class LinkPath {
     const newReorder = reorder === undefined ? this.#reorder : parseProbability(reorder, 'reorder')
     const newDuplicate = duplicate === undefined ? this.#duplicate : parseProbability(duplicate, 'duplicate')
     const newCorrupt = corrupt === undefined ? this.#corrupt : parseProbability(corrupt, 'corrupt')
+    const newMaxSize =
+      maxSize === undefined ? this.#maxSize : parseSize(maxSize, 'maxSize') || Number.POSITIVE_INFINITY
     const newLimit = limit === undefined ? this.#limit : checkLimit(limit)
     const newLoss = loss === undefined ? this.#loss : lossModel(loss)
     const replaces = queue !== undefined || (byteTime === 0) !== (this.#queue === null)
@@ -192,6 +198,7 @@ export class LinkPath {
     this.#reorder = newReorder
     this.#duplicate = newDuplicate
     this.#corrupt = newCorrupt
+    this.#maxSize = newMaxSize
     this.#limit = newLimit
     this.#loss = newLoss
     this.#arm()
@@ -220,7 +227,7 @@ export class LinkPath {
     const now = this.#clock!.now()
     counters.sent++
     counters.sentBytes += packet.length
-    if (this.#cut || this.#loss?.loses(random) === true) {
+    if (this.#cut || packet.length > this.#maxSize || this.#loss?.loses(random) === true) {
       counters.lost++
       return this.#drop(packet, DropReason.IMPAIRED, now)
     }
@@ -426,6 +433,7 @@ const NAMES: ReadonlySet<string> = new Set<keyof Impairment>([
   'reorder',
   'duplicate',
   'corrupt',
+  'maxSize',
   'limit',
 ])
 

@@ -140,6 +140,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
       ttl: 0,
       mark: 0,
       congestion: null,
+      maxSegment: Infinity,
       events: null,
     })
     if (typeof tcb === 'number') return -tcb
@@ -493,8 +494,8 @@ export class StackHandle extends JSStream implements EventSource, Source {
     const { ring } = tcb
     if (ring.length > 0) {
       const chunk = new Uint8Array(Math.min(ring.length, this.#chunk))
-      const count = ring.readInto(chunk, 0, chunk.length)
-      this.#context.tcp.consumed(tcb, count)
+      ring.readInto(chunk, 0, chunk.length)
+      this.#context.tcp.consumed(tcb)
       this.readBuffer(chunk)
       return true
     }
