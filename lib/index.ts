@@ -83,6 +83,7 @@ export type {
   TcpAbortSignal,
   TcpApi,
   TcpConnectOptions,
+  TcpDestinationMetrics,
   TcpListenAllOptions,
   TcpListenOptions,
   TcpSocketOptions,

@@ -2,8 +2,10 @@
  * The steps that make a configuration as lines of `ip -batch`. Everything is written out that has another value
  * than the one that `ip` would fill in.
  */
+
 import { formatIpv4, type Ipv4Address, isLoopback } from '../address/ipv4-address.ts'
 import { formatRealms, formatRouteType, type NameTable, protocols, scopes } from '../iproute2/names.ts'
+import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { FOREVER } from '../route/inet-address.ts'
 import { Metric, RouteProtocol, RouteType, RuleAction, Scope } from '../route/rtnetlink.ts'
 import { METRIC_NAMES } from './metric-names.ts'
@@ -200,6 +202,8 @@ function metricWords({ metrics, locks }: RouteModel): string[] {
     if (value === undefined && !locked) continue
     if (metric === Metric.FEATURES) words.push(name, 'ecn')
     // That one is locked without a word.
+    else if (metric === Metric.CC_ALGO)
+      words.push(name, ...(locked ? ['lock'] : []), CONGESTION_NAMES[value! - 1]!)
     else words.push(name, ...(locked && metric !== Metric.RTO_MIN ? ['lock'] : []), `${value ?? 0}`)
   }
   return words

@@ -107,7 +107,7 @@ export interface RouteEntry {
   tos?: number
   realms?: string
   /** By the names of `ip route`, as the kernel keeps them: `rtt` in eighths of a millisecond, `rttvar` in quarters. */
-  metrics?: Record<string, number>
+  metrics?: Record<string, number | string>
   /** Metrics that path MTU discovery and its kin may not change. */
   locked?: string[]
   /** A group; then there is neither `via` nor `dev`. */

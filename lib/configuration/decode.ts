@@ -1,9 +1,11 @@
 /** A configuration from a plain object that anybody may have written: checked part by part. */
+
 import { isLoopback } from '../address/ipv4-address.ts'
 import { LinkFlag } from '../device/link-device.ts'
 import { NameTable, parseRealms, parseRouteType, protocols, scopes, tables } from '../iproute2/names.ts'
+import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { FOREVER } from '../route/inet-address.ts'
-import { RouteProtocol, RouteTable, RouteType, RuleAction, Scope } from '../route/rtnetlink.ts'
+import { Metric, RouteProtocol, RouteTable, RouteType, RuleAction, Scope } from '../route/rtnetlink.ts'
 import { CONFIGURATION_FORMAT, CONFIGURATION_VERSION } from './configuration.ts'
 import { ConfigurationError } from './configuration-error.ts'
 import { METRIC_NAMES } from './metric-names.ts'
@@ -286,9 +288,16 @@ function decodeMetrics(reader: Reader): [number, number][] {
     const value = fields.get(name)
     const metric = metricNumbers.parse(name)
     if (metric === undefined || metric === 0) value.fail('the name of a metric, such as mtu')
+    else if (metric === Metric.CC_ALGO) metrics.push([metric, decodeCongestion(value)])
     else metrics.push([metric, value.integer(0, UINT32)])
   }
   return metrics.filter(([, value]) => value !== 0).sort(([a], [b]) => a - b)
+}
+
+function decodeCongestion(reader: Reader): number {
+  const number = CONGESTION_NAMES.indexOf(reader.string()) + 1
+  if (number === 0) reader.fail(`one of ${CONGESTION_NAMES.join(', ')}`)
+  return number
 }
 
 function decodeLocks(reader: Reader): number {

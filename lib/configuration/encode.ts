@@ -1,4 +1,5 @@
 /** A configuration as a plain object: names where numbers have one, and nothing that goes without saying. */
+
 import { formatIpv4 } from '../address/ipv4-address.ts'
 import {
   formatRealms,
@@ -8,8 +9,9 @@ import {
   scopes,
   tables,
 } from '../iproute2/names.ts'
+import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { FOREVER } from '../route/inet-address.ts'
-import { RuleAction, Scope } from '../route/rtnetlink.ts'
+import { Metric, RuleAction, Scope } from '../route/rtnetlink.ts'
 import {
   type AddressEntry,
   CONFIGURATION_FORMAT,
@@ -131,7 +133,12 @@ function routeEntry(route: RouteModel): RouteEntry {
   const names = new Map(METRIC_NAMES)
   const nameOf = (metric: number): string => names.get(metric) ?? `${metric}`
   if (route.metrics.length > 0) {
-    entry.metrics = Object.fromEntries(route.metrics.map(([metric, value]) => [nameOf(metric), value]))
+    entry.metrics = Object.fromEntries(
+      route.metrics.map(([metric, value]) => [
+        nameOf(metric),
+        metric === Metric.CC_ALGO ? CONGESTION_NAMES[value - 1]! : value,
+      ]),
+    )
   }
   if (route.locks !== 0) {
     entry.locked = []

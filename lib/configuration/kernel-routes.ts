@@ -1,4 +1,5 @@
 /** Routes of all tables, from `ip -j route show table all`. */
+import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { Metric, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import type { NameLookup } from './kernel-names.ts'
 import { Row, rowsOf, type Skips, take, Untaken } from './kernel-row.ts'
@@ -169,7 +170,7 @@ class RouteReader {
     for (const values of Array.isArray(list) ? list : []) {
       const part = new Row(values as Record<string, unknown>, `${row.path}.metrics`)
       for (const [metric, name] of METRIC_NAMES) {
-        if (metric === Metric.FEATURES) continue
+        if (metric === Metric.FEATURES || metric === Metric.CC_ALGO) continue
         const value = part.number(name, 0)
         if (value === 0) continue
         metrics.push([
@@ -178,6 +179,8 @@ class RouteReader {
         ])
         if (metric === Metric.RTO_MIN) locks |= 1 << metric
       }
+      const congestion = CONGESTION_NAMES.indexOf(String(part.get('congestion'))) + 1
+      if (congestion !== 0) metrics.push([Metric.CC_ALGO, congestion])
       if (part.has('ecn')) metrics.push([Metric.FEATURES, 1])
       part.finish(this.#skips)
     }

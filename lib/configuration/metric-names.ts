@@ -16,5 +16,6 @@ export const METRIC_NAMES: readonly (readonly [number, string])[] = [
   [Metric.RTO_MIN, 'rto_min'],
   [Metric.INITRWND, 'initrwnd'],
   [Metric.QUICKACK, 'quickack'],
+  [Metric.CC_ALGO, 'congctl'],
   [17, 'fastopen_no_cookie'],
 ]

@@ -2,6 +2,7 @@
  * Names for numbers, and numbers for names: those of the files in /etc/iproute2 as Debian ships them, and the
  * ones that iproute2 has built in.
  */
+import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { RouteType } from '../route/rtnetlink.ts'
 import { leadingNumber, parseUnsigned, parseUnsigned64 } from './grammar.ts'
 import { abbreviates } from './words.ts'
@@ -214,9 +215,6 @@ export function parseIpProtocol(word: string): number | undefined {
 export function formatIpProtocol(number: number, numeric = false): string {
   return (numeric ? undefined : ipProtocolNames.get(number)) ?? `ipproto-${number}`
 }
-
-/** Congestion control algorithms of TCP by the number that a route's metric has. */
-const CONGESTION_NAMES = ['reno', 'cubic', 'bbr']
 
 export function congestionName(key: number): string {
   return CONGESTION_NAMES[key - 1] ?? 'none'

@@ -7,6 +7,8 @@ import { Metric, NetlinkError } from './rtnetlink.ts'
 
 /** `RTAX_MAX` + 1 */
 export const METRICS = 18
+/** Congestion control algorithms of TCP by the number, from 1 on, that `CC_ALGO` has. */
+export const CONGESTION_NAMES: readonly string[] = ['reno', 'cubic', 'bbr']
 /** ECN, SACK, TIMESTAMP, ALLFRAG, TCP_USEC_TS. */
 const FEATURE_MASK = 0x1f
 

@@ -55,7 +55,10 @@ export class TcpSettings {
   tcp_mtu_probe_floor = 48
   /** 0 never probe for the path MTU; 1 when it seems to be a black hole; 2 always. */
   tcp_mtu_probing = 0
+  /** What a connection has learnt is forgotten with it. */
   tcp_no_metrics_save = 0
+  /** The threshold of slow start is. */
+  tcp_no_ssthresh_metrics_save = 1
   /** Retransmissions once nobody owns the connection any longer; 0: 8. */
   tcp_orphan_retries = 0
   /** Seconds after which a search for the path MTU begins again. */
@@ -94,6 +97,8 @@ export class TcpSettings {
   /** Milliseconds in TIME-WAIT before that. */
   tcp_tw_reuse_delay = 1000
   tcp_window_scaling = 1
+  /** Offer no more than 32767 bytes in a SYN, to peers that take the window for a signed number. */
+  tcp_workaround_signed_windows = 0
   /** Bytes: smallest, initial and largest send buffer. */
   tcp_wmem_min = 4096
   tcp_wmem_default = 16384
@@ -132,6 +137,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_mtu_probe_floor: { min: 48, max: 65535 },
   tcp_mtu_probing: BYTE,
   tcp_no_metrics_save: BYTE,
+  tcp_no_ssthresh_metrics_save: { min: 0, max: 1 },
   tcp_orphan_retries: BYTE,
   // Milliseconds of 32 bits, in ticks of 4 ms.
   tcp_probe_interval: { min: 0, max: 17179869 },
@@ -154,4 +160,5 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_tw_reuse: { min: 0, max: 2 },
   tcp_tw_reuse_delay: { min: 1, max: 60000 },
   tcp_window_scaling: BYTE,
+  tcp_workaround_signed_windows: BYTE,
 }

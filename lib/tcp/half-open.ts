@@ -4,7 +4,7 @@
  * order of Linux's `tcp_check_req`.
  */
 import { FlowKey, localPort, remotePort } from '../demux/flow-key.ts'
-import type { TcpSettings } from '../sysctl/tcp-settings.ts'
+import type { CongestionControlName, TcpSettings } from '../sysctl/tcp-settings.ts'
 import { Timer } from '../time/timer-wheel.ts'
 import { TcpFlag } from '../wire/tcp.ts'
 import type { SynOptions } from '../wire/tcp-options.ts'
@@ -86,6 +86,8 @@ export class HalfOpen implements OutOfWindowClock {
   wnd = 0
   announcedMss = 0
   rcvScale = 0
+  /** What the route or the listener asks for; `null`: as the sysctl says. */
+  congestion: CongestionControlName | null = null
   /** The program has not said yet whether it wants it: nothing has been answered. */
   undecided = false
   /** SYN-ACKs sent again. */

@@ -3,23 +3,23 @@
  * of one; and the listener for what nobody else listens for.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
-import { createFlowKey, setIpv4Binding } from '../demux/flow-key.ts'
+import { createFlowKey, FlowKey, setIpv4Binding } from '../demux/flow-key.ts'
 import { PortRange } from '../demux/ports.ts'
 import type { EventSource } from '../device/softirq.ts'
 import { Errno } from '../errors.ts'
 import { TcpExtMib, TcpMib } from '../observe/mib.ts'
 import type { Route } from '../route/route.ts'
-import { RouteFlag } from '../route/rtnetlink.ts'
+import { Metric, RouteFlag } from '../route/rtnetlink.ts'
 import { SECOND } from '../time/clock.ts'
 import { DropReason } from '../wire/drop-reason.ts'
 import { TcpFlag } from '../wire/tcp.ts'
 import { type SynOptions, TCP_TIMESTAMPS_LENGTH } from '../wire/tcp-options.ts'
 import { HalfOpen, type HandshakeTerms, HandshakeVerdict, termsOf } from './half-open.ts'
-import { Ipv4Path } from './ipv4-path.ts'
+import { Ipv4Path, routeCongestion } from './ipv4-path.ts'
 import { timestampAt } from './isn.ts'
 import { Listener } from './listener.ts'
 import type { Segment } from './segment.ts'
-import { initialRcvMss, initialWindow, type TcpShared } from './shared.ts'
+import { initialRcvMss, initialWindow, type TcpShared, takeRouteMetrics } from './shared.ts'
 import { COOKIE_VALID, decodeOptions, encodeOptions } from './syn-cookies.ts'
 import { EndpointKind, type Tcb, TcpState } from './tcb.ts'
 
@@ -100,7 +100,7 @@ export class Handshakes {
       if (isCrowded) mib.tcpExt[TcpExtMib.TCPReqQFullDoCookies]!++
       return this.#answerWithCookie(listener, key, segment)
     }
-    if (!this.#hasRoom(listener, cookies !== 0)) {
+    if (!this.#hasRoom(listener, key, cookies !== 0)) {
       mib.tcpExt[TcpExtMib.ListenDrops]!++
       const stale = listener.staleHandshake
       if (stale === null) return DropReason.TCP_LISTEN_OVERFLOW
@@ -305,8 +305,11 @@ export class Handshakes {
     }
   }
 
-  /** One handshake more than the backlog fits, and as in Linux, without cookies, three quarters of `tcp_max_syn_backlog`. */
-  #hasRoom(listener: Listener, cookies: boolean): boolean {
+  /**
+   * One handshake more than the backlog fits, and as in Linux, without cookies, three quarters of `tcp_max_syn_backlog`:
+   * the last is for peers that are known.
+   */
+  #hasRoom(listener: Listener, key: Int32Array, cookies: boolean): boolean {
     const { mib, sysctl } = this.#shared.ctx
     const waiting = listener.halfOpen.size
     if (waiting > listener.backlog) {
@@ -314,7 +317,8 @@ export class Handshakes {
       return false
     }
     const { tcp_max_syn_backlog: most } = sysctl.ipv4
-    return cookies || most - waiting >= most >> 2
+    if (cookies || most - waiting >= most >> 2) return true
+    return this.#shared.metrics.isProven(key[FlowKey.LOCAL + 3]!, key[FlowKey.REMOTE + 3]!)
   }
 
   #answerSyn(halfOpen: HalfOpen): void {
@@ -332,11 +336,14 @@ export class Handshakes {
     if (((path.route?.flags ?? 0) & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) {
       return false
     }
+    halfOpen.congestion = routeCongestion(path.route) ?? halfOpen.listener.congestion
     halfOpen.announcedMss = Math.min(path.advertisedMss, halfOpen.listener.maxSegment)
     halfOpen.rcvScale = halfOpen.peerScale >= 0 ? this.#shared.windowScale(settings) : 0
     halfOpen.wnd = initialWindow(
       settings.receiveBuffer,
       halfOpen.announcedMss - (halfOpen.timestamps ? TCP_TIMESTAMPS_LENGTH : 0),
+      path.metric(Metric.INITRWND),
+      this.#shared.ctx.sysctl.ipv4.tcp_workaround_signed_windows !== 0,
     )
     return true
   }
@@ -403,8 +410,9 @@ export class Handshakes {
     }
     this.#forgetHalfOpen(halfOpen)
     const settings = this.#shared.settings(listener.receiveBuffer, listener.sendBuffer)
-    const tcb = this.#shared.createTcb(halfOpen.key, settings, listener.congestion, this.#connections.expire)
+    const tcb = this.#shared.createTcb(halfOpen.key, settings, halfOpen.congestion, this.#connections.expire)
     tcb.maxPacingRate = listener.maxPacingRate
+    takeRouteMetrics(tcb)
     tcb.setState(TcpState.SYN_RECEIVED, mib.tcp)
     tcb.iss = halfOpen.iss
     tcb.irs = halfOpen.irs

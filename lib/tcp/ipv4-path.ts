@@ -9,9 +9,11 @@ import type { Ipv4 } from '../ipv4/ipv4.ts'
 import { IpMib } from '../observe/mib.ts'
 import { completeChecksum } from '../packet/complete-checksum.ts'
 import type { Packet } from '../packet/packet.ts'
+import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { Flow4 } from '../route/flow.ts'
 import type { Route } from '../route/route.ts'
 import { Metric } from '../route/rtnetlink.ts'
+import { CONGESTION_CONTROLS, type CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { IPV4_DF, IPV4_MAX_PACKET, IPV4_MIN_HEADER, IpProtocol } from '../wire/ipv4.ts'
 import { TCP_MIN_HEADER } from '../wire/tcp.ts'
 import { finishTcp } from './replies.ts'
@@ -74,11 +76,21 @@ export class Ipv4Path {
     return route === null ? 576 : route.mtu
   }
 
+  /** A metric of the route (`RTAX_*`); 0: it says nothing. */
+  metric(metric: number): number {
+    return this.route?.info?.metrics?.[metric] ?? 0
+  }
+
+  /** The route was given it with `lock`. */
+  isLocked(metric: number): boolean {
+    return (this.metric(Metric.LOCK) & (1 << metric)) !== 0
+  }
+
   /** MSS to announce (RFC 9293 §3.7.1): the route's `advmss`, else what fits the device, not the path. */
   get advertisedMss(): number {
     const { route } = this
     if (route === null) return 536
-    const metric = route.info?.metrics?.[Metric.ADVMSS] ?? 0
+    const metric = this.metric(Metric.ADVMSS)
     if (metric !== 0) return metric
     const { min_adv_mss } = this.#ip.ctx.sysctl.route
     return Math.min(Math.max(route.configuredMtu - this.headers, min_adv_mss), 65535 - this.headers)
@@ -129,4 +141,10 @@ export class Ipv4Path {
     packet.mark = this.mark
     return ip.output.sendLocal(packet, route)
   }
+}
+
+/** The congestion control that a route asks for (`congctl`); `null`: none, or one that is not here. */
+export function routeCongestion(route: Route | null): CongestionControlName | null {
+  const key = route?.info?.metrics?.[Metric.CC_ALGO] ?? 0
+  return CONGESTION_CONTROLS.find((name) => name === CONGESTION_NAMES[key - 1]) ?? null
 }

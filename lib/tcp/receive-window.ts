@@ -50,7 +50,7 @@ export function acknowledgesNow(tcb: Tcb): boolean {
     // Unless the window would shrink (by more than what the scale rounds off): then the application's reading says so.
     return tcb.ring.limit - tcb.ring.length >= tcb.receiveWindow
   }
-  return !tcb.outOfOrder.isEmpty || (tcb.quickAcks > 0 && !tcb.interactive)
+  return !tcb.outOfOrder.isEmpty || tcb.quickAckRoute || (tcb.quickAcks > 0 && !tcb.interactive)
 }
 
 /** The application has read: whether the peer should hear of the room at once (`tcp_cleanup_rbuf`). */

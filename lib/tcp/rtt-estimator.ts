@@ -46,6 +46,11 @@ export class RttEstimator {
     return this.#rto
   }
 
+  /** What earlier connections have measured: the timeout until the first sample of data, which it is not part of. */
+  expect(rtt: number): void {
+    this.#rto = Math.min(rtt + Math.max(2 * rtt, this.minRto), this.maxRto)
+  }
+
   /** For how long to wait for an acknowledgment now: never more than `maxRto`. */
   get timeout(): number {
     return Math.min(this.#rto * 2 ** this.backoff, this.maxRto)

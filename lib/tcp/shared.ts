@@ -6,6 +6,7 @@ import { EndpointTable } from '../demux/endpoint-table.ts'
 import type { Softirq } from '../device/softirq.ts'
 import type { Ipv4Context } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
+import { Metric } from '../route/rtnetlink.ts'
 import type { CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { MICROSECOND, MILLISECOND, SECOND } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
@@ -16,6 +17,7 @@ import { Ipv4Path } from './ipv4-path.ts'
 import { InitialSequence } from './isn.ts'
 import type { Listener } from './listener.ts'
 import { TcpMemory } from './memory.ts'
+import { SavedMetrics } from './metrics.ts'
 import { RingStore } from './receive-ring.ts'
 import { TcpReplies } from './replies.ts'
 import { Completions, WriteArena } from './send-queue.ts'
@@ -38,6 +40,7 @@ export class TcpShared {
   readonly isn: InitialSequence
   readonly cookies: SynCookies
   readonly memory: TcpMemory
+  readonly metrics: SavedMetrics
   readonly #stores: TcbMemory
 
   constructor(ip: Ipv4, softirq: Softirq, wheel: TimerWheel) {
@@ -47,6 +50,7 @@ export class TcpShared {
     this.softirq = softirq
     const memory = new TcpMemory(ctx)
     this.memory = memory
+    this.metrics = new SavedMetrics(ctx.sysctl.ipv4)
     this.#stores = {
       memory,
       rings: new RingStore({ memory }),
@@ -120,10 +124,22 @@ export class TcpShared {
   }
 }
 
-/** The window that a SYN offers: whole segments, and no more than can be said without a scale. */
-export function initialWindow(buffer: number, mss: number): number {
-  const space = Math.min(buffer, 65535)
-  return space > mss ? space - (space % mss) : space
+/**
+ * The window that a SYN offers: whole segments, and no more than can be said without a scale, or, for peers that take
+ * it for a signed number, than half of that (`tcp_workaround_signed_windows`).
+ * @param segments the route's `initrwnd`; 0: as many as there is room for
+ */
+export function initialWindow(buffer: number, mss: number, segments: number, isSigned: boolean): number {
+  const room = Math.min(buffer, isSigned ? 32767 : 65535)
+  const space = room > mss ? room - (room % mss) : room
+  return segments > 0 ? Math.min(space, segments * mss) : space
+}
+
+/** What the route says of timeouts and acknowledgments, before the handshake is measured. */
+export function takeRouteMetrics(tcb: Tcb): void {
+  const { path } = tcb
+  tcb.quickAckRoute = path.metric(Metric.QUICKACK) !== 0
+  if (path.isLocked(Metric.RTO_MIN)) tcb.rtt.minRto = path.metric(Metric.RTO_MIN) * MILLISECOND
 }
 
 /** Before the peer has sent anything (`tcp_initialize_rcv_mss`). */

@@ -199,6 +199,8 @@ export class Tcb {
   // Acknowledgments to send.
   /** Segments that are acknowledged at once before acknowledgments are delayed. */
   quickAcks = 0
+  /** The route asks for it always. */
+  quickAckRoute = false
   /** Data goes both ways: acknowledgments wait for data to go with. */
   interactive = false
   /** When data last came. */

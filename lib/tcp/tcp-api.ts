@@ -1,10 +1,10 @@
 /**
  * `stack.tcp`: connecting and listening, with the options of both looked at.
  */
-import { parseIpv4 } from '../address/ipv4-address.ts'
+import { formatIpv4, parseIpv4 } from '../address/ipv4-address.ts'
 import { errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import { CONGESTION_CONTROLS, type CongestionControlName } from '../sysctl/tcp-settings.ts'
-import { MILLISECOND } from '../time/clock.ts'
+import { MICROSECOND, MILLISECOND, SECOND } from '../time/clock.ts'
 import type { Listener } from './listener.ts'
 import type { Tcp, TcpUsage } from './tcp.ts'
 import { TcpCatchAll, TcpServer } from './tcp-server.ts'
@@ -35,6 +35,21 @@ export interface TcpSocketOptions {
   congestion?: CongestionControlName
   /** `SO_MAX_PACING_RATE`: bytes per second that are never exceeded; no limit by default. */
   maxPacingRate?: number
+}
+
+/** One destination from one source; 0: not known. */
+export interface TcpDestinationMetrics {
+  readonly source: string
+  readonly destination: string
+  /** Seconds since it was last updated. */
+  readonly age: number
+  /** Microseconds. */
+  readonly rtt: number
+  readonly rttvar: number
+  /** Segments. */
+  readonly ssthresh: number
+  readonly cwnd: number
+  readonly reordering: number
 }
 
 export interface TcpConnectOptions extends TcpSocketOptions {
@@ -85,6 +100,29 @@ export class TcpApi {
   /** What there is of it, as `/proc/net/sockstat` counts it. */
   get usage(): TcpUsage {
     return this.#tcp.usage
+  }
+
+  /** What connections have learnt about destinations, for those that come after, as `ip tcp_metrics show` has it. */
+  get metrics(): TcpDestinationMetrics[] {
+    const { metrics, ip } = this.#tcp
+    return [...metrics].map((entry) => ({
+      source: formatIpv4(entry.source),
+      destination: formatIpv4(entry.destination),
+      age: (ip.ctx.now - entry.stamp) / SECOND,
+      rtt: Math.floor(entry.rtt / MICROSECOND),
+      rttvar: Math.floor(entry.rttvar / MICROSECOND),
+      ssthresh: entry.ssthresh,
+      cwnd: entry.cwnd,
+      reordering: entry.reordering,
+    }))
+  }
+
+  /** Forgets {@link metrics}, of one destination or all; gives how many. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
+  flushMetrics(destination?: string): number {
+    const { metrics } = this.#tcp
+    if (destination === undefined) return metrics.flush()
+    const address = parseIpv4(destination)
+    return metrics.flush((entry) => entry.destination === address)
   }
 
   /**

@@ -15,7 +15,7 @@ import type { Ipv4 } from '../ipv4/ipv4.ts'
 import { IcmpMib, TcpExtMib, TcpMib } from '../observe/mib.ts'
 import type { Packet } from '../packet/packet.ts'
 import { Flow4 } from '../route/flow.ts'
-import { RouteFlag } from '../route/rtnetlink.ts'
+import { Metric, RouteFlag } from '../route/rtnetlink.ts'
 import type { CongestionControlName } from '../sysctl/tcp-settings.ts'
 import { type Clock, SECOND } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
@@ -37,15 +37,17 @@ import { EphemeralPorts } from './ephemeral-ports.ts'
 import type { HalfOpen } from './half-open.ts'
 import { Handshakes } from './handshakes.ts'
 import { TcpInput } from './input.ts'
+import { routeCongestion } from './ipv4-path.ts'
 import type { Listener } from './listener.ts'
 import { LossRecovery } from './loss-recovery.ts'
+import type { SavedMetrics } from './metrics.ts'
 import { TcpOutput } from './output.ts'
 import { adjustReceiveSpace } from './receive-autotuning.ts'
 import { acknowledgesNow, DELAYED_ACK, opensWindow } from './receive-window.ts'
 import { read32, Segment, verifyTcpChecksum } from './segment.ts'
 import { sendLimit } from './send-buffer.ts'
 import { seqGt, seqLe, seqLt } from './sequence.ts'
-import { initialRcvMss, initialWindow, TcpShared } from './shared.ts'
+import { initialRcvMss, initialWindow, TcpShared, takeRouteMetrics } from './shared.ts'
 import { EndpointKind, type Tcb, TcbEvent, TcpState } from './tcb.ts'
 import { TimeWaits } from './time-waits.ts'
 import { TcpTimers } from './timers.ts'
@@ -218,11 +220,15 @@ export class Tcp implements TransportProtocol, BurstListener {
   /** Does what a segment has brought about. */
   #apply(tcb: Tcb, segment: Segment, effects: Effects): void {
     if (effects.reset) this.#shared.replies.reset(segment)
-    if (effects.closed) return this.destroy(tcb, effects.errno)
-    if (effects.established) this.output.currentMss(tcb)
+    if (effects.closed) {
+      if (effects.errno === 0) this.#shared.metrics.save(tcb, this.ip.ctx.now) // all is acknowledged in LAST-ACK
+      return this.destroy(tcb, effects.errno)
+    }
+    if (effects.established) this.#begin(tcb)
     if (effects.synAck) this.#startTimer(tcb, () => this.output.syn(tcb))
     if (effects.timeWait) {
       if (effects.ack !== AckAction.NONE) this.output.ack(tcb)
+      this.#shared.metrics.save(tcb, this.ip.ctx.now)
       this.#end(tcb, TcpState.TIME_WAIT)
       this.#timeWaits.enter(tcb)
       return
@@ -232,6 +238,15 @@ export class Tcp implements TransportProtocol, BurstListener {
     if (tcb.ackPending && !tcb.ackQueued && tcb.delayedAckAt === Infinity)
       tcb.delayedAckAt = this.ip.ctx.now + DELAYED_ACK
     this.settle(tcb)
+  }
+
+  /** The handshake is over: what the route says, and what earlier connections have learnt (`tcp_init_transfer`). */
+  #begin(tcb: Tcb): void {
+    const { path, congestion } = tcb
+    const segments = path.metric(Metric.INITCWND)
+    if (segments > 0 && tcb.totalRetransmits <= 1) congestion.beginWith(segments)
+    this.output.currentMss(tcb)
+    this.#shared.metrics.begin(tcb, this.ip.ctx.now)
   }
 
   /** A SYN for a four-tuple in TIME-WAIT: `null` if nobody listens. */
@@ -423,12 +438,18 @@ export class Tcp implements TransportProtocol, BurstListener {
       if (picked === 0) return Errno.EADDRNOTAVAIL
     } else if (this.#shared.endpoints.inUse(key) || !this.#isFree(key, true)) return Errno.EADDRINUSE
     const settings = this.#shared.settings(options.receiveBuffer, options.sendBuffer)
-    const tcb = this.#shared.createTcb(key, settings, options.congestion, this.expire)
+    const tcb = this.#shared.createTcb(
+      key,
+      settings,
+      routeCongestion(route) ?? options.congestion,
+      this.expire,
+    )
     tcb.trace.listener = options.events
     tcb.path.tos = options.tos & 0xfc
     tcb.path.ttl = options.ttl
     tcb.path.mark = options.mark
     tcb.path.device = options.device
+    takeRouteMetrics(tcb)
     tcb.iss = this.#shared.isn.sequence(key, now)
     const before = this.#shared.endpoints.lookupConnected(key)
     if (before !== null && before.kind === EndpointKind.TIME_WAIT) this.#timeWaits.handOver(before, tcb)
@@ -446,7 +467,12 @@ export class Tcp implements TransportProtocol, BurstListener {
     tcb.userMss = options.maxSegment
     tcb.announcedMss = Math.min(tcb.path.advertisedMss, tcb.userMss)
     tcb.rcvMss = initialRcvMss(tcb)
-    tcb.rcvWnd = initialWindow(settings.receiveBuffer, tcb.announcedMss)
+    tcb.rcvWnd = initialWindow(
+      settings.receiveBuffer,
+      tcb.announcedMss,
+      tcb.path.metric(Metric.INITRWND),
+      ipv4.tcp_workaround_signed_windows !== 0,
+    )
     tcb.establishedAt = tcb.lastSent = tcb.lastHeard = now
     tcb.setState(TcpState.SYN_SENT, mib.tcp)
     mib.tcp[TcpMib.ActiveOpens]!++
@@ -618,6 +644,10 @@ export class Tcp implements TransportProtocol, BurstListener {
     this.#shared.endpoints.forEach((endpoint) => {
       if (endpoint.kind === EndpointKind.CONNECTION) callback(endpoint)
     })
+  }
+
+  get metrics(): SavedMetrics {
+    return this.#shared.metrics
   }
 
   /** What there is, as `/proc/net/sockstat` counts it. */

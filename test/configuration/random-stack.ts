@@ -48,6 +48,7 @@ export function change(rules: boolean): fc.Arbitrary<Change> {
     'address add 10.1.0.3/24 dev tun0 valid_lft 100 preferred_lft 50',
     'address add 10.1.0.4/24 dev tun1 preferred_lft 0',
     'link set tun0 group 7',
+    'route add 30.0.0.0/8 dev tun0 metric 9 congctl lock bbr initcwnd 4',
     'route add 30.0.0.0/8 nexthop dev tun0 weight 3 nexthop dev tun1 nexthop dev lo',
     'route add 30.0.0.0/8 metric 5 nexthop dev tun0 nexthop dev tun1',
     'address flush dev tun1',

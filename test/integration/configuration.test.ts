@@ -35,7 +35,7 @@ route add 20.0.0.0/8 tos 0x10 via 10.7.0.5
 route add 20.1.0.0/16 dev tun1 metric 7
 route add 20.2.0.0/16 nexthop via 10.5.0.8 weight 3 nexthop via 10.7.0.8 nexthop dev tun1 weight 2
 route add 20.3.0.0/16 via 99.1.1.1 dev veth0 onlink
-route add 20.4.0.0/16 via 10.5.0.9 rtt 1s rttvar 20ms hoplimit 9 quickack 1 features ecn realms 5/6
+route add 20.4.0.0/16 via 10.5.0.9 rtt 1s rttvar 20ms hoplimit 9 quickack 1 congctl cubic features ecn realms 5/6
 route add blackhole 21.0.0.0/8
 route add unreachable 21.1.0.0/16
 route add prohibit 21.2.0.0/16
@@ -337,7 +337,6 @@ describe('configurations of the kernel', function () {
     const reasons = skipped.map(({ path, reason }) => `${path.replace(/\d+/g, 'N')}: ${reason}`)
     expect([...new Set(reasons)].sort()).to.deep.equal([
       'address[N].addr_info[N]: a stack has no IPv6',
-      'route[N].metrics.congestion: not modelled by a stack',
       'route[N]: a stack has no IPv6',
       'route[N]: its gateway has an address of another family',
       'rule[N]: a stack has no layer 3 master devices (VRF)',
@@ -346,7 +345,7 @@ describe('configurations of the kernel', function () {
     const routes = ip(stack, 'route show').stdout
     expect(routes).to.include('blackhole 24.0.0.0/8 nhid 5 dev lo \n')
     expect(routes).to.include('25.0.0.0/8 nhid 6 via 10.7.0.9 dev veth0 \n')
-    expect(routes).to.include('27.0.0.0/8 dev tun0 scope link linkdown \n')
+    expect(routes).to.include('27.0.0.0/8 dev tun0 scope link linkdown congctl cubic \n')
     await stack.close()
   })
 })

@@ -116,6 +116,12 @@ export class Bbr implements CongestionControl {
     this.cwnd = this.#mss
   }
 
+  beginWith(segments: number): void {
+    if (this.#initial === 0) return
+    this.#initial = segments
+    this.setMss(this.#mss)
+  }
+
   onAck(sample: AckSample): void {
     this.#initial = 0
     if (this.#epochAt === 0) this.#epochAt = this.#phaseAt = this.#minRttAt = sample.now

@@ -68,6 +68,8 @@ export interface CongestionControl {
   setMss(mss: number): void
   /** The SYN or SYN-ACK had to be sent again: begin with one segment (RFC 5681 §3.1). */
   onHandshakeLoss(): void
+  /** The window to begin with, in segments, where a route has one (`initcwnd`). */
+  beginWith(segments: number): void
   onAck(sample: AckSample): void
   /**
    * Loss or a congestion signal (RFC 5681 §3.2, RFC 3168 §6.1.2): a reduction begins with `inFlight` on its way,

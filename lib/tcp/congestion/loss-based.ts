@@ -34,6 +34,12 @@ export abstract class LossBased implements CongestionControl {
     this.cwnd = this.mss
   }
 
+  beginWith(segments: number): void {
+    if (this.#initial === 0) return
+    this.#initial = segments
+    this.cwnd = Math.max(1, segments * this.mss)
+  }
+
   onAck(sample: AckSample): void {
     const { delivered: acked } = sample
     if (acked === 0) return
