@@ -3,8 +3,10 @@
  * first asked for, and there is one of each for a stack.
  */
 import type { Stack } from '../stack/stack.ts'
+import { createHttp, createHttps } from './http/http.ts'
 import { type LookupFunction, lookupLocal } from './net/lookup.ts'
 import { createNet } from './net/net.ts'
+import { createTls } from './tls/tls.ts'
 
 export type { LookupFunction } from './net/lookup.ts'
 
@@ -17,6 +19,9 @@ export class NodeSockets {
   readonly #stack: Stack
   readonly #lookup: LookupFunction
   #net: typeof import('node:net') | null = null
+  #tls: typeof import('node:tls') | null = null
+  #http: typeof import('node:http') | null = null
+  #https: typeof import('node:https') | null = null
 
   /** @internal */
   constructor(stack: Stack, options: NodeSocketsOptions) {
@@ -28,6 +33,24 @@ export class NodeSockets {
   get net(): typeof import('node:net') {
     this.#net ??= createNet(this.#stack.tcpProtocol, this.#lookup)
     return this.#net
+  }
+
+  /** `node:tls` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get tls(): typeof import('node:tls') {
+    this.#tls ??= createTls(this.net)
+    return this.#tls
+  }
+
+  /** `node:http` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get http(): typeof import('node:http') {
+    this.#http ??= createHttp(this.net)
+    return this.#http
+  }
+
+  /** `node:https` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+  get https(): typeof import('node:https') {
+    this.#https ??= createHttps(this.net, this.tls)
+    return this.#https
   }
 }
 

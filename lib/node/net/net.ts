@@ -8,6 +8,7 @@ import { channel } from 'node:diagnostics_channel'
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
+import { define } from './derive.ts'
 import { normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
@@ -205,15 +206,4 @@ class Refusing extends StackHandle {
 
 function isOptions(value: unknown): value is Options {
   return typeof value === 'object' && value !== null
-}
-
-function define(prototype: object, members: Record<string, unknown>): void {
-  for (const [name, value] of Object.entries(members)) {
-    Object.defineProperty(prototype, name, {
-      value,
-      writable: true,
-      configurable: true,
-      enumerable: name !== 'constructor',
-    })
-  }
 }
