@@ -31,7 +31,7 @@ export class NodeSockets {
 
   /** `node:net` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
   get net(): typeof import('node:net') {
-    this.#net ??= createNet(this.#stack.tcpProtocol, this.#lookup)
+    this.#net ??= createNet(this.#stack.tcpProtocol, this.#lookup, this.#stack.clock)
     return this.#net
   }
 

@@ -9,14 +9,18 @@ import { TcpState } from '../../lib/tcp/tcb.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Runs a program that has `net` of a stack; its exit status, `null` if it had to be ended. */
+/** With which a program ends that something keeps alive. */
+const ALIVE = 7
+
+/** Runs a program that has Node's modules of a stack; its exit status, {@link ALIVE} if it did not end by itself. */
 function program(text: string): { status: number | null; output: string } {
   const setUp = `import { Stack } from './lib/index.ts'; import { nodeSockets } from './lib/node/index.ts';
-    const { net } = nodeSockets(new Stack());`
+    const { net, http } = nodeSockets(new Stack());
+    setTimeout(() => process.exit(${ALIVE}), 500).unref();`
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     ['--import', 'tsx', '--input-type=module', '--eval', setUp + text],
-    { cwd: ROOT, encoding: 'utf8', timeout: 3000 },
+    { cwd: ROOT, encoding: 'utf8', timeout: 30_000 },
   )
   return { status, output: stdout + stderr }
 }
@@ -133,21 +137,30 @@ describe('nodeSockets', () => {
 
   describe('keeps the process alive', () => {
     it('while a server listens, and not if it is unref', () => {
-      expect(program(`net.createServer().listen(0)`).status).to.equal(null)
+      expect(program(`net.createServer().listen(0)`).status).to.equal(ALIVE)
       expect(program(`net.createServer().listen(0).unref()`).status).to.equal(0)
     })
 
     it('while a socket is connected, and not if it is unref or was destroyed', () => {
       const connected = (then: string): string =>
         `const s = net.createServer().listen(0, () => { const c = net.connect(s.address().port, () => { ${then} }) }); s.unref()`
-      expect(program(connected('')).status).to.equal(null)
-      expect(program(connected('c.unref(); s.getConnections(() => {})')).status).to.equal(null) // the other end is not
+      expect(program(connected('')).status).to.equal(ALIVE)
+      expect(program(connected('c.unref(); s.getConnections(() => {})')).status).to.equal(ALIVE) // the other end is not
       expect(program(connected('c.destroy()')).status).to.equal(0)
-    }).timeout(20_000)
+    })
+
+    it('while an http server listens or a request is open; not for a connection that an agent keeps', () => {
+      const request = (then: string): string =>
+        `const s = http.createServer((_, r) => r.end('x')).listen(0, () => http.get({ port: s.address().port }, (r) => {
+          r.resume().on('end', () => { ${then} }) })); s.keepAliveTimeout = 0`
+      expect(program(request('')).status).to.equal(ALIVE)
+      expect(program(request('s.close()')).status).to.equal(ALIVE) // the server's end of it is referenced
+      expect(program(request('s.close(); s.closeAllConnections()')).status).to.equal(0)
+    })
 
     it('until a refused connection was told', () => {
       const { status, output } = program(`net.connect(1).on('error', (error) => console.log(error.code))`)
       expect([status, output.trim()]).to.deep.equal([0, 'ECONNREFUSED'])
     })
-  }).timeout(20_000)
+  }).timeout(60_000)
 })

@@ -108,6 +108,17 @@ function findOwnerSymbol(): symbol {
   return found
 }
 
+function findTimeoutSymbol(): symbol {
+  const found = Object.getOwnPropertySymbols(new net.Socket()).find(
+    ({ description }) => description === 'timeout',
+  )
+  if (found === undefined) throw unsupported('a socket does not keep its timeout as expected')
+  return found
+}
+
+/** Under which a socket has the timer of its timeout. */
+export const TIMEOUT: unique symbol = findTimeoutSymbol() as never
+
 /** Under which a handle has its socket or server. */
 export const OWNER: symbol = findOwnerSymbol()
 

@@ -1,6 +1,6 @@
 /**
- * Names of a stack that has no resolver: `localhost` and addresses; whatever else is asked for is not found, as
- * `getaddrinfo` says it.
+ * Names of a stack that has no resolver: `localhost`, addresses, and a list at most; whatever else is asked for is not
+ * found, as `getaddrinfo` says it.
  */
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
 import { isIP } from 'node:net'
@@ -15,24 +15,37 @@ export type LookupFunction = (
 /** `UV_EAI_NONAME`, which Node calls ENOTFOUND. */
 const EAI_NONAME = -3008
 
-/** @internal */
-export const lookupLocal: LookupFunction = (hostname, options, callback) => {
-  // Node says what is wrong with the arguments; for an address it asks nobody.
-  lookup(typeof hostname === 'string' ? '127.0.0.1' : hostname, options, () => {})
-  const family = familyOf(options.family)
-  const address = literal(hostname, family)
-  setImmediate(() => {
-    if (address === null) return callback(notFound(hostname), '')
-    const found = { address, family: isIP(address) }
-    if (options.all === true) callback(null, [found])
-    else callback(null, found.address, found.family)
-  })
+/**
+ * Finds `localhost`, addresses, and what `addressesOf` knows: the IPv4 addresses of a name, in lower case and without
+ * a dot at its end.
+ * @internal
+ */
+export function lookupAmong(addressesOf: (name: string) => readonly string[]): LookupFunction {
+  return (hostname, options, callback) => {
+    // Node says what is wrong with the arguments; for an address it asks nobody.
+    lookup(typeof hostname === 'string' ? '127.0.0.1' : hostname, options, () => {})
+    const addresses = find(hostname, familyOf(options.family), addressesOf)
+    setImmediate(() => {
+      const found = addresses.map((address) => ({ address, family: isIP(address) }))
+      if (found.length === 0) callback(notFound(hostname), '')
+      else if (options.all === true) callback(null, found)
+      else callback(null, found[0]!.address, found[0]!.family)
+    })
+  }
 }
 
-function literal(hostname: string, family: number): string | null {
-  if (isIP(hostname) !== 0) return hostname
-  if (!/^localhost\.?$/i.test(hostname)) return null
-  return family === 6 ? '::1' : '127.0.0.1'
+/** @internal */
+export const lookupLocal: LookupFunction = lookupAmong(() => [])
+
+function find(
+  hostname: string,
+  family: number,
+  addressesOf: (name: string) => readonly string[],
+): readonly string[] {
+  if (isIP(hostname) !== 0) return [hostname]
+  const name = hostname.toLowerCase().replace(/\.$/, '')
+  if (name === 'localhost') return [family === 6 ? '::1' : '127.0.0.1']
+  return family === 6 ? [] : addressesOf(name)
 }
 
 function familyOf(family: LookupOptions['family']): number {

@@ -8,9 +8,12 @@ import { channel } from 'node:diagnostics_channel'
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
+import type { Clock } from '../../time/clock.ts'
+import { timersOf } from '../timers/virtual-timers.ts'
 import { define } from './derive.ts'
 import { normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
+import { socketTimeout } from './socket-timeout.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
 import { Turns } from './turns.ts'
 
@@ -50,10 +53,12 @@ function refuse(what: string): TunstackError {
 }
 
 /** @internal */
-export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
+export function createNet(tcp: Tcp, lookup: LookupFunction, clock: Clock): Net {
+  const turns = new Turns(clock)
+  turns.calling()
   const context: HandleContext = {
     tcp,
-    turns: new Turns(),
+    turns,
     adopt(owner) {
       // `Server` makes sockets of Node's own class for what it accepts.
       if (Object.getPrototypeOf(owner) === net.Socket.prototype)
@@ -93,6 +98,7 @@ export function createNet(tcp: Tcp, lookup: LookupFunction): Net {
     },
   }
   define(Socket.prototype, socketMethods)
+  if (clock.isRealTime !== true) define(Socket.prototype, { setTimeout: socketTimeout(timersOf(clock)) })
   Object.defineProperty(Socket.prototype, '_handle', {
     configurable: true,
     enumerable: true,

@@ -119,7 +119,8 @@ export class StackHandle extends JSStream implements EventSource, Source {
   // ---- connecting and listening
 
   connect(request: Request, address: string, port: number): number {
-    const { tcp } = this.#context
+    const { tcp, turns } = this.#context
+    turns.calling()
     if (this.#closing || tcp.closed) return -Errno.ENETDOWN
     if (this.#connecting !== null) return -EALREADY
     const done = inContext('TCPCONNECTWRAP', (status) => {
@@ -155,7 +156,8 @@ export class StackHandle extends JSStream implements EventSource, Source {
   }
 
   listen(backlog: number): number {
-    const { tcp } = this.#context
+    const { tcp, turns } = this.#context
+    turns.calling()
     if (tcp.closed) return -Errno.ENETDOWN
     const listener = tcp.handshakes.listen(this.#bound.address, this.#bound.port, backlog, this)
     if (typeof listener === 'number') return -listener
@@ -235,6 +237,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
   }
 
   #write(request: Request, buffers: readonly Uint8Array[], length: number): number {
+    this.#context.turns.calling()
     const errno = this.#writeError()
     if (errno !== 0) {
       reportWrite(0, false)
@@ -251,6 +254,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
 
   /** @internal a write of the C++ layer (TLS): it hears of the end later, whatever comes of it */
   onwrite(request: object, buffers: readonly Uint8Array[]): number {
+    this.#context.turns.calling()
     const errno = this.#writeError()
     if (errno !== 0) return errno
     let length = 0
