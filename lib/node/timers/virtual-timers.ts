@@ -14,7 +14,8 @@ const { setTimeout, clearTimeout, setImmediate, clearImmediate } = timers
 /** Milliseconds that fit into 31 bits; Node makes 1 of what is longer. */
 const TIMEOUT_MAX = 2 ** 31 - 1
 
-type Callback = (...args: unknown[]) => void
+/** Of a method's type, so that a callback may say what its arguments are. */
+type Callback = { call(...args: unknown[]): void }['call']
 
 /** What `setTimeout` and `setInterval` give. Node's own `clearTimeout` clears it, too. */
 export class VirtualTimeout {
