@@ -1,6 +1,9 @@
 /** A host of a simulated network on Node: a stack with Node's own modules over it. */
+import type { Socket } from 'node:net'
 import { Host } from '../sim/host.ts'
+import { OWNER } from './net/internals.ts'
 import type { LookupFunction } from './net/lookup.ts'
+import { StackHandle } from './net/stack-handle.ts'
 import { type NodeSockets, nodeSockets } from './sockets.ts'
 
 export class NodeHost extends Host {
@@ -28,5 +31,15 @@ export class NodeHost extends Host {
 
   get https(): typeof import('node:https') {
     return this.sockets.https
+  }
+
+  /**
+   * Ends the host as its programs' end would: their sockets are destroyed, and are told of no error.
+   */
+  override close(): Promise<void> {
+    this.tcpProtocol.forEachConnection(({ user }) => {
+      if (user instanceof StackHandle) (user[OWNER] as Socket | undefined)?.destroy()
+    })
+    return super.close()
   }
 }

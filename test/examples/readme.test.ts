@@ -13,6 +13,7 @@ const PAGES = [
   'docs/loopback.md',
   'docs/simulation.md',
   'docs/tcp.md',
+  'docs/testing.md',
 ]
 
 interface Block {

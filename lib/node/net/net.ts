@@ -11,7 +11,7 @@ import type { Tcp } from '../../tcp/tcp.ts'
 import type { Clock } from '../../time/clock.ts'
 import { timersOf } from '../timers/virtual-timers.ts'
 import { define } from './derive.ts'
-import { normalizeArgs, TCP } from './internals.ts'
+import { checkInternals, normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { socketTimeout } from './socket-timeout.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
@@ -54,6 +54,7 @@ function refuse(what: string): TunstackError {
 
 /** @internal */
 export function createNet(tcp: Tcp, lookup: LookupFunction, clock: Clock): Net {
+  checkInternals()
   const turns = new Turns(clock)
   turns.calling()
   const context: HandleContext = {
