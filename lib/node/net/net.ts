@@ -14,7 +14,7 @@ import { define } from './derive.ts'
 import { checkInternals, normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { socketTimeout } from './socket-timeout.ts'
-import { type HandleContext, StackHandle } from './stack-handle.ts'
+import { CHUNK, type HandleContext, StackHandle } from './stack-handle.ts'
 import { Turns } from './turns.ts'
 
 type Net = typeof net
@@ -60,6 +60,7 @@ export function createNet(tcp: Tcp, lookup: LookupFunction, clock: Clock): Net {
   const context: HandleContext = {
     tcp,
     turns,
+    scratch: new Uint8Array(CHUNK),
     adopt(owner) {
       // `Server` makes sockets of Node's own class for what it accepts.
       if (Object.getPrototypeOf(owner) === net.Socket.prototype)

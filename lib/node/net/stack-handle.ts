@@ -18,7 +18,7 @@ import { PendingWrites } from './pending-writes.ts'
 import type { Source, Turns } from './turns.ts'
 
 /** Longest chunk that is read: what Node gives libuv. */
-const CHUNK = 65536
+export const CHUNK = 65536
 /** What the stack itself never says. */
 const EBADF = 9
 const EALREADY = 114
@@ -30,6 +30,8 @@ const outside = new AsyncResource('STACK')
 export interface HandleContext {
   readonly tcp: Tcp
   readonly turns: Turns
+  /** For what is on its way from a ring to the C++ layer: one is read from at a time. */
+  readonly scratch: Uint8Array
   /** A handle has been given to a socket or server that may be of Node's own making. */
   adopt(owner: object): void
 }
@@ -497,10 +499,10 @@ export class StackHandle extends JSStream implements EventSource, Source {
   #read(tcb: Tcb): boolean {
     const { ring } = tcb
     if (ring.length > 0) {
-      const chunk = new Uint8Array(Math.min(ring.length, this.#chunk))
-      const count = ring.readInto(chunk, 0, chunk.length)
-      this.#context.tcp.consumed(tcb, count)
-      this.readBuffer(chunk)
+      const { tcp, scratch } = this.#context
+      const count = ring.readInto(scratch, 0, Math.min(ring.length, this.#chunk))
+      tcp.consumed(tcb, count)
+      this.readBuffer(scratch.subarray(0, count)) // which copies it before anybody sees it
       return true
     }
     if (!tcb.atEnd) return false
