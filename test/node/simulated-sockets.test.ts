@@ -1,13 +1,16 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import type { ClientRequest, IncomingMessage, RequestListener, Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { expect } from 'chai'
 import { type Link, type LinkOptions, simulate } from '../../lib/node/simulation.ts'
 import { TcpState } from '../../lib/tcp/tcb.ts'
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const key = new URL('./localhost-key.pem', import.meta.url)
 const cert = new URL('./localhost-cert.pem', import.meta.url)
 
@@ -374,6 +377,50 @@ describe("Node's sockets in simulated networks", () => {
       expect(error.message).to.contain('seed 6')
       await net.close()
     })
+  })
+
+  describe('the end', () => {
+    it('tells sockets of no error, and closes what listens', async () => {
+      const { net, server, client } = pair({ delay: '10ms' })
+      const events: string[] = []
+      const see = (name: string, emitter: NodeJS.EventEmitter): void => {
+        for (const event of ['error', 'end', 'close'])
+          emitter.on(event, () => events.push(`${name} ${event}`))
+      }
+      await net.run(async () => {
+        const serving = server.net.createServer((socket) => see('server', socket)).listen(7)
+        await once(serving, 'listening')
+        const socket = client.net.connect(7, 'server')
+        see('client', socket)
+        await once(socket, 'connect')
+        await net.sleep(100)
+      })
+      await net.close()
+      await new Promise(setImmediate)
+      expect(events).to.have.members(['server close', 'client close'])
+    })
+
+    it('what is still open keeps no process alive', () => {
+      const program = `
+        import { simulate } from './lib/node/simulation.ts'
+        const net = simulate({ seed: 1 })
+        const [a, b] = [net.host('10.0.0.1/24', { name: 'a' }), net.host('10.0.0.2/24')]
+        net.link(a, b)
+        await net.run(async () => {
+          a.http.createServer(() => {}).listen(80)
+          await net.sleep(1)
+          b.http.get('http://a/')
+          await net.sleep(1)
+        })
+        setTimeout(() => process.exit(7), 60_000).unref()
+        console.log('done')`
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        ['--import', 'tsx', '--input-type=module', '--eval', program],
+        { cwd: ROOT, encoding: 'utf8' },
+      )
+      expect([status, stdout, stderr]).to.deep.equal([0, 'done\n', ''])
+    }).timeout(70_000)
   })
 
   describe('in real time', () => {

@@ -51,8 +51,12 @@ export class Turns {
     })
   }
 
-  /** A handle has become active, or is no longer: the process lives while one is. */
+  /**
+   * A handle has become active, or is no longer: the process lives while one is. Not in virtual time: there nothing
+   * comes unless somebody lets time pass, and waits for that.
+   */
   hold(active: boolean): void {
+    if (this.#clock.calling !== undefined) return
     this.#active += active ? 1 : -1
     if (this.#active > 0) {
       this.#alive ??= setInterval(() => {}, FOREVER)
