@@ -10,12 +10,13 @@ import { echo } from './echo.ts'
 import { fib } from './fib.ts'
 import { Figures } from './figure.ts'
 import { forward } from './forward.ts'
+import { http } from './http.ts'
 import { memory, micro } from './micro.ts'
 import { HELP, parseOptions } from './options.ts'
 import { table } from './table.ts'
 import { tcp } from './tcp.ts'
 
-const BENCHMARKS: readonly Benchmark[] = [echo, forward, bulk, tcp, device, micro, memory, fib]
+const BENCHMARKS: readonly Benchmark[] = [echo, forward, bulk, tcp, http, device, micro, memory, fib]
 
 /** Load from which on the machine is not taken to be quiet. */
 const BUSY = 0.5
@@ -40,7 +41,7 @@ async function main(): Promise<void> {
   )
   if (chosen.some(({ needsRoot }) => needsRoot) && process.getuid?.() !== 0) {
     throw new Error(
-      'echo, forward, bulk, tcp and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
+      'echo, forward, bulk, tcp, http and device make network namespaces and TUN devices, which needs root: sudo npm run bench',
     )
   }
   const plan: Plan = {

@@ -8,7 +8,7 @@ export interface BenchOptions {
   /** Small sizes and few repeats, to see that everything works: its figures mean nothing. */
   quick: boolean
   json: string | undefined
-  /** Folder for CPU profiles of tunstack in `echo` and `forward`; the figures of such a run mean nothing. */
+  /** Folder for CPU profiles of tunstack in `echo`, `forward` and `http`; the figures of such a run mean nothing. */
   profile: string | undefined
 }
 
@@ -16,11 +16,11 @@ export const HELP = `Usage: npm run bench -- [--only NAME]… [--repeats N] [--q
 
 Measures tunstack against references in the same run, in turns, and prints one table. Needs root on Linux.
 
-  --only NAME   echo, forward, bulk, tcp, device, micro, memory; may be given several times; or fib, which runs only when named
+  --only NAME   echo, forward, bulk, tcp, http, device, micro, memory; may be given several times; or fib, which runs only when named
   --repeats N   rounds, 5 by default; the table has median and spread
   --quick       small sizes and 2 rounds: shows that it runs, not how fast
   --json FILE   every sample, for comparing runs
-  --profile DIR CPU profiles of tunstack in echo and forward, for the developer tools of a browser`
+  --profile DIR CPU profiles of tunstack in echo, forward and http, for the developer tools of a browser`
 
 /** @throws TypeError, RangeError for what it does not know */
 export function parseOptions(args: string[], names: readonly string[]): BenchOptions | null {

@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { NEEDED_FOR } from './debian-packages.mjs'
 import { ROOT, setupOrExit } from './setup.mjs'
 
 const OUT = join(ROOT, 'node_modules/.cache/tunstack-bench')
@@ -26,7 +27,7 @@ function compile() {
   }
 }
 
-setupOrExit({ debian: process.platform === 'linux' ? ['iproute2', 'iputils-ping'] : [] })
+setupOrExit({ debian: process.platform === 'linux' ? NEEDED_FOR.bench : [] })
 compile()
 const { status, signal } = spawnSync(
   process.execPath,

@@ -29,6 +29,7 @@ export const DEBIAN_PACKAGES = {
     commands: ['iperf3'],
     why: 'measures against the iperf3 of examples/, both as client and as server',
   },
+  wrk: { commands: ['wrk'], why: 'asks an http server as much as it can answer, for npm run bench' },
   tcpdump: { commands: ['tcpdump'], why: 'captures what crosses a device' },
   tshark: { commands: ['tshark'], why: 'says whether any packet of a capture is malformed' },
 }
@@ -56,6 +57,7 @@ export const NEEDED_FOR = {
     'tshark',
   ],
   demo: ['iproute2', 'iputils-ping'],
+  bench: ['iproute2', 'iputils-ping', 'wrk'],
 }
 
 /** Where Debian keeps what only root uses; not in everybody's PATH. */

@@ -14,7 +14,7 @@ import { define, methods } from './net/derive.ts'
 import { OWNER, TCP } from './net/internals.ts'
 import { serverMethods } from './net/server-methods.ts'
 import { inPlaceOf, ownSocketMembers } from './net/socket-members.ts'
-import { type HandleContext, StackHandle } from './net/stack-handle.ts'
+import { CHUNK, type HandleContext, StackHandle } from './net/stack-handle.ts'
 import type { NodeSockets } from './sockets.ts'
 
 interface SecureInternals {
@@ -38,7 +38,7 @@ export function installInPlace(sockets: NodeSockets): void {
   }
   if (cluster.isWorker) throw noCluster()
   installed = sockets
-  const context: HandleContext = { ...sockets.handles, adopt() {} }
+  const context: HandleContext = { ...sockets.handles, scratch: new Uint8Array(CHUNK), adopt() {} }
   Object.defineProperties(net.Socket.prototype, ownSocketMembers(context, sockets.lookup))
   define(net.Server.prototype, serverMethods(context, sockets.lookup, true))
   replaceSecure(context)

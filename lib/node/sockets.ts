@@ -7,7 +7,7 @@ import { createDgram } from './dgram/dgram.ts'
 import { createDns, createLookup, parseServer } from './dns/dns.ts'
 import type { DnsChannelContext } from './dns/dns-channel.ts'
 import type { DnsServer } from './dns/dns-client.ts'
-import { Hosts } from './dns/hosts.ts'
+import { Hosts, type Names } from './dns/hosts.ts'
 import { type Connector, createConnector, createFetch } from './http/fetch.ts'
 import { createHttp, createHttps } from './http/http.ts'
 import type { LookupFunction } from './net/lookup.ts'
@@ -26,13 +26,15 @@ export interface NodeSocketsOptions {
   servers?: readonly string[]
 }
 
+type Settings = Omit<NodeSocketsOptions, 'hosts'> & { hosts: Names }
+
 export class NodeSockets {
   readonly stack: Stack
   /** @internal */
   readonly lookup: LookupFunction
   readonly #names: DnsChannelContext
   readonly #servers: readonly DnsServer[]
-  readonly #turns = new Turns()
+  readonly #turns: Turns
   #net: typeof import('node:net') | null = null
   #dns: typeof import('node:dns') | null = null
   #dgram: typeof import('node:dgram') | null = null
@@ -42,9 +44,10 @@ export class NodeSockets {
   #fetch: typeof globalThis.fetch | null = null
 
   /** @internal */
-  constructor(stack: Stack, options: NodeSocketsOptions) {
+  constructor(stack: Stack, options: Settings) {
     this.stack = stack
-    this.#names = { stack, hosts: new Hosts(options.hosts), turns: this.#turns }
+    this.#turns = new Turns(stack.clock)
+    this.#names = { stack, hosts: options.hosts, turns: this.#turns }
     this.#servers = (options.servers ?? []).map(parseServer)
     this.lookup = options.lookup ?? createLookup(this.#names, this.#servers)
   }
@@ -112,9 +115,18 @@ const made = new WeakMap<Stack, NodeSockets>()
  * @throws TunstackError `ERR_INVALID_ARG_VALUE`
  */
 export function nodeSockets(stack: Stack, options: NodeSocketsOptions = {}): NodeSockets {
+  return madeFor(stack, { ...options, hosts: new Hosts(options.hosts) })
+}
+
+/** @internal the same, with names that may change */
+export function namedSockets(stack: Stack, hosts: Names): NodeSockets {
+  return madeFor(stack, { hosts })
+}
+
+function madeFor(stack: Stack, settings: Settings): NodeSockets {
   let sockets = made.get(stack)
   if (sockets === undefined) {
-    sockets = new NodeSockets(stack, options)
+    sockets = new NodeSockets(stack, settings)
     made.set(stack, sockets)
   }
   return sockets

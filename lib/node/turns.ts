@@ -4,6 +4,12 @@
  * of its own here. Also here: what keeps the process alive, as an active handle of libuv does.
  */
 
+import timers from 'node:timers'
+import type { Clock } from '../time/clock.ts'
+
+/** Node's own, whatever is put in their place. */
+const { setImmediate, setInterval } = timers
+
 /** Something that has news. */
 export interface Source {
   /** One thing that has come up; `true`: there is more. */
@@ -15,23 +21,42 @@ const FOREVER = 0x7fffffff
 
 export class Turns {
   readonly #ready = new Set<Source>()
+  readonly clock: Clock
   #active = 0
   #alive: NodeJS.Timeout | null = null
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  /** A handle was called, or calls back: in a simulation, time waits for what comes of it. */
+  calling(): void {
+    this.clock.calling?.()
+  }
 
   /** `source.turn()` is called from the event loop, once. */
   ready(source: Source): void {
     if (this.#ready.has(source)) return
     this.#ready.add(source)
+    this.calling()
     setImmediate(() => this.#run(source))
   }
 
   /** Calls back from the event loop. */
   later(callback: () => void): void {
-    setImmediate(callback)
+    this.calling()
+    setImmediate(() => {
+      this.calling()
+      callback()
+    })
   }
 
-  /** A handle has become active, or is no longer: the process lives while one is. */
+  /**
+   * A handle has become active, or is no longer: the process lives while one is. Not in virtual time: there nothing
+   * comes unless somebody lets time pass, and waits for that.
+   */
   hold(active: boolean): void {
+    if (this.clock.calling !== undefined) return
     this.#active += active ? 1 : -1
     if (this.#active > 0) {
       this.#alive ??= setInterval(() => {}, FOREVER)
@@ -41,6 +66,7 @@ export class Turns {
 
   #run(source: Source): void {
     this.#ready.delete(source)
+    this.calling()
     let more = true // also if it throws: what is behind the error is not lost
     try {
       more = source.turn()

@@ -16,15 +16,19 @@ import type { Packet } from '../packet/packet.ts'
 import { PacketPool } from '../packet/packet-pool.ts'
 import { Random, systemRandom } from '../random/random.ts'
 import { seededRandom } from '../random/seeded.ts'
-import { MILLISECOND } from '../time/clock.ts'
+import { type Clock, MILLISECOND } from '../time/clock.ts'
 import { systemClock } from '../time/system-clock.ts'
-import { VirtualClock } from '../time/virtual-clock.ts'
 import { type Duration, parseDuration, parseSize, type Size } from '../units.ts'
 import { DropReason, dropReasonName } from '../wire/drop-reason.ts'
 import { annotate, failureSummary, type SimulationFailure } from './failure.ts'
+import type { Hold } from './holds.ts'
 import { Host, type HostOptions } from './host.ts'
 import { Link, type LinkDirection, type LinkOptions } from './link.ts'
+import { describeOpen } from './open.ts'
+import { RealTime } from './real-time.ts'
 import { Recorder } from './recorder.ts'
+import type { Outcome, SimulationTime } from './time.ts'
+import { VirtualTime } from './virtual-time.ts'
 
 export interface SimulateOptions {
   /** Any 32-bit integer; drawn at random if absent. All chance of the network comes from it. */
@@ -39,6 +43,12 @@ export interface SimulateOptions {
   packetMemory?: Size
   /** Told when a run has failed, before it throws. */
   onFailure?: (failure: SimulationFailure) => void | Promise<void>
+  /** Time is that of the machine: for programs that cannot say when they wait for something else than the network. */
+  realTime?: boolean
+  /** Of the machine's time: after it a hold that is still open makes the run fail; `'30s'` by default. */
+  holdLimit?: Duration
+  /** @internal the machine's clock, if it is not what the runtime shows now */
+  machine?: Clock
 }
 
 export interface RunOptions {
@@ -51,22 +61,19 @@ export interface NetworkCapture {
   close(): void
 }
 
-/** Events between two turns of the machine's event loop at most: so a long run can be interrupted. */
-const EVENTS_PER_TURN = 4096
-/** Turns of the event loop in which nothing may happen until nothing is expected to happen any more. */
-const IDLE_TURNS = 20
-
 /** A new network, empty. @throws TunstackError `ERR_INVALID_ARG_VALUE` */
 export function simulate(options: SimulateOptions = {}): Simulation {
   return new Simulation(options)
 }
 
-export class Simulation {
+/** @typeParam H what its hosts are: on Node they have Node's sockets */
+export class Simulation<H extends Host = Host> {
   readonly seed: number
-  readonly clock: VirtualClock
-  readonly hosts: readonly Host[]
+  readonly clock: Clock
+  readonly hosts: readonly H[]
   readonly links: readonly Link[]
-  readonly #hosts: Host[] = []
+  readonly #time: SimulationTime
+  readonly #hosts: H[] = []
   readonly #links: Link[] = []
   readonly #random: Random
   readonly #pool: PacketPool
@@ -82,7 +89,11 @@ export class Simulation {
     this.links = this.#links
     this.seed = options.seed ?? new Random(systemRandom()).int32() >>> 1
     if (!Number.isInteger(this.seed)) throw invalidArgument('seed', options.seed, 'an integer')
-    this.clock = new VirtualClock(options.epoch)
+    const { realTime = false, epoch, holdLimit = '30s', machine = systemClock() } = options
+    this.#time = realTime
+      ? new RealTime(machine)
+      : new VirtualTime(machine, epoch, parseDuration(holdLimit, 'holdLimit'))
+    this.clock = this.#time.clock
     this.#random = new Random(seededRandom(this.seed))
     this.#pool = new PacketPool({ limit: parseSize(options.packetMemory ?? '256mb', 'packetMemory') })
     this.#recorder = new Recorder(parseSize(options.record ?? '16mb', 'record'), options.snaplen ?? 65535)
@@ -91,24 +102,24 @@ export class Simulation {
 
   /** Milliseconds since the simulation began. */
   get time(): number {
-    return this.clock.now() / MILLISECOND
+    return this.#time.now() / MILLISECOND
   }
 
-  /** Events so far: packets that arrived, timers that fired. */
+  /** Events so far: packets that arrived, timers that fired; 0 in real time. */
   get events(): number {
-    return this.clock.fired
+    return this.#time.events
   }
 
   /**
    * A host. Its addresses, each with prefix length, go to its links as they are made.
    * @throws TunstackError `ERR_INVALID_ARG_VALUE`
    */
-  host(addresses: string | readonly string[] = [], options: HostOptions = {}): Host {
+  host(addresses: string | readonly string[] = [], options: HostOptions = {}): H {
     return this.#addHost('host', false, addresses, options)
   }
 
   /** A host that forwards: hosts that are linked to it have their default route by it. */
-  router(addresses: string | readonly string[] = [], options: HostOptions = {}): Host {
+  router(addresses: string | readonly string[] = [], options: HostOptions = {}): H {
     return this.#addHost('router', true, addresses, options)
   }
 
@@ -118,7 +129,8 @@ export class Simulation {
    */
   link(a: Host, b: Host, options: LinkOptions = {}): Link {
     for (const host of [a, b]) {
-      if (!this.#hosts.includes(host)) throw invalidArgument('host', host, 'one that this network has made')
+      if (!this.#hosts.includes(host as H))
+        throw invalidArgument('host', host, 'one that this network has made')
     }
     if (a === b) throw invalidArgument('host', b.name, 'another one: no link goes from a host to itself')
     const { mtu, addresses = fittingAddresses(a, b), forward, backward, nat, ...both } = options
@@ -156,7 +168,7 @@ export class Simulation {
       throw invalidArgument('sink', sink, 'a function that takes bytes, or something with write()')
     }
     const write: ByteSink = typeof sink === 'function' ? sink : (bytes) => void sink.write(bytes.slice())
-    const capture = new LinkCapture(write, this.clock.epoch, () => void this.#captures.delete(capture))
+    const capture = new LinkCapture(write, this.#time.epoch, () => void this.#captures.delete(capture))
     this.#captures.add(capture)
     return capture
   }
@@ -170,7 +182,7 @@ export class Simulation {
       length += bytes.length
       blocks.push(bytes.slice())
     }
-    this.#recorder.write(keep, this.clock.epoch, names)
+    this.#recorder.write(keep, this.#time.epoch, names)
     const file = new Uint8Array(length)
     let at = 0
     for (const block of blocks) {
@@ -187,46 +199,50 @@ export class Simulation {
 
   /** Resolves after so much time of the simulation. */
   sleep(duration: Duration): Promise<void> {
-    const delay = parseDuration(duration)
-    return new Promise((resolve) => {
-      this.clock.setTimer(() => {
-        this.clock.telling()
-        resolve()
-      }, delay)
-    })
+    return new Promise((resolve) => void this.after(duration, resolve))
   }
 
   /** Calls back after so much time of the simulation; the function that comes back undoes that. */
   after(duration: Duration, callback: () => void): () => void {
-    const timer = this.clock.setTimer(() => {
-      this.clock.telling()
+    const { clock } = this
+    const timer = clock.setTimer(() => {
+      clock.telling?.()
       callback()
     }, parseDuration(duration))
-    return () => this.clock.clearTimer(timer)
+    return () => clock.clearTimer(timer)
+  }
+
+  /**
+   * Time stands still until it is released: for what a program does meanwhile that neither the network nor the event
+   * loop shows (files, a thread pool, another process). With `realTime` it does nothing.
+   * @param what it waits for, for the message of a run that fails because it is never released
+   */
+  hold(what = 'a hold'): Hold {
+    return this.#time.holds.open(what)
+  }
+
+  /** Holds time until `promise` has settled, and gives what it gives. */
+  async busy<T>(promise: PromiseLike<T>, what = 'net.busy()'): Promise<T> {
+    const hold = this.hold(what)
+    try {
+      return await promise
+    } finally {
+      hold.release()
+    }
   }
 
   /**
    * Lets time pass until what `body` gives has settled, and gives that.
    * @throws what `body` throws, with the seed in its message; TunstackError `ERR_SIMULATION_IDLE` if it waits for
-   * what will never happen, `ERR_SIMULATION_LIMIT`, `ERR_SIMULATION_RUNNING`
+   * what will never happen, `ERR_SIMULATION_LIMIT`, `ERR_SIMULATION_HELD`, `ERR_SIMULATION_RUNNING`
    */
   async run<T>(body: () => T | Promise<T>, { limit = '24h' }: RunOptions = {}): Promise<T> {
-    const deadline = this.clock.now() + parseDuration(limit, 'limit')
+    const duration = parseDuration(limit, 'limit')
     return await this.#guarded(async () => {
-      let settled = false
       const result = (async () => await body())()
-      const mark = (): void => void (settled = true)
-      result.then(mark, mark)
-      const outcome = await this.#drive(deadline, () => settled)
+      const outcome = await this.#time.until(result, duration)
       if (outcome === 'done') return await result
-      throw outcome === 'idle'
-        ? new TunstackError(
-            'ERR_SIMULATION_IDLE',
-            'nothing more will happen in this network, and the program still waits for something',
-          )
-        : new TunstackError('ERR_SIMULATION_LIMIT', `the run is not over after ${String(limit)}`, {
-            value: limit,
-          })
+      throw this.#endedBy(outcome, limit, 'the run is not over')
     })
   }
 
@@ -236,31 +252,29 @@ export class Simulation {
    */
   async runFor(duration: Duration): Promise<void> {
     if (this.#running) return await this.sleep(duration)
-    const deadline = this.clock.now() + parseDuration(duration)
+    const nanoseconds = parseDuration(duration)
     await this.#guarded(async () => {
-      await this.#drive(deadline, () => false)
-      this.clock.advance(deadline - this.clock.now())
+      if (!(await this.#time.pass(nanoseconds))) throw this.#endedBy('held', duration, '')
     })
   }
 
   /**
    * Lets time pass until nothing is under way and no timer is armed any more.
-   * @throws TunstackError `ERR_SIMULATION_LIMIT`, `ERR_SIMULATION_RUNNING` within {@link run}
+   * @throws TunstackError `ERR_SIMULATION_LIMIT`, `ERR_SIMULATION_HELD`, `ERR_SIMULATION_RUNNING` within {@link run},
+   * `ERR_SIMULATION_REAL_TIME` where nobody knows what is under way
    */
   async runUntilIdle({ limit = '24h' }: RunOptions = {}): Promise<void> {
-    const deadline = this.clock.now() + parseDuration(limit, 'limit')
+    const duration = parseDuration(limit, 'limit')
     await this.#guarded(async () => {
-      if ((await this.#drive(deadline, () => false)) === 'idle') return
-      throw new TunstackError('ERR_SIMULATION_LIMIT', `the network is not idle after ${String(limit)}`, {
-        value: limit,
-      })
+      const outcome = await this.#time.untilIdle(duration)
+      if (outcome !== 'idle') throw this.#endedBy(outcome, limit, 'the network is not idle')
     })
   }
 
   /** Closes every host, and the captures. */
   async close(): Promise<void> {
     const closing = this.#hosts.map((host) => host.close())
-    this.clock.advance(0)
+    this.#time.settle()
     await Promise.all(closing)
     for (const capture of [...this.#captures]) capture.close()
   }
@@ -274,17 +288,22 @@ export class Simulation {
     isRouter: boolean,
     addresses: string | readonly string[],
     options: HostOptions,
-  ): Host {
+  ): H {
     const count = this.#hosts.filter((host) => host.isRouter === isRouter).length
     const name = options.name ?? `${kind}${count + 1}`
     const list = typeof addresses === 'string' ? [addresses] : addresses
-    const host = new Host(name, isRouter, list, options, {
+    const host = this.makeHost(name, isRouter, list, options, {
       clock: this.clock,
       random: seededRandom(this.#random.int32()),
       pool: this.#pool,
     })
     this.#hosts.push(host)
     return host
+  }
+
+  /** @internal what a host of this network is */
+  protected makeHost(...parts: ConstructorParameters<typeof Host>): H {
+    return new Host(...parts) as H
   }
 
   #end(device: LinkDevice, out: Impairment): ImpairedDevice {
@@ -308,9 +327,10 @@ export class Simulation {
 
   #observer(direction: LinkDirection): PathObserver {
     const recorder = this.#recorder
+    const { origin } = this.#time
     const see = (packet: Packet, reason: DropReason, sentAt: number, now: number): void => {
-      recorder.add(packet, direction.number, sentAt, now, reason)
-      for (const capture of this.#captures) capture.write(packet, direction, now, reason)
+      recorder.add(packet, direction.number, sentAt - origin, now - origin, reason)
+      for (const capture of this.#captures) capture.write(packet, direction, now - origin, reason)
     }
     return {
       delivered: (packet, sentAt, now) => see(packet, DropReason.NONE, sentAt, now),
@@ -318,22 +338,18 @@ export class Simulation {
     }
   }
 
-  /** From event to event: until `done`, until `deadline` is next, or until nothing is expected any more. */
-  async #drive(deadline: number, done: () => boolean): Promise<'done' | 'idle' | 'late'> {
-    const { clock } = this
-    const machine = systemClock()
-    const turn = (resolve: () => void): void => machine.soon(resolve)
-    let idle = 0
-    for (;;) {
-      await new Promise<void>(turn)
-      if (done()) return 'done'
-      const { told } = clock
-      let events = 0
-      while (clock.told === told && events < EVENTS_PER_TURN && clock.step(deadline)) events++
-      if (events > 0) idle = 0
-      else if (clock.untilNext() !== undefined) return 'late'
-      else if (idle++ === IDLE_TURNS) return 'idle'
+  #endedBy(outcome: Outcome, limit: Duration, what: string): TunstackError {
+    const open = describeOpen(this.#hosts, this.#time.holds)
+    if (outcome === 'held') {
+      return new TunstackError('ERR_SIMULATION_HELD', `time is held, and nobody releases it; ${open}`)
     }
+    return outcome === 'idle'
+      ? new TunstackError(
+          'ERR_SIMULATION_IDLE',
+          'nothing more will happen in this network, and the program still waits for something ' +
+            `(if that is the machine's to do, say so: net.busy(promise)); ${open}`,
+        )
+      : new TunstackError('ERR_SIMULATION_LIMIT', `${what} after ${String(limit)}; ${open}`, { value: limit })
   }
 
   async #guarded<T>(body: () => Promise<T>): Promise<T> {
@@ -354,7 +370,7 @@ export class Simulation {
   }
 
   async #failed(thrown: unknown): Promise<unknown> {
-    const time = this.clock.now()
+    const time = this.#time.now()
     const summary = failureSummary(this.seed, time)
     const error = annotate(thrown, summary)
     await this.#onFailure?.({ error, seed: this.seed, time, summary, pcapng: this.pcapng() })

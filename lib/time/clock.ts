@@ -29,6 +29,11 @@ export interface Clock {
    * a clock by hand lets it react before time goes on.
    */
   telling?(): void
+  /**
+   * An application, in turns of the event loop, does something that more may follow: it has called a socket, one of
+   * its timers has fired. Whoever drives a clock by hand lets it go on until nothing more comes.
+   */
+  calling?(): void
 }
 
 export const MICROSECOND = 1e3

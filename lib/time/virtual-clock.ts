@@ -24,6 +24,8 @@ export class VirtualClock implements Clock {
   fired = 0
   /** How often an application was about to be told something; see {@link Clock.telling}. */
   told = 0
+  /** How often one has done something that more may follow; see {@link Clock.calling}. */
+  called = 0
   #now = 0
   #sequence = 0
   readonly #heap: VirtualTimer[] = []
@@ -66,6 +68,10 @@ export class VirtualClock implements Clock {
 
   telling(): void {
     this.told++
+  }
+
+  calling(): void {
+    this.called++
   }
 
   /** Nanoseconds to the next timer; `undefined` if none is armed. */

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { Figures, record } from '../../bench/figure.ts'
+import { parseWrk } from '../../bench/http.ts'
 import { CASES } from '../../bench/micro/cases.ts'
 import { answeringStack } from '../../bench/micro/echoes.ts'
 import { parseOptions } from '../../bench/options.ts'
@@ -30,6 +31,23 @@ describe('the benchmarks', () => {
     expect(flood.p50).to.be.NaN
     expect(parsePing(PACED)).to.include({ sent: 3, received: 3, min: 100, avg: 170, p50: 110 })
     expect(() => parsePing('ping: connect: Network is unreachable')).to.throw(/not the output/)
+  })
+
+  it('read what wrk prints, and take nothing for it that failed', () => {
+    const output = `Running 2s test @ http://10.0.0.1:8080/
+  1 threads and 64 connections
+  Latency Distribution
+     50%  812.00us
+     75%    1.02ms
+     90%    1.90ms
+     99%    2.50ms
+  37000 requests in 2.00s, 9.49MB read
+Requests/sec:  18499.12
+Transfer/sec:      4.74MB
+`
+    expect(parseWrk(output)).to.deep.equal({ perSecond: 18499.12, p50: 812, p99: 2500 })
+    expect(() => parseWrk(`${output}  Socket errors: connect 0, read 3, write 0, timeout 0`)).to.throw(/wrk/)
+    expect(() => parseWrk('unable to connect')).to.throw(/unable/)
   })
 
   it('print a row per subject, the ratio beside it, and what is no result', () => {

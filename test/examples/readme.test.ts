@@ -14,6 +14,7 @@ const PAGES = [
   'docs/simulation.md',
   'docs/tcp.md',
   'docs/tcp-comparison.md',
+  'docs/testing.md',
 ]
 
 interface Block {

@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import nodeNet, { type AddressInfo, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { Stack } from '../../lib/index.ts'
 import { nodeSockets } from '../../lib/node/index.ts'
@@ -14,7 +16,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const LIVES = `
   import { Stack } from './lib/index.ts'
   import { nodeSockets } from './lib/node/index.ts'
-  const { net } = nodeSockets(new Stack())
+  const { net, http } = nodeSockets(new Stack())
   /** Told after a while, if the process still lives. */
   const alive = (end) => setTimeout(() => {
     console.log('alive')
@@ -39,6 +41,16 @@ const LIVES = `
       alive(() => other().destroy())
     }),
     destroyed: () => connected((client) => client.destroy()),
+    'an http server': () => {
+      const server = http.createServer().listen(0)
+      alive(() => server.close())
+    },
+    'a connection that an agent keeps': () => {
+      const server = http.createServer((_, response) => response.end('x')).listen(0, () => {
+        http.get({ port: server.address().port }, (response) => response.resume().on('end', () => server.close()))
+      })
+      server.keepAliveTimeout = 0
+    },
     refused: () => net.connect(1).on('error', ({ code }) => console.log(code)),
   }
   const left = Object.entries(steps)
@@ -48,6 +60,15 @@ const LIVES = `
     step()
     setImmediate(() => {})
   })`
+
+/** Bytes that are still used after what is garbage was collected. */
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  collect()
+  return process.memoryUsage().heapUsed
+}
 
 describe('nodeSockets', () => {
   it('gives the same modules for a stack each time, others for another', async () => {
@@ -137,7 +158,7 @@ describe('nodeSockets', () => {
     await stack.close()
   })
 
-  it('thousands of short connections leave nothing behind', async function () {
+  it('thousands of short connections leave nothing behind: no endpoint, and no memory', async function () {
     this.timeout(60_000)
     const stack = new Stack()
     stack.sysctl.set('net.ipv4.tcp_max_tw_buckets', 0)
@@ -145,11 +166,18 @@ describe('nodeSockets', () => {
     const server = net.createServer((socket) => socket.end('x')).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
-    let left = 20_000
-    const one = async (): Promise<void> => {
-      while (left-- > 0) await once(net.connect(port, '127.0.0.1').resume(), 'close')
+    const connections = async (count: number): Promise<void> => {
+      let left = count
+      const one = async (): Promise<void> => {
+        while (left-- > 0) await once(net.connect(port, '127.0.0.1').resume(), 'close')
+      }
+      await Promise.all(Array.from({ length: 20 }, one))
     }
-    await Promise.all(Array.from({ length: 20 }, one))
+    await connections(5000)
+    const before = heapUsed()
+    await connections(15_000)
+    // 300 bytes left of each would be more; the noise is a tenth of that.
+    expect(heapUsed() - before).to.be.lessThan(4 << 20)
     let open = 0
     stack.tcpProtocol.forEachConnection(({ state }) => {
       if (state !== TcpState.CLOSED) open++
@@ -171,6 +199,9 @@ describe('nodeSockets', () => {
       'connected, the other end is not unref',
       'alive',
       'destroyed',
+      'an http server',
+      'alive',
+      'a connection that an agent keeps',
       'refused',
       'ECONNREFUSED',
     ])

@@ -66,8 +66,10 @@ const TSCONFIG = {
   include: ['*.ts'],
 }
 
+type Target = string | { [condition: string]: Target }
+
 interface Manifest {
-  exports: Record<string, string | { types: string; default: string }>
+  exports: Record<string, Target>
   bin?: Record<string, string>
   dependencies: Record<string, string>
 }
@@ -179,9 +181,9 @@ describe('npm package', () => {
     })
 
     it('has the files that its exports and bin name', () => {
-      const named = Object.values(manifest.exports).flatMap((entry) =>
-        typeof entry === 'string' ? [entry] : Object.values(entry),
-      )
+      const filesOf = (target: Target): string[] =>
+        typeof target === 'string' ? [target] : Object.values(target).flatMap(filesOf)
+      const named = Object.values(manifest.exports).flatMap(filesOf)
       const missing = [...named, ...Object.values(manifest.bin ?? {})].filter(
         (path) => !files.includes(path.replace(/^\.\//, '')),
       )
@@ -199,9 +201,6 @@ describe('npm package', () => {
     it('type-checks a program without Node types, declarations included', async () => {
       const { status, stdout } = await compile(`
         import { createPipe, Stack } from 'tunstack'
-        import { simulate } from 'tunstack/sim'
-        const net = simulate({ seed: 1 })
-        net.link(net.host('10.0.0.1/24'), net.host('10.0.0.2/24'), { delay: '20ms', loss: 0.01 })
         const stack: Stack = new Stack()
         const [end] = createPipe()
         stack.addDevice(end).addAddress('10.9.0.2/24')
@@ -234,7 +233,17 @@ describe('npm package', () => {
       const imports = names
         .map((name, i) => `export * as entry${i} from 'tunstack${name.slice(1)}'`)
         .join('\n')
-      writeFileSync(join(folder, 'with-node/program.ts'), imports)
+      const program = `
+        import { simulate } from 'tunstack/sim'
+        const net = simulate({ seed: 1 })
+        const [a, b] = [net.host('10.0.0.1/24'), net.host('10.0.0.2/24', { name: 'b' })]
+        net.link(a, b, { delay: '20ms', loss: 0.01 })
+        export const running: Promise<void> = net.run(async () => {
+          b.http.createServer((request, response) => response.end(request.url)).listen(80)
+          net.timers.setTimeout(() => a.http.get('http://b/'), 10)
+        })
+      `
+      writeFileSync(join(folder, 'with-node/program.ts'), imports + program)
       const { status, stdout } = await run(process.execPath, [TSC, '-p', 'with-node'], folder)
       expect(stdout).to.equal('')
       expect(status).to.equal(0)

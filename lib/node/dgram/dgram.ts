@@ -8,7 +8,7 @@ import dgram from 'node:dgram'
 import { isIP } from 'node:net'
 import { TunstackError } from '../../errors.ts'
 import type { LookupFunction } from '../net/lookup.ts'
-import { ASYNC_ID, type SocketState, STATE } from './internals.ts'
+import { ASYNC_ID, checkInternals, type SocketState, STATE } from './internals.ts'
 import { type UdpContext, UdpHandle } from './udp-handle.ts'
 
 type Dgram = typeof dgram
@@ -33,6 +33,8 @@ function refuse(what: string): TunstackError {
 
 /** @internal */
 export function createDgram(context: UdpContext, lookup: LookupFunction): Dgram {
+  checkInternals()
+  context.turns.calling()
   /** Whether the socket in the making resolves names by a function of its own. */
   let ownLookup = false
 

@@ -1,7 +1,7 @@
 /**
  * What of Node's insides `dgram` over a stack needs: the class of the kernel's handles, the symbols under which a
  * socket has its handle and the number of its asynchronous context, and what Node runs between two callbacks of libuv.
- * Whatever is not as expected in this Node is said here, when it is loaded, and not later.
+ * Whatever is not as expected in this Node is said when `dgram` of a stack is asked for, and not later.
  */
 import dgram from 'node:dgram'
 import { TunstackError } from '../../errors.ts'
@@ -61,7 +61,25 @@ function load(): { UDP: NativeUdpClass; stateSymbol: symbol; asyncIdSymbol: symb
   return { UDP, stateSymbol, asyncIdSymbol }
 }
 
-const loaded = load()
+type Loaded = ReturnType<typeof load>
+let missing: unknown = null
+
+/** A runtime without them can load this: whoever asks for `dgram` is told. */
+function loadIfThere(): Loaded {
+  try {
+    return load()
+  } catch (error) {
+    missing = error
+    return { UDP: class {} as never, stateSymbol: Symbol(), asyncIdSymbol: Symbol() }
+  }
+}
+
+const loaded = loadIfThere()
+
+/** @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+export function checkInternals(): void {
+  if (missing !== null) throw missing
+}
 
 /** `UDP` of libuv. */
 export const { UDP } = loaded

@@ -100,6 +100,7 @@ export class UdpHandle extends Adopting implements Source {
   }
 
   #bind(local: Ipv4Address, port: number, flags: number): number {
+    this.#context.turns.calling()
     if (this.#closing) return -Errno.EBADF
     this.#open = true
     const options = this.#options
@@ -176,6 +177,7 @@ export class UdpHandle extends Adopting implements Source {
     address?: string,
     wantsToKnow?: boolean,
   ): number {
+    this.#context.turns.calling()
     if (this.#closing) return -Errno.EBADF
     const connected = this.#socket?.peer !== undefined
     let to: UdpAddress | undefined

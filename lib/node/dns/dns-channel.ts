@@ -6,7 +6,7 @@ import { isIP, isIPv4 } from 'node:net'
 import type { Stack } from '../../stack/stack.ts'
 import type { Turns } from '../turns.ts'
 import { type Answer, DnsFailure, type DnsServer, query } from './dns-client.ts'
-import type { Hosts } from './hosts.ts'
+import type { Names } from './hosts.ts'
 
 /** `QueryReqWrap` */
 interface Request {
@@ -75,7 +75,7 @@ function anyOf({ type, ttl, data }: Answer): object | null {
 
 export interface DnsChannelContext {
   readonly stack: Stack
-  readonly hosts: Hosts
+  readonly hosts: Names
   readonly turns: Turns
 }
 

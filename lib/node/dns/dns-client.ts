@@ -6,6 +6,7 @@
 import { randomInt } from 'node:crypto'
 import { decode, encode, type Packet, RECURSION_DESIRED } from 'dns-packet'
 import type { Stack } from '../../stack/stack.ts'
+import { MILLISECOND } from '../../time/clock.ts'
 
 /** One record of an answer. */
 export interface Answer {
@@ -71,13 +72,20 @@ export async function query(
   for (let round = 0; round < tries; round++) {
     for (const server of servers) {
       signal.throwIfAborted()
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(timeout * 2 ** round)])
+      const late = new AbortController()
+      // In the stack's time, which may be virtual.
+      const timer = stack.clock.setTimer(
+        () => late.abort(new DOMException('the server is silent', 'TimeoutError')),
+        timeout * 2 ** round * MILLISECOND,
+      )
       try {
-        return await ask(stack, server, question, limit)
+        return await ask(stack, server, question, AbortSignal.any([signal, late.signal]))
       } catch (error) {
         signal.throwIfAborted()
         failure = error instanceof DnsFailure ? error : new DnsFailure(codeOf(error))
         if (FINAL.has(failure.code)) throw failure
+      } finally {
+        stack.clock.clearTimer(timer)
       }
     }
   }

@@ -54,8 +54,9 @@ export function createLookup(context: DnsChannelContext, servers: readonly DnsSe
       if (given.all === true) done(null, found)
       else done(null, address, of)
     }
+    context.turns.calling()
     // Never sooner than a thread of the pool would say it.
-    void find(context, channel, hostname, family).then((found) => setImmediate(told, found))
+    void find(context, channel, hostname, family).then((found) => context.turns.later(() => told(found)))
   }
 }
 

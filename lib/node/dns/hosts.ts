@@ -1,7 +1,13 @@
 /** Names that need no server: those of a text as `/etc/hosts` has it, and `localhost`. */
 import { isIP } from 'node:net'
 
-export class Hosts {
+/** Names, and their addresses. */
+export interface Names {
+  addresses(name: string, family: 0 | 4 | 6): string[]
+  names(address: string): string[]
+}
+
+export class Hosts implements Names {
   readonly #addresses = new Map<string, string[]>()
   readonly #names = new Map<string, string[]>()
 

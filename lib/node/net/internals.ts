@@ -2,7 +2,7 @@
  * What of Node's insides a handle needs: the class of streams whose lower half is JavaScript (`JSStream`, what Node's
  * own TLS stands on when it is given a stream that is no socket), the array in which a handle tells `net` how a write
  * went, and the symbol under which a handle knows its socket. Reached by `process.binding`, which is open for these in
- * Node 20, 22 and 24; whatever is not as expected is said here, when it is loaded, and not later.
+ * Node 20, 22 and 24; whatever is not as expected is said when a module of a stack is asked for, and not later.
  */
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
@@ -56,13 +56,17 @@ export function unsupported(what: string): TunstackError {
   )
 }
 
-function load(): {
+interface Internals {
   JSStream: new () => NativeStream
   state: StreamState
   TCP: new (type: number) => KernelHandle
-} {
+  owner: symbol
+  timeout: symbol
+}
+
+function load(): Internals {
   if (binding === undefined) throw unsupported('process.binding is missing')
-  let found: ReturnType<typeof load>
+  let found: Pick<Internals, 'JSStream' | 'state' | 'TCP'>
   try {
     found = {
       JSStream: binding('js_stream').JSStream,
@@ -72,7 +76,7 @@ function load(): {
   } catch (error) {
     throw unsupported(`process.binding refuses: ${(error as Error).message}`)
   }
-  const { state } = found
+  const { JSStream, state } = found
   const indices = [
     state.kReadBytesOrError,
     state.kArrayBufferOffset,
@@ -80,18 +84,55 @@ function load(): {
     state.kLastWriteWasAsync,
   ]
   if (
-    typeof found.JSStream !== 'function' ||
+    typeof JSStream !== 'function' ||
     state.streamBaseState === undefined ||
     indices.some((i) => typeof i !== 'number')
   ) {
     throw unsupported('the stream layer of this Node is not as expected')
   }
+  return { ...found, owner: findOwnerSymbol(JSStream), timeout: symbolOf(new net.Socket(), 'timeout') }
+}
+
+function findOwnerSymbol(Stream: Internals['JSStream']): symbol {
+  const probe = new Stream() as NativeStream & { close(): void }
+  probe.close = () => {}
+  new net.Socket({ handle: probe } as net.SocketConstructorOpts)
+  return symbolOf(probe, 'owner_symbol')
+}
+
+function symbolOf(object: object, name: string): symbol {
+  const found = Object.getOwnPropertySymbols(object).find(({ description }) => description === name)
+  if (found === undefined) throw unsupported(`'${name}' is not where it is expected`)
   return found
 }
 
-const { JSStream, state, TCP } = load()
+let missing: unknown = null
+
+/** A runtime without them can load this: whoever asks for `net` is told. */
+function loadIfThere(): Internals {
+  try {
+    return load()
+  } catch (error) {
+    missing = error
+    const none = class {} as never
+    return { JSStream: none, state: {} as never, TCP: none, owner: Symbol(), timeout: Symbol() }
+  }
+}
+
+const { JSStream, state, TCP, owner, timeout } = loadIfThere()
 
 export { JSStream, TCP }
+
+/** Under which a handle has its socket or server. */
+export const OWNER: symbol = owner
+
+/** Under which a socket has the timer of its timeout. */
+export const TIMEOUT: unique symbol = timeout as never
+
+/** @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
+export function checkInternals(): void {
+  if (missing !== null) throw missing
+}
 
 /** Tells `net` of a write that was just asked for. */
 export function reportWrite(bytes: number, async: boolean): void {
@@ -105,18 +146,6 @@ export function reportReadError(handle: NativeStream, errno: number): void {
   state.streamBaseState[state.kArrayBufferOffset] = 0
   handle.onread(undefined)
 }
-
-function findOwnerSymbol(): symbol {
-  const probe = new JSStream() as NativeStream & { close(): void }
-  probe.close = () => {}
-  new net.Socket({ handle: probe } as net.SocketConstructorOpts)
-  const found = Object.getOwnPropertySymbols(probe).find(({ description }) => description === 'owner_symbol')
-  if (found === undefined) throw unsupported('a handle does not know its socket as expected')
-  return found
-}
-
-/** Under which a handle has its socket or server. */
-export const OWNER: symbol = findOwnerSymbol()
 
 type NormalizedArgs = [Record<string, unknown>, ((...args: unknown[]) => void) | null]
 

@@ -8,11 +8,11 @@ import net from 'node:net'
 import type { Tcp } from '../../tcp/tcp.ts'
 import type { Turns } from '../turns.ts'
 import { define } from './derive.ts'
-import { normalizeArgs, TCP } from './internals.ts'
+import { checkInternals, normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
 import { serverMethods } from './server-methods.ts'
 import { refuse, socketMembers } from './socket-members.ts'
-import type { HandleContext } from './stack-handle.ts'
+import { CHUNK, type HandleContext } from './stack-handle.ts'
 
 type Net = typeof net
 type Callback = (...args: unknown[]) => void
@@ -22,9 +22,12 @@ const newClientSocket = channel('net.client.socket')
 
 /** @internal */
 export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
+  checkInternals()
+  turns.calling()
   const context: HandleContext = {
     tcp,
     turns,
+    scratch: new Uint8Array(CHUNK),
     adopt(owner) {
       // `Server` makes sockets of Node's own class for what it accepts.
       if (Object.getPrototypeOf(owner) === net.Socket.prototype)

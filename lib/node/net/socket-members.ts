@@ -4,9 +4,11 @@
  */
 import net from 'node:net'
 import { TunstackError } from '../../errors.ts'
+import { timersOf } from '../timers/virtual-timers.ts'
 import { methods } from './derive.ts'
 import { isNormalized, normalizeArgs, TCP, unsupported } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
+import { socketTimeout } from './socket-timeout.ts'
 import { type HandleContext, StackHandle } from './stack-handle.ts'
 
 type Callback = (...args: unknown[]) => void
@@ -57,8 +59,9 @@ export function socketMembers(
       return this
     },
   }
+  const { clock } = context.turns
   return {
-    ...methods(own),
+    ...methods(clock.isRealTime === true ? own : { ...own, setTimeout: socketTimeout(timersOf(clock)) }),
     _handle: {
       configurable: true,
       enumerable: true,

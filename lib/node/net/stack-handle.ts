@@ -18,7 +18,7 @@ import { JSStream, OWNER, type Request, reportReadError, reportWrite } from './i
 import { PendingWrites } from './pending-writes.ts'
 
 /** Longest chunk that is read: what Node gives libuv. */
-const CHUNK = 65536
+export const CHUNK = 65536
 /** What the stack itself never says. */
 const EALREADY = 114
 
@@ -29,6 +29,8 @@ const outside = new AsyncResource('STACK')
 export interface HandleContext {
   readonly tcp: Tcp
   readonly turns: Turns
+  /** For what is on its way from a ring to the C++ layer: one is read from at a time. */
+  readonly scratch: Uint8Array
   /** A handle has been given to a socket or server that may be of Node's own making. */
   adopt(owner: object): void
 }
@@ -118,7 +120,8 @@ export class StackHandle extends JSStream implements EventSource, Source {
   // ---- connecting and listening
 
   connect(request: Request, address: string, port: number): number {
-    const { tcp } = this.#context
+    const { tcp, turns } = this.#context
+    turns.calling()
     if (this.#closing || tcp.closed) return -Errno.ENETDOWN
     if (this.#connecting !== null) return -EALREADY
     const done = inContext('TCPCONNECTWRAP', (status) => {
@@ -155,7 +158,8 @@ export class StackHandle extends JSStream implements EventSource, Source {
   }
 
   listen(backlog: number): number {
-    const { tcp } = this.#context
+    const { tcp, turns } = this.#context
+    turns.calling()
     if (tcp.closed) return -Errno.ENETDOWN
     const listener = tcp.handshakes.listen(this.#bound.address, this.#bound.port, backlog, this)
     if (typeof listener === 'number') return -listener
@@ -235,6 +239,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
   }
 
   #write(request: Request, buffers: readonly Uint8Array[], length: number): number {
+    this.#context.turns.calling()
     const errno = this.#writeError()
     if (errno !== 0) {
       reportWrite(0, false)
@@ -251,6 +256,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
 
   /** @internal a write of the C++ layer (TLS): it hears of the end later, whatever comes of it */
   onwrite(request: object, buffers: readonly Uint8Array[]): number {
+    this.#context.turns.calling()
     const errno = this.#writeError()
     if (errno !== 0) return errno
     let length = 0
@@ -493,10 +499,10 @@ export class StackHandle extends JSStream implements EventSource, Source {
   #read(tcb: Tcb): boolean {
     const { ring } = tcb
     if (ring.length > 0) {
-      const chunk = new Uint8Array(Math.min(ring.length, this.#chunk))
-      ring.readInto(chunk, 0, chunk.length)
-      this.#context.tcp.consumed(tcb)
-      this.readBuffer(chunk)
+      const { tcp, scratch } = this.#context
+      const count = ring.readInto(scratch, 0, Math.min(ring.length, this.#chunk))
+      tcp.consumed(tcb)
+      this.readBuffer(scratch.subarray(0, count)) // which copies it before anybody sees it
       return true
     }
     if (!tcb.atEnd) return false

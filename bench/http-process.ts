@@ -1,0 +1,91 @@
+/**
+ * What is measured of Node's sockets within a process: both ends are here, over a stack's loopback device or over the
+ * kernel's. `http-process.ts stack|kernel requests|one|stream SECONDS` prints figures as JSON.
+ */
+import { once } from 'node:events'
+import kernelHttp from 'node:http'
+import kernelNet, { type AddressInfo, type Server, type Socket } from 'node:net'
+import { Stack } from '../lib/index.ts'
+import { nodeSockets } from '../lib/node/index.ts'
+
+const CONNECTIONS = 32
+const CHUNK = Buffer.alloc(64 * 1024, 'tunstack')
+const BODY = Buffer.alloc(100, 'x')
+
+const [subject, load, seconds] = process.argv.slice(2) as [string, string, string]
+const { net, http } = subject === 'stack' ? nodeSockets(new Stack()) : { net: kernelNet, http: kernelHttp }
+
+async function listening<T extends Server>(server: T): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+/** Requests by so many connections, each with one under way: how many a second, and how long they took (µs). */
+async function requests(connections: number, milliseconds: number) {
+  const port = await listening(
+    http.createServer((_, response) => {
+      response.setHeader('Content-Type', 'application/octet-stream')
+      response.end(BODY)
+    }),
+  )
+  const agent = new http.Agent({ keepAlive: true, maxSockets: connections })
+  const latencies: number[] = []
+  const start = performance.now()
+  const end = start + milliseconds
+  const ask = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const begin = performance.now()
+      const request = http.get({ host: '127.0.0.1', port, agent }, (response) => {
+        let bytes = 0
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length
+        })
+        response.on('end', () => {
+          if (bytes !== BODY.length) return reject(new Error(`${bytes} bytes`))
+          latencies.push(performance.now() - begin)
+          resolve()
+        })
+      })
+      request.on('error', reject)
+    })
+  const client = async (): Promise<void> => {
+    while (performance.now() < end) await ask()
+  }
+  await Promise.all(Array.from({ length: connections }, client))
+  const elapsed = performance.now() - start
+  agent.destroy()
+  latencies.sort((a, b) => a - b)
+  const at = (share: number): number => latencies[Math.floor((latencies.length - 1) * share)]! * 1000
+  return { perSecond: (latencies.length / elapsed) * 1000, p50: at(0.5), p99: at(0.99) }
+}
+
+/** A stream in one direction: Gbit/s. */
+async function stream(milliseconds: number) {
+  const port = await listening(
+    net.createServer((socket: Socket) => {
+      const write = (): void => {
+        while (!socket.destroyed) if (!socket.write(CHUNK)) return void socket.once('drain', write)
+      }
+      write()
+      socket.on('error', () => {})
+    }),
+  )
+  const socket = net.connect(port, '127.0.0.1')
+  let bytes = 0
+  socket.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+  })
+  const start = performance.now()
+  await new Promise((resolve) => setTimeout(resolve, milliseconds))
+  const elapsed = performance.now() - start
+  socket.destroy()
+  return { gigabits: (bytes * 8) / elapsed / 1e6 }
+}
+
+const measure = (milliseconds: number) =>
+  load === 'stream' ? stream(milliseconds) : requests(load === 'one' ? 1 : CONNECTIONS, milliseconds)
+
+await measure(Number(seconds) * 500) // so that everything is compiled
+console.log(JSON.stringify(await measure(Number(seconds) * 1000)))
+process.exit(0)
