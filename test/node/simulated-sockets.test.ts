@@ -379,6 +379,75 @@ describe("Node's sockets in simulated networks", () => {
     })
   })
 
+  describe('dgram, dns and fetch', () => {
+    it('a datagram takes the delay of the link, there and back', async () => {
+      const { net, server, client } = pair({ delay: '50ms' })
+      const answer = await net.run(async () => {
+        const echo = server.dgram.createSocket('udp4')
+        echo.on('message', (bytes, { port, address }) => echo.send(bytes, port, address)).bind(7)
+        await once(echo, 'listening')
+        const socket = client.dgram.createSocket('udp4')
+        const before = net.time
+        socket.send('hello', 7, 'server')
+        const [bytes] = (await once(socket, 'message')) as [Buffer]
+        socket.close()
+        echo.close()
+        return [String(bytes), net.time - before]
+      })
+      expect(answer).to.deep.equal(['hello', 100])
+      await net.close()
+    })
+
+    it('names of hosts are found as by getaddrinfo, and addresses have them', async () => {
+      const { net, server, client } = pair()
+      const found = await net.run(async () => [
+        await client.dns.promises.lookup('Server.'),
+        await client.dns.promises.lookupService('10.0.0.1', 80),
+        (await failureOf(client.dns.promises.lookup('nobody'))).code,
+      ])
+      expect(found).to.deep.equal([
+        { address: '10.0.0.1', family: 4 },
+        { hostname: 'server', service: '80' },
+        'ENOTFOUND',
+      ])
+      expect(server.name).to.equal('server')
+      await net.close()
+    })
+
+    it('a DNS server that is silent is given up in virtual time', async () => {
+      const { net, server, client } = pair({ delay: '10ms' })
+      const error = await net.run(async () => {
+        const silent = server.dgram.createSocket('udp4').bind(53)
+        await once(silent, 'listening')
+        const resolver = new client.dns.promises.Resolver({ timeout: 5000, tries: 2 })
+        resolver.setServers(['10.0.0.1'])
+        const failed = await failureOf(resolver.resolve4('name.example'))
+        silent.close()
+        return failed
+      })
+      expect(error.code).to.equal('ETIMEOUT')
+      expect(net.time).to.be.within(15_000, 15_100)
+      await net.close()
+    })
+
+    it('fetch, over loss and delay', async () => {
+      const { net, server, client } = pair({ delay: '100ms', loss: 0.02 })
+      const bodies = await net.run(async () => {
+        const serving = await listen(server.http.createServer(greet))
+        const all: string[] = []
+        for (let i = 0; i < 20; i++) {
+          all.push(await (await client.fetch(`http://server/${i}`)).text())
+        }
+        serving.closeAllConnections()
+        serving.close()
+        return all
+      })
+      expect(bodies).to.deep.equal(Array.from({ length: 20 }, (_, i) => `hello /${i}`))
+      expect(net.time).to.be.within(4000, 12_000)
+      await net.close()
+    })
+  })
+
   describe('the end', () => {
     it('tells sockets of no error, and closes what listens', async () => {
       const { net, server, client } = pair({ delay: '10ms' })
