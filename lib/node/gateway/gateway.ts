@@ -11,12 +11,12 @@ import { ip } from '../../iproute2/ip.ts'
 import type { Capture, CaptureOptions } from '../../observe/capture.ts'
 import type { Interface } from '../../stack/interface.ts'
 import { Stack } from '../../stack/stack.ts'
-import type { GatewayContext, GatewayCounters } from './context.ts'
+import { type GatewayContext, type GatewayCounters, newCounters } from './context.ts'
 import { type GatewayOptions, type GatewaySettings, settingsOf } from './options.ts'
 import { Policy } from './policy.ts'
 import { SpliceContext } from './splice.ts'
 import { TcpOutbound } from './tcp.ts'
-import { UnreachableErrors } from './unreachable.ts'
+import { UdpOutbound } from './udp.ts'
 
 /** The table that delivers everything to the gateway, and the rule for what comes from guests. */
 const TABLE = '7011'
@@ -46,30 +46,21 @@ export class Gateway {
     this.#ownsStack = ownsStack
     this.address = formatIpv4(settings.prefix.address)
     const report = (error: unknown): void => options.onError?.(error)
-    const counters: GatewayCounters = {
-      tcpRequests: 0,
-      tcpFailed: 0,
-      tcpLimited: 0,
-      tcpOpen: 0,
-      tcpToHost: 0,
-      tcpToGuest: 0,
-      denied: 0,
-    }
+    const counters = newCounters()
     this.counters = counters
     try {
       this.#route(settings)
-      const errors = this.#add(new UnreachableErrors(stack, settings.prefix.address))
       const context: GatewayContext = {
         stack,
         settings,
         policy: new Policy(settings, report),
         counters,
-        errors,
         report,
         inUse: (what) => new TunstackError('EADDRINUSE', `somebody else has ${what} of this stack`),
       }
       const splices = new SpliceContext(stack.tcpProtocol, counters)
       this.#add(new TcpOutbound(context, splices))
+      this.#add(new UdpOutbound(context))
     } catch (error) {
       this.#end()
       throw error

@@ -4,10 +4,12 @@
  */
 import { FlowKey, localPort, remotePort } from '../../demux/flow-key.ts'
 import type { EventSource } from '../../device/softirq.ts'
+import { sendLateUnreachable } from '../../ipv4/late-errors.ts'
 import type { HalfOpen } from '../../tcp/half-open.ts'
 import type { Listener } from '../../tcp/listener.ts'
 import { UnreachableCode } from '../../wire/icmpv4.ts'
 import { IpProtocol } from '../../wire/ipv4.ts'
+import { TCP_MIN_HEADER } from '../../wire/tcp.ts'
 import type { GatewayContext } from './context.ts'
 import type { Decision } from './policy.ts'
 import { Splice, type SpliceContext, type SpliceOwner } from './splice.ts'
@@ -147,13 +149,19 @@ export class TcpOutbound implements EventSource, SpliceOwner {
   }
 
   #unreachable({ key, irs }: HalfOpen, code: number): void {
-    this.#gateway.errors.send(code, {
-      protocol: IpProtocol.TCP,
-      source: key[FlowKey.REMOTE + 3]!,
-      sourcePort: remotePort(key),
-      destination: key[FlowKey.LOCAL + 3]!,
-      port: localPort(key),
-      word: irs,
-    })
+    const { ip, softirq } = this.#splices.tcp
+    softirq.enter()
+    try {
+      sendLateUnreachable(ip, code, this.#gateway.settings.prefix.address, {
+        protocol: IpProtocol.TCP,
+        source: key[FlowKey.REMOTE + 3]!,
+        destination: key[FlowKey.LOCAL + 3]!,
+        length: TCP_MIN_HEADER,
+        first: (remotePort(key) << 16) | localPort(key),
+        second: irs,
+      })
+    } finally {
+      softirq.leave()
+    }
   }
 }
