@@ -97,6 +97,7 @@ export { systemClock } from './time/system-clock.ts'
 export { VirtualClock } from './time/virtual-clock.ts'
 export type { UdpReceived } from './udp/received.ts'
 export type { Udp } from './udp/udp.ts'
+export type { UdpCatchAll, UdpCatchAllMessage, UdpCatchAllOptions } from './udp/udp-catch-all.ts'
 export type {
   UdpAddress,
   UdpBindOptions,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "interface.h"
+#include "namespace.h"
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -51,6 +52,25 @@ failed:;
   return -error;
 }
 
+/* Where the device is: its descriptor and one for its ioctls, or a negative errno in fd. */
+typedef struct {
+  OpenRequest request;
+  int fd;
+  int config_fd;
+} Descriptors;
+
+static void open_descriptors(void *shared) {
+  Descriptors *opened = shared;
+  opened->fd = open_tun(&opened->request);
+  if (opened->fd < 0) return;
+  opened->request.failed = "socket";
+  opened->config_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (opened->config_fd >= 0) return;
+  int error = errno;
+  close(opened->fd);
+  opened->fd = -error;
+}
+
 static void on_environment_exit(napi_async_cleanup_hook_handle cleanup, void *data) {
   (void)cleanup;
   Device *device = data;
@@ -67,14 +87,15 @@ Device *device_open(napi_env env, ArenaTable *arenas, OpenRequest *request, int 
   request->failed = "uv_poll_init";
   *error = -ENOMEM;
   if (device == NULL || poll == NULL || napi_get_uv_event_loop(env, &loop) != napi_ok) goto failed;
-  *error = fd = open_tun(request);
-  if (fd < 0) goto failed;
-  request->failed = "socket";
-  config_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (config_fd < 0) {
-    *error = -errno;
+  Descriptors opened = {.request = *request, .fd = -1, .config_fd = -1};
+  if (request->namespace == NULL) open_descriptors(&opened);
+  else if ((*error = in_namespace(request->namespace, open_descriptors, &opened, sizeof opened, &request->failed)) < 0)
     goto failed;
-  }
+  *request = opened.request;
+  *error = opened.fd;
+  if (opened.fd < 0) goto failed;
+  fd = opened.fd;
+  config_fd = opened.config_fd;
   request->failed = "uv_poll_init";
   if ((*error = uv_poll_init(loop, poll, fd)) < 0) goto failed;
   device->env = env;

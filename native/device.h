@@ -57,6 +57,8 @@ typedef struct {
 
 typedef struct {
   const char *path;
+  /* The network namespace to open it in; NULL: the present one. */
+  const char *namespace;
   /* Wanted name, empty if the kernel is to choose; the name it got on return. */
   char name[IFNAMSIZ];
   bool vnet_header;

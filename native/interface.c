@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
+#include <net/route.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum kind { KIND_NONE, KIND_INDEX, KIND_FLAGS, KIND_MTU, KIND_QUEUE, KIND_ADDRESS, KIND_TUN };
+enum kind { KIND_NONE, KIND_INDEX, KIND_FLAGS, KIND_MTU, KIND_QUEUE, KIND_ADDRESS, KIND_TUN, KIND_ROUTE, KIND_LOOPBACK };
 
 static const struct {
   unsigned long get;
@@ -29,6 +30,8 @@ static const struct {
     [PROPERTY_OWNER] = {0, TUNSETOWNER, KIND_TUN},
     [PROPERTY_GROUP] = {0, TUNSETGROUP, KIND_TUN},
     [PROPERTY_OFFLOAD] = {0, TUNSETOFFLOAD, KIND_TUN},
+    [PROPERTY_ROUTE] = {0, SIOCADDRT, KIND_ROUTE},
+    [PROPERTY_LOOPBACK] = {0, SIOCSIFFLAGS, KIND_LOOPBACK},
 };
 
 static int known(int property) {
@@ -66,15 +69,38 @@ int64_t interface_get(int tun_fd, int config_fd, int property) {
   }
 }
 
+static int add_default_route(int config_fd, char *name, uint32_t gateway) {
+  struct rtentry route;
+  memset(&route, 0, sizeof route);
+  struct sockaddr_in *to = (struct sockaddr_in *)&route.rt_gateway;
+  route.rt_dst.sa_family = route.rt_genmask.sa_family = to->sin_family = AF_INET;
+  to->sin_addr.s_addr = htonl(gateway);
+  route.rt_flags = RTF_UP | RTF_GATEWAY;
+  route.rt_dev = name;
+  return ioctl(config_fd, SIOCADDRT, &route) < 0 ? -errno : 0;
+}
+
+static int bring_loopback_up(int config_fd) {
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  strcpy(request.ifr_name, "lo");
+  if (ioctl(config_fd, SIOCGIFFLAGS, &request) < 0) return -errno;
+  if (request.ifr_flags & IFF_UP) return 0;
+  request.ifr_flags |= IFF_UP;
+  return ioctl(config_fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+}
+
 int interface_set(int tun_fd, int config_fd, int property, uint32_t value) {
   if (!known(property) || properties[property].set == 0) return -EINVAL;
   enum kind kind = properties[property].kind;
   if (kind == KIND_TUN) return ioctl(tun_fd, properties[property].set, (unsigned long)value) < 0 ? -errno : 0;
+  if (kind == KIND_LOOPBACK) return bring_loopback_up(config_fd);
   struct ifreq request;
   memset(&request, 0, sizeof request);
   int failed = interface_name(tun_fd, request.ifr_name);
   if (failed < 0) return failed;
   switch (kind) {
+    case KIND_ROUTE: return add_default_route(config_fd, request.ifr_name, value);
     case KIND_FLAGS: request.ifr_flags = (short)value; break;
     case KIND_MTU: request.ifr_mtu = (int)value; break;
     case KIND_QUEUE: request.ifr_qlen = (int)value; break;

@@ -21,6 +21,8 @@ enum {
   PROPERTY_OWNER = 8,
   PROPERTY_GROUP = 9,
   PROPERTY_OFFLOAD = 10,   /* write only: TUN_F_* */
+  PROPERTY_ROUTE = 11,     /* write only: the gateway of a default route over it */
+  PROPERTY_LOOPBACK = 12,  /* write only: brings `lo` of its namespace up */
 };
 
 /* The interface's present name: it may have been renamed since it was opened. */

@@ -10,10 +10,11 @@
 
 #include "arena.h"
 #include "device.h"
+#include "echo.h"
 #include "interface.h"
 
 /* Changes whenever a function below does; addon.ts asks for the same number. */
-#define TUNSTACK_ADDON_VERSION 2
+#define TUNSTACK_ADDON_VERSION 3
 
 #define ARGUMENTS(env, info, n, values)                                     \
   napi_value values[n];                                                     \
@@ -66,25 +67,28 @@ static void finalize_device(napi_env env, void *data, void *hint) {
   device_release(data);
 }
 
-/* open(path, name, vnetHeader: boolean) -> { handle, fd, name } or { errno, syscall } */
+/* open(path, name, vnetHeader: boolean, namespace) -> { handle, fd, name } or { errno, syscall }; '': the present one */
 static napi_value tun_open(napi_env env, napi_callback_info info) {
-  ARGUMENTS(env, info, 3, values);
-  char path[4096];
-  size_t path_length, name_length;
+  ARGUMENTS(env, info, 4, values);
+  char path[4096], namespace[4096];
+  size_t path_length, name_length, namespace_length;
   char name[IFNAMSIZ + 1];
   OpenRequest request;
   memset(&request, 0, sizeof request);
   if (napi_get_value_string_utf8(env, values[0], path, sizeof path, &path_length) != napi_ok ||
       napi_get_value_string_utf8(env, values[1], name, sizeof name, &name_length) != napi_ok ||
-      napi_get_value_bool(env, values[2], &request.vnet_header) != napi_ok)
+      napi_get_value_bool(env, values[2], &request.vnet_header) != napi_ok ||
+      napi_get_value_string_utf8(env, values[3], namespace, sizeof namespace, &namespace_length) != napi_ok)
     return bad_arguments(env);
   int error = 0;
   Device *device = NULL;
   request.path = path;
+  request.namespace = namespace_length == 0 ? NULL : namespace;
   request.failed = "open";
   /* Refused, never cut: a cut name is another interface's name. */
   if (name_length >= IFNAMSIZ || strlen(name) != name_length || strlen(path) != path_length ||
-      path_length >= sizeof path - 1) {
+      path_length >= sizeof path - 1 || strlen(namespace) != namespace_length ||
+      namespace_length >= sizeof namespace - 1) {
     error = -EINVAL;
   } else {
     memcpy(request.name, name, name_length);
@@ -275,6 +279,7 @@ NAPI_MODULE_INIT() {
     napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &function);
     napi_set_named_property(env, exports, functions[i].name, function);
   }
+  echo_export(env, exports);
   napi_set_named_property(env, exports, "version", integer(env, TUNSTACK_ADDON_VERSION));
   return exports;
 }

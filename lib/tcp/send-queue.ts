@@ -142,7 +142,7 @@ export class SendQueue {
       if (isLarge) {
         copy = arena.takeLarge()
         copy.set(part)
-      } else copy = part.slice()
+      } else copy = new Uint8Array(part) // a Buffer's slice() would be no copy
       this.#append({ bytes: copy, start: 0, position: this.#end, length, done: null, isLarge })
     }
   }

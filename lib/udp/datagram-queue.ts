@@ -18,7 +18,7 @@ const Word = {
   LENGTH: 1,
   SOURCE: 2,
   DESTINATION: 3,
-  PORT: 4,
+  PORTS: 4,
   DEVICE: 5,
   TOS_TTL: 6,
   SEGMENT: 7,
@@ -32,6 +32,8 @@ export class DatagramInfo {
   destination: Ipv4Address = 0
   /** The sender's. */
   port = 0
+  /** The port that it was sent to, of a socket that hears of several. */
+  toPort = 0
   /** Index of the interface that it came by. */
   device = 0
   ttl = 0
@@ -78,7 +80,7 @@ export class DatagramQueue {
     words[word + Word.LENGTH] = length
     words[word + Word.SOURCE] = info.source
     words[word + Word.DESTINATION] = info.destination
-    words[word + Word.PORT] = info.port
+    words[word + Word.PORTS] = (info.toPort << 16) | info.port
     words[word + Word.DEVICE] = info.device
     words[word + Word.TOS_TTL] = (info.tos << 8) | info.ttl
     words[word + Word.SEGMENT] = info.segmentSize
@@ -106,7 +108,8 @@ export class DatagramQueue {
     info.length = length
     info.source = words[word + Word.SOURCE]!
     info.destination = words[word + Word.DESTINATION]!
-    info.port = words[word + Word.PORT]!
+    info.port = words[word + Word.PORTS]! & 0xffff
+    info.toPort = words[word + Word.PORTS]! >>> 16
     info.device = words[word + Word.DEVICE]!
     info.tos = words[word + Word.TOS_TTL]! >>> 8
     info.ttl = words[word + Word.TOS_TTL]! & 0xff

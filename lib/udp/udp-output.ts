@@ -43,6 +43,7 @@ export interface UdpSettings {
 export class UdpOutput {
   readonly #ip: Ipv4
   readonly #flow = new Flow4()
+  readonly #anySource: boolean
   /** The way of the datagram before, and what it was asked for with. */
   #route: Route | null = null
   #source: Ipv4Address = 0
@@ -52,8 +53,10 @@ export class UdpOutput {
   #oif = 0
   #tos = 0
 
-  constructor(ip: Ipv4) {
+  /** @param anySource it may send from addresses that are not this host's (`IP_TRANSPARENT`) */
+  constructor(ip: Ipv4, anySource = false) {
     this.#ip = ip
+    this.#anySource = anySource
   }
 
   /** The source address that {@link route} has found. */
@@ -92,6 +95,7 @@ export class UdpOutput {
     const flow = this.#flow.reset()
     flow.daddr = daddr
     flow.saddr = saddr === 0 && isMulticast(daddr) ? settings.multicastSource : saddr
+    flow.anySource = this.#anySource
     flow.oif = device === 0 && isMulticast(daddr) ? settings.multicastDevice : device
     flow.tos = tos & 0xfc
     flow.mark = settings.mark

@@ -36,6 +36,7 @@ import {
   verifyUdpChecksum,
 } from '../wire/udp.ts'
 import { DatagramInfo } from './datagram-queue.ts'
+import { UdpCatchAll, type UdpCatchAllOptions } from './udp-catch-all.ts'
 import { checkBindOptions, type UdpBindOptions } from './udp-options.ts'
 import { UdpSocket } from './udp-socket.ts'
 
@@ -53,6 +54,7 @@ export class Udp {
   readonly #info = new DatagramInfo()
   /** The datagram in hand, while it goes to several sockets. */
   readonly #group: UdpSocket[] = []
+  #catchAll: UdpCatchAll | null = null
   #closed = false
 
   /** @internal */
@@ -122,6 +124,26 @@ export class Udp {
     return 0
   }
 
+  /**
+   * Hears of every datagram for this host that no socket is there for, at whatever address and port, and sends from any.
+   * With a route such as `local 0.0.0.0/0 dev lo` that is what everybody sends who routes through it.
+   * @throws TunstackError `EADDRINUSE` if there is one already, `ERR_INVALID_ARG_VALUE`, `ERR_STACK_CLOSED`
+   */
+  bindAll(options: UdpCatchAllOptions = {}): UdpCatchAll {
+    if (this.#closed) throw new TunstackError('ERR_STACK_CLOSED', 'this stack was closed; make another one')
+    checkBindOptions(options)
+    if (this.#catchAll !== null) {
+      throw new TunstackError('EADDRINUSE', 'somebody hears of all datagrams already', { syscall: 'bind' })
+    }
+    this.#catchAll = new UdpCatchAll(this, options)
+    return this.#catchAll
+  }
+
+  /** @internal */
+  releaseAll(): void {
+    this.#catchAll = null
+  }
+
   /** @internal @throws TunstackError `ENODEV` */
   deviceOf(name: string): NetDevice {
     const device = this.ip.ctx.devices.byName(name)
@@ -185,6 +207,7 @@ export class Udp {
       open.push(socket)
     })
     for (const socket of open) socket.close()
+    this.#catchAll?.close()
   }
 
   receive(packet: Packet): void {
@@ -219,7 +242,8 @@ export class Udp {
     }
     const key = this.#key
     setIpv4Flow(key, destination, port, source, sourcePort, packet.iif)
-    const socket = this.#sockets.lookup(key)
+    const socket = this.#sockets.lookup(key) ?? this.#catchAll
+    info.toPort = port
     if (socket === null) {
       mib.udp[UdpMib.NoPorts]!++
       if (packet.checksum === Checksum.PARTIAL) completeChecksum(packet) // it is quoted
@@ -277,7 +301,7 @@ export class Udp {
   }
 
   /** Gives a socket its datagram, or the several that a super-segment is; `false` if it had no room for all. */
-  #deliver(socket: UdpSocket, packet: Packet): boolean {
+  #deliver(socket: UdpSocket | UdpCatchAll, packet: Packet): boolean {
     const { mib } = this.ip.ctx
     const info = this.#info
     const { bytes, transportHeader, end } = packet

@@ -37,6 +37,18 @@ describe('SendQueue', () => {
     expect([queue.length, done]).to.deep.equal([0, ['a', 'b']])
   })
 
+  it('copies a Buffer of Node too, whatever its size', () => {
+    for (const size of [1, SMALL_WRITE, SMALL_WRITE + 1, 8000, 16_384, 70_000]) {
+      const { queue } = make()
+      const buffer = Buffer.from(stream(0, size))
+      queue.pushCopy(buffer)
+      buffer.fill(0)
+      const target = new Uint8Array(size)
+      queue.copyTo(0, size, target, 0)
+      expect(target, `${size} bytes`).to.deep.equal(stream(0, size))
+    }
+  })
+
   it('copies what stays its owner’s, and uses large blocks again only when they are acknowledged (property)', () => {
     const sizes = fc.oneof(fc.integer({ min: 1, max: 2000 }), fc.integer({ min: 10_000, max: 200_000 }))
     const steps = fc.array(

@@ -30,7 +30,7 @@ interface NativeOpened {
 /** `native/tun.c`. */
 interface Addon {
   readonly version: number
-  open(path: string, name: string, vnetHeader: boolean): NativeOpened | TunOpenFailure
+  open(path: string, name: string, vnetHeader: boolean, namespace: string): NativeOpened | TunOpenFailure
   registerArena(buffer: ArrayBuffer): number
   start(
     device: NativeDevice,
@@ -59,7 +59,16 @@ interface Addon {
   getProperty(device: NativeDevice, property: number): number
   setProperty(device: NativeDevice, property: number, value: number): number
   interfaceIndex(name: string): number
+  echoOpen(buffer: Uint8Array, callback: EchoCallback): object | number
+  echoSend(echo: object, message: Uint8Array, address: number, ttl: number): number
+  echoClose(echo: object): void
 }
+
+/**
+ * Told of `length` bytes of an echo reply in the buffer, from `address`; or of an error about a request, whose own
+ * bytes those are then: type << 8 | code of ICMP.
+ */
+export type EchoCallback = (length: number, address: number, error: number) => void
 
 /** `native/compile.cjs`. */
 interface Compiler {
@@ -70,20 +79,20 @@ interface Compiler {
 }
 
 /** `TUNSTACK_ADDON_VERSION` of `native/tun.c`. */
-const ADDON_VERSION = 2
+const ADDON_VERSION = 3
 
 /** The package's folder: three up both from `lib/device/tun` and from `dist/device/tun`. */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 const require = createRequire(import.meta.url)
 
-let loaded: TunDriver | null = null
+let loaded: AddonDriver | null = null
 
 /**
  * The driver over the native addon. Synchronous; the first call may compile for about a second.
  * @throws TunstackError `ERR_TUN_UNSUPPORTED_PLATFORM`, `ERR_TUN_NO_ADDON`, `ERR_TUN_NO_COMPILER`
  */
-export function loadAddon(): TunDriver {
+export function loadAddon(): AddonDriver {
   loaded ??= new AddonDriver(findAddon())
   return loaded
 }
@@ -151,7 +160,7 @@ function noAddon(cause: unknown, prebuilt: string): TunstackError {
   )
 }
 
-class AddonDriver implements TunDriver {
+export class AddonDriver implements TunDriver {
   readonly kind = 'addon'
   readonly #addon: Addon
 
@@ -160,8 +169,8 @@ class AddonDriver implements TunDriver {
   }
 
   open(request: TunOpenRequest): TunHandle | TunOpenFailure {
-    const { devicePath, name, vnetHeader } = request
-    const opened = this.#addon.open(devicePath, name, vnetHeader)
+    const { devicePath, name, vnetHeader, namespace = '' } = request
+    const opened = this.#addon.open(devicePath, name, vnetHeader, namespace)
     return 'errno' in opened ? opened : new AddonHandle(this.#addon, opened)
   }
 
@@ -171,6 +180,32 @@ class AddonDriver implements TunDriver {
 
   registerArena(buffer: ArrayBuffer): number {
     return this.#addon.registerArena(buffer)
+  }
+
+  /** An echo socket of the kernel that receives into `buffer`, or a negative errno (`net.ipv4.ping_group_range`). */
+  openEcho(buffer: Uint8Array, callback: EchoCallback): HostEcho | number {
+    const echo = this.#addon.echoOpen(buffer, callback)
+    return typeof echo === 'number' ? echo : new HostEcho(this.#addon, echo)
+  }
+}
+
+/** An echo socket of the kernel. */
+export class HostEcho {
+  readonly #addon: Addon
+  readonly #echo: object
+
+  constructor(addon: Addon, echo: object) {
+    this.#addon = addon
+    this.#echo = echo
+  }
+
+  /** Sends a message, its header first: identifier and checksum are the kernel's. 0, or a negative errno. */
+  send(message: Uint8Array, address: number, ttl: number): number {
+    return this.#addon.echoSend(this.#echo, message, address >>> 0, ttl)
+  }
+
+  close(): void {
+    this.#addon.echoClose(this.#echo)
   }
 }
 

@@ -24,6 +24,10 @@ export const InterfaceProperty = {
   GROUP: 9,
   /** `TUN_F_*` bits: what the kernel may leave undone in what it gives; see {@link TunFlag}. */
   OFFLOAD: 10,
+  /** Write only: adds a default route by this gateway over the interface. */
+  ROUTE: 11,
+  /** Write only: brings `lo` of the interface's namespace up. */
+  LOOPBACK: 12,
 } as const
 export type InterfaceProperty = (typeof InterfaceProperty)[keyof typeof InterfaceProperty]
 
@@ -40,6 +44,8 @@ export interface TunOpenRequest {
   readonly name: string
   /** Each packet has a `virtio_net_hdr` before it, in both directions (`IFF_VNET_HDR`). */
   readonly vnetHeader: boolean
+  /** Path of the network namespace to open it in; empty or absent: the present one. */
+  readonly namespace?: string
 }
 
 export interface TunOpenFailure {

@@ -76,6 +76,35 @@ export function openError(errno: number, syscall: string, context: OpenContext):
   }
 }
 
+/** The network namespace could not be entered. */
+export function namespaceError(errno: number, syscall: string, path: string): TunstackError {
+  const details = { errno, syscall, value: path }
+  switch (-errno) {
+    case Errno.EPERM:
+    case Errno.EACCES:
+      return new TunstackError(
+        'ERR_TUN_PERMISSION',
+        `this user may not enter the network namespace ${path}: run as root, or make it as this user, together with a user namespace ('unshare -rn')`,
+        details,
+      )
+    case Errno.ENOENT:
+    case Errno.EINVAL:
+      return new TunstackError(
+        'ERR_TUN_NO_NAMESPACE',
+        `there is no network namespace ${path}: it is the id of a process that lives, a path as /proc/PID/ns/net, or a name that 'ip netns' lists`,
+        details,
+      )
+    case Errno.EOPNOTSUPP:
+      return new TunstackError(
+        'ERR_TUN_NO_ADDON',
+        'a TUN device in another network namespace needs the native addon; koffi cannot open one',
+        details,
+      )
+    default:
+      return systemError(errno, syscall, `cannot enter the network namespace ${path}`, path)
+  }
+}
+
 function isNoDeviceNode(errno: number): boolean {
   const { ENOENT, ENXIO, ENODEV } = Errno
   return [ENOENT, ENXIO, ENODEV, ENOTDIR, EISDIR].includes(errno)

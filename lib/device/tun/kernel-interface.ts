@@ -74,6 +74,19 @@ export class KernelInterface {
     }
   }
 
+  /** Adds a default route over it; one that is there already stays. */
+  addDefaultRoute(gateway: number, text: string): void {
+    const result = this.#handle.setProperty(InterfaceProperty.ROUTE, gateway >>> 0)
+    if (result < 0 && -result !== Errno.EEXIST) {
+      throw configureError(result, 'default route', this.#handle.name, text)
+    }
+  }
+
+  /** `ip link set lo up` in its namespace, where loopback starts down. */
+  bringLoopbackUp(): void {
+    this.#set(InterfaceProperty.LOOPBACK, 1, 'loopback', 'up')
+  }
+
   /** Whether the interface stays when the device is closed. Cannot be read. */
   setPersistent(persist: boolean): void {
     this.#set(InterfaceProperty.PERSIST, persist ? 1 : 0, 'persistence', persist)

@@ -65,6 +65,9 @@ const PROPERTIES: Record<InterfaceProperty, { kind: Kind; get: number; set: numb
   [InterfaceProperty.OWNER]: { kind: 'tun', get: 0, set: Ioctl.TUNSETOWNER },
   [InterfaceProperty.GROUP]: { kind: 'tun', get: 0, set: Ioctl.TUNSETGROUP },
   [InterfaceProperty.OFFLOAD]: { kind: 'tun', get: 0, set: Ioctl.TUNSETOFFLOAD },
+  // For devices in other namespaces, which it does not open.
+  [InterfaceProperty.ROUTE]: { kind: 'tun', get: 0, set: 0 },
+  [InterfaceProperty.LOOPBACK]: { kind: 'tun', get: 0, set: 0 },
 }
 
 const EINTR = 4
@@ -102,7 +105,9 @@ class KoffiDriver implements TunDriver {
     this.noHeaderAddress = libc.address(this.noHeader.buffer)
   }
 
-  open({ devicePath, name, vnetHeader }: TunOpenRequest): TunHandle | TunOpenFailure {
+  open({ devicePath, name, vnetHeader, namespace = '' }: TunOpenRequest): TunHandle | TunOpenFailure {
+    // Its thread is one of many, and JavaScript cannot run in a copy of the process.
+    if (namespace !== '') return { errno: -Errno.EOPNOTSUPP, syscall: 'setns' }
     let fd: number
     try {
       fd = openSync(devicePath, constants.O_RDWR | constants.O_NONBLOCK)

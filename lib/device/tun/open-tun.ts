@@ -6,7 +6,7 @@
 import { type Ipv4Prefix, parseIpv4, parseIpv4Prefix } from '../../address/ipv4-address.ts'
 import { Errno, invalidArgument } from '../../errors.ts'
 import type { TunDriver, TunHandle } from './driver.ts'
-import { configureError, invalidName, openError } from './errors.ts'
+import { configureError, invalidName, namespaceError, openError } from './errors.ts'
 import { loadDriver } from './load-driver.ts'
 import { NO_OFFLOADS, negotiateOffload, type TunOffload, wantedOffload } from './offload.ts'
 import { TunDevice } from './tun-device.ts'
@@ -16,6 +16,13 @@ export interface TunOptions {
   name?: string
   /** Default `/dev/net/tun`. */
   devicePath?: string
+  /**
+   * The network namespace in which the interface is to be, while this process stays where it is: the id of a process in
+   * it, a path, or a name that `ip netns` knows. Without root it may be one that this user has made (`unshare -rn`).
+   */
+  namespace?: number | string
+  /** Gateway of a default route over the interface, if its namespace has none: an address of the stack. */
+  defaultRoute?: string
   /** `true`: the interface stays when the device is closed; `false`: it goes. Omitted: as it was, or goes. */
   persist?: boolean
   /** User id that may open the persistent interface without privileges. */
@@ -72,6 +79,8 @@ export function openTunSync(options: TunOptions = {}): TunDevice {
   checkInteger('mtu', mtu, 68, 65535)
   checkInteger('txQueueLength', txQueueLength, 0, 0x7fffffff)
   checkInteger('owner', owner, 0, 0xfffffffe)
+  const namespace = namespacePath(options.namespace)
+  const gateway = options.defaultRoute === undefined ? null : parseIpv4(options.defaultRoute)
   const address = options.address === undefined ? null : parseHostAddress(options.address)
   const peer = options.peer === undefined ? null : parseIpv4(options.peer)
 
@@ -79,7 +88,7 @@ export function openTunSync(options: TunOptions = {}): TunDevice {
   const busyMicroseconds = parseBusyPoll(options.busyPoll)
 
   const driver = typeof options.driver === 'object' ? options.driver : loadDriver(checkDriver(options.driver))
-  const { handle, vnetHeader } = openHandle(driver, devicePath, name, offload.checksum)
+  const { handle, vnetHeader } = openHandle(driver, devicePath, name, offload.checksum, namespace)
   try {
     const granted = negotiateOffload(handle, vnetHeader ? offload : NO_OFFLOADS)
     if (typeof granted === 'number') throw configureError(granted, 'offload', handle.name, undefined)
@@ -92,6 +101,8 @@ export function openTunSync(options: TunOptions = {}): TunDevice {
     if (address !== null) kernel.setAddress(address, options.address!)
     if (peer !== null) kernel.setPeer(peer, options.peer!)
     if (up) kernel.up = true
+    if (namespace !== '' && up) kernel.bringLoopbackUp()
+    if (gateway !== null) kernel.addDefaultRoute(gateway, options.defaultRoute!)
     return device
   } catch (error) {
     handle.close()
@@ -105,20 +116,38 @@ function openHandle(
   devicePath: string,
   name: string,
   wanted: boolean,
+  namespace: string,
 ): { handle: TunHandle; vnetHeader: boolean } {
-  let handle = driver.open({ devicePath, name, vnetHeader: wanted })
+  const where = namespace === '' ? { devicePath, name } : { devicePath, name, namespace }
+  let handle = driver.open({ ...where, vnetHeader: wanted })
   if (!('errno' in handle)) return { handle, vnetHeader: wanted }
   if (wanted && -handle.errno === Errno.EINVAL) {
-    handle = driver.open({ devicePath, name, vnetHeader: false })
+    handle = driver.open({ ...where, vnetHeader: false })
     if (!('errno' in handle)) return { handle, vnetHeader: false }
   }
-  const exists = name !== '' && driver.interfaceIndex(name) > 0
+  if (['open namespace', 'clone', 'setns'].includes(handle.syscall)) {
+    throw namespaceError(handle.errno, handle.syscall, namespace)
+  }
+  const exists = name !== '' && namespace === '' && driver.interfaceIndex(name) > 0
   throw openError(handle.errno, handle.syscall, { devicePath, name, exists })
 }
 
 function checkDriver(driver: unknown): 'addon' | 'koffi' | undefined {
   if (driver === undefined || driver === 'addon' || driver === 'koffi') return driver
   throw invalidArgument('driver', driver, "'addon' or 'koffi'")
+}
+
+/** Where the kernel has a namespace that is given as the id of a process, a path or a name. */
+function namespacePath(namespace: unknown): string {
+  if (namespace === undefined) return ''
+  if (typeof namespace === 'number' && Number.isInteger(namespace) && namespace > 0) {
+    return `/proc/${namespace}/ns/net`
+  }
+  const valid = typeof namespace === 'string' && namespace !== '' && namespace.length <= 1000
+  if (!valid || namespace.includes('\0') || namespace === '.' || namespace === '..') {
+    throw invalidArgument('namespace', namespace, 'the id of a process, a path, or a name of `ip netns`')
+  }
+  return namespace.includes('/') ? namespace : `/run/netns/${namespace}`
 }
 
 function parseBusyPoll(text: unknown): number {

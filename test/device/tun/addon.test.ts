@@ -93,6 +93,7 @@ class Checkout {
 /** What the addon may call of libc, a compiler's own calls included; all of it is in glibc and in musl. */
 const LIBC = [
   '__errno_location',
+  '_exit',
   'calloc',
   'clock_gettime',
   'close',
@@ -101,13 +102,23 @@ const LIBC = [
   'memcpy',
   'memmove',
   'memset',
+  'mmap',
+  'munmap',
   'open',
   'poll',
   'read',
   'readv',
   'realloc',
+  'recvmsg',
+  'sendto',
+  'setns',
+  'setsockopt',
+  'sigfillset',
+  'sigprocmask',
   'socket',
   'strlen',
+  'syscall',
+  'waitpid',
   'write',
   'writev',
 ]
@@ -282,7 +293,12 @@ describe('the native addon', function () {
       ['open', []],
       ['open', ['/dev/net/tun', 'x']],
       ['open', ['/dev/net/tun', 'x', 0]],
-      ['open', [1, 2, true]],
+      ['open', ['/dev/net/tun', 'x', true]],
+      ['open', [1, 2, true, '']],
+      ['echoOpen', [new Uint8Array(8), 1]],
+      ['echoOpen', [[], () => {}]],
+      ['echoSend', [{}, new Uint8Array(8), 1, 64]],
+      ['echoClose', [1]],
       ['start', [{}, new Uint32Array(3), null, null, 1, 0, () => {}]],
       ['writeBatch', [null, new Uint32Array(3), null, null, 1, new Int32Array(1)]],
       ['systemCalls', [Symbol.iterator, true]],
@@ -292,9 +308,20 @@ describe('the native addon', function () {
       ['interfaceIndex', [7]],
     ]
     for (const [name, words] of wrong) expect(() => addon[name]!(...words), name).to.throw(TypeError)
-    expect(addon['open']!('/dev/null', 'a'.repeat(16), false)).to.deep.equal({ errno: -22, syscall: 'open' })
-    expect(addon['open']!('/dev/null\0x', 'a', false)).to.deep.equal({ errno: -22, syscall: 'open' })
-    expect(addon['open']!('/nonexistent', 'a', false)).to.deep.equal({ errno: -2, syscall: 'open' })
+    expect(addon['open']!('/dev/null', 'a'.repeat(16), false, '')).to.deep.equal({
+      errno: -22,
+      syscall: 'open',
+    })
+    expect(addon['open']!('/dev/null\0x', 'a', false, '')).to.deep.equal({ errno: -22, syscall: 'open' })
+    expect(addon['open']!('/nonexistent', 'a', false, '')).to.deep.equal({ errno: -2, syscall: 'open' })
+    expect(addon['open']!('/dev/null', 'a', false, '/nonexistent')).to.deep.equal({
+      errno: -2,
+      syscall: 'open namespace',
+    })
+    expect(addon['open']!('/dev/null', 'a', false, '/dev/null')).to.deep.equal({
+      errno: -22,
+      syscall: 'setns',
+    })
     expect(addon['interfaceIndex']!('lo')).to.be.greaterThan(0)
     expect(addon['interfaceIndex']!('no-such-if')).to.equal(-19)
   })
