@@ -12,6 +12,12 @@ const CONNECTIONS = 32
 const CHUNK = Buffer.alloc(64 * 1024, 'tunstack')
 const BODY = Buffer.alloc(100, 'x')
 
+/** Of the whole process, the kernel's part included; it says more than the clock where others use the machine, too. */
+function cpuMicroseconds(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since)
+  return user + system
+}
+
 const [subject, load, seconds] = process.argv.slice(2) as [string, string, string]
 const { net, http } = subject === 'stack' ? nodeSockets(new Stack()) : { net: kernelNet, http: kernelHttp }
 
@@ -21,7 +27,10 @@ async function listening<T extends Server>(server: T): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** Requests by so many connections, each with one under way: how many a second, and how long they took (µs). */
+/**
+ * Requests by so many connections, each with one under way: how many a second, how long they took, and how long they
+ * kept a processor busy, client and server together (µs).
+ */
 async function requests(connections: number, milliseconds: number) {
   const port = await listening(
     http.createServer((_, response) => {
@@ -31,6 +40,7 @@ async function requests(connections: number, milliseconds: number) {
   )
   const agent = new http.Agent({ keepAlive: true, maxSockets: connections })
   const latencies: number[] = []
+  const usage = process.cpuUsage()
   const start = performance.now()
   const end = start + milliseconds
   const ask = (): Promise<void> =>
@@ -54,13 +64,14 @@ async function requests(connections: number, milliseconds: number) {
   }
   await Promise.all(Array.from({ length: connections }, client))
   const elapsed = performance.now() - start
+  const cpu = cpuMicroseconds(usage) / latencies.length
   agent.destroy()
   latencies.sort((a, b) => a - b)
   const at = (share: number): number => latencies[Math.floor((latencies.length - 1) * share)]! * 1000
-  return { perSecond: (latencies.length / elapsed) * 1000, p50: at(0.5), p99: at(0.99) }
+  return { perSecond: (latencies.length / elapsed) * 1000, p50: at(0.5), p99: at(0.99), cpu }
 }
 
-/** A stream in one direction: Gbit/s. */
+/** A stream in one direction: Gbit/s, and processor time for a MiB, both ends together (µs). */
 async function stream(milliseconds: number) {
   const port = await listening(
     net.createServer((socket: Socket) => {
@@ -76,11 +87,13 @@ async function stream(milliseconds: number) {
   socket.on('data', (chunk: Buffer) => {
     bytes += chunk.length
   })
+  const usage = process.cpuUsage()
   const start = performance.now()
   await new Promise((resolve) => setTimeout(resolve, milliseconds))
   const elapsed = performance.now() - start
+  const cpu = cpuMicroseconds(usage) / (bytes / 2 ** 20)
   socket.destroy()
-  return { gigabits: (bytes * 8) / elapsed / 1e6 }
+  return { gigabits: (bytes * 8) / elapsed / 1e6, cpu }
 }
 
 const measure = (milliseconds: number) =>

@@ -33,9 +33,15 @@ async function inProcess(figures: Figures, plan: Plan): Promise<void> {
   const define = (name: string, unit: string) => figures.define(name, unit, against)
   const rows = [
     { load: 'requests', key: 'perSecond', figure: define('HTTP in process, 32 connections', '/s') },
+    {
+      load: 'requests',
+      key: 'cpu',
+      figure: define('HTTP in process, 32 connections, CPU time', 'µs/request'),
+    },
     { load: 'one', key: 'p50', figure: define('HTTP in process, one request at a time, median', 'µs') },
     { load: 'one', key: 'p99', figure: define('HTTP in process, one request at a time, p99', 'µs') },
     { load: 'stream', key: 'gigabits', figure: define('net in process, one stream', 'Gbit/s') },
+    { load: 'stream', key: 'cpu', figure: define('net in process, one stream, CPU time', 'µs/MiB') },
   ]
   const seconds = plan.quick ? 0.2 : 2
   for (let round = 1; round <= plan.rounds; round++) {
@@ -100,7 +106,7 @@ const MICROSECONDS: Readonly<Record<string, number>> = { us: 1, ms: 1e3, s: 1e6 
 export function parseWrk(output: string): { perSecond: number; p50: number; p99: number } {
   const perSecond = Number(/^Requests\/sec:\s+([\d.]+)$/m.exec(output)?.[1])
   const at = (percent: number): number => {
-    const [, value, unit] = new RegExp(`^\\s+${percent}%\\s+([\\d.]+)(us|ms|s)$`, 'm').exec(output) ?? []
+    const [, value, unit] = new RegExp(`^\\s+${percent}%\\s+([\\d.]+)(us|ms|s) *$`, 'm').exec(output) ?? []
     return Number(value) * (MICROSECONDS[unit ?? ''] ?? Number.NaN)
   }
   const found = { perSecond, p50: at(50), p99: at(99) }

@@ -173,11 +173,11 @@ describe('nodeSockets', () => {
       }
       await Promise.all(Array.from({ length: 20 }, one))
     }
-    await connections(5000)
+    await connections(1500)
     const before = heapUsed()
-    await connections(15_000)
-    // 300 bytes left of each would be more; the noise is a tenth of that.
-    expect(heapUsed() - before).to.be.lessThan(4 << 20)
+    await connections(4000)
+    // A socket that is left takes some kilobytes; scripts/connections.ts finds less, with more of them.
+    expect(heapUsed() - before).to.be.lessThan(2 << 20)
     let open = 0
     stack.tcpProtocol.forEachConnection(({ state }) => {
       if (state !== TcpState.CLOSED) open++
