@@ -10,13 +10,14 @@ import { echo } from './echo.ts'
 import { fib } from './fib.ts'
 import { Figures } from './figure.ts'
 import { forward } from './forward.ts'
+import { gateway } from './gateway.ts'
 import { http } from './http.ts'
 import { memory, micro } from './micro.ts'
 import { HELP, parseOptions } from './options.ts'
 import { table } from './table.ts'
 import { tcp } from './tcp.ts'
 
-const BENCHMARKS: readonly Benchmark[] = [echo, forward, bulk, tcp, http, device, micro, memory, fib]
+const BENCHMARKS: readonly Benchmark[] = [echo, forward, bulk, tcp, http, device, micro, memory, fib, gateway]
 
 /** Load from which on the machine is not taken to be quiet. */
 const BUSY = 0.5

@@ -16,7 +16,7 @@ export const HELP = `Usage: npm run bench -- [--only NAME]… [--repeats N] [--q
 
 Measures tunstack against references in the same run, in turns, and prints one table. Needs root on Linux.
 
-  --only NAME   echo, forward, bulk, tcp, http, device, micro, memory; may be given several times; or fib, which runs only when named
+  --only NAME   echo, forward, bulk, tcp, http, device, micro, memory; may be given several times; or fib and gateway, which run only when named
   --repeats N   rounds, 5 by default; the table has median and spread
   --quick       small sizes and 2 rounds: shows that it runs, not how fast
   --json FILE   every sample, for comparing runs

@@ -14,7 +14,7 @@ type Subject = (typeof SUBJECTS)[number]
 
 const ADDRESS: Readonly<Record<Subject, string>> = { [STACK]: '10.77.1.2', [KERNEL]: '10.77.2.2' }
 
-interface Load {
+export interface Load {
   name: string
   unit: string
   /** The client's command, and what follows its seconds. */
@@ -34,7 +34,7 @@ interface Result {
 const gigabits = ({ count, seconds }: Result): number => (count * 8) / seconds / 1e9
 const perSecond = ({ count, seconds }: Result): number => count / seconds
 
-const LOADS: readonly Load[] = [
+export const LOADS: readonly Load[] = [
   { name: 'TCP in, one connection', unit: 'Gbit/s', command: 'send', more: [], value: gigabits },
   { name: 'TCP out, one connection', unit: 'Gbit/s', command: 'receive', more: [], value: gigabits },
   { name: 'TCP connections, one at a time', unit: '/s', command: 'connect', more: ['1'], value: perSecond },
@@ -106,16 +106,25 @@ async function measure(
       ? program('stack-tcp.ts', ['tun1', '10.77.1.2/24'], plan.nodeOptions)
       : program('tcp-load.c', ['serve'])
   const server = await (subject === STACK ? host : remote).start(command, { ready: /^ready$/m })
-  const run = async (seconds: number): Promise<number> => {
-    const args = [load.command, ADDRESS[subject], `${seconds}`, ...load.more]
-    const { stdout, stderr, status } = await host.run(program('tcp-load.c', args))
-    const match = /^\w+ (\d+) seconds ([\d.]+)(?:\np50 ([\d.]+) p99 ([\d.]+))?$/m.exec(stdout)
-    if (status !== 0 || match === null)
-      throw new Error(`${load.name}, ${subject}: ${stdout}${stderr}${server.output}`)
-    const [count, duration, p50, p99] = match.slice(1).map(Number) as [number, number, number, number]
-    return load.value({ count, seconds: duration, p50, p99 })
-  }
+  const run = async (seconds: number): Promise<number> =>
+    await result(host, load, ADDRESS[subject], seconds, `${subject}: ${server.output}`)
   await run(plan.quick ? 0.1 : 1)
   record(figure, subject, await run(plan.quick ? 0.2 : 1.5))
   await server.stop('SIGTERM')
+}
+
+/** What a client has measured. @param about for the message of an error */
+export async function result(
+  client: Namespace,
+  load: Load,
+  address: string,
+  seconds: number,
+  about: string,
+): Promise<number> {
+  const args = [load.command, address, `${seconds}`, ...load.more]
+  const { stdout, stderr, status } = await client.run(program('tcp-load.c', args))
+  const match = /^\w+ (\d+) seconds ([\d.]+)(?:\np50 ([\d.]+) p99 ([\d.]+))?$/m.exec(stdout)
+  if (status !== 0 || match === null) throw new Error(`${load.name}: ${stdout}${stderr}${about}`)
+  const [count, duration, p50, p99] = match.slice(1).map(Number) as [number, number, number, number]
+  return load.value({ count, seconds: duration, p50, p99 })
 }

@@ -20,7 +20,7 @@ typedef struct {
   napi_env env;
   uv_poll_t *poll;
   int fd;
-  /* Called with (length, address, error): what was received lies in the buffer; error is type << 8 | code, or 0. */
+  /* Called with (length, address, error, reporter): what was received lies in the buffer; error is type << 8 | code, or 0. */
   napi_ref callback;
   napi_ref buffer;
   bool closing;
@@ -65,15 +65,16 @@ static void finalize(napi_env env, void *data, void *hint) {
   else close_echo(echo);
 }
 
-static void tell(Echo *echo, uint32_t length, uint32_t address, uint32_t error) {
+static void tell(Echo *echo, uint32_t length, uint32_t address, uint32_t error, uint32_t reporter) {
   napi_env env = echo->env;
-  napi_value function, receiver, result, exception, arguments[3];
+  napi_value function, receiver, result, exception, arguments[4];
   if (napi_get_reference_value(env, echo->callback, &function) != napi_ok || function == NULL) return;
   napi_get_global(env, &receiver);
   napi_create_uint32(env, length, &arguments[0]);
   napi_create_uint32(env, address, &arguments[1]);
   napi_create_uint32(env, error, &arguments[2]);
-  if (napi_make_callback(env, NULL, receiver, function, 3, arguments, &result) == napi_pending_exception &&
+  napi_create_uint32(env, reporter, &arguments[3]);
+  if (napi_make_callback(env, NULL, receiver, function, 4, arguments, &result) == napi_pending_exception &&
       napi_get_and_clear_last_exception(env, &exception) == napi_ok)
     napi_fatal_exception(env, exception);
 }
@@ -90,16 +91,18 @@ static bool receive(Echo *echo, uint8_t *bytes, size_t room, int flags) {
                            .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
   ssize_t length = recvmsg(echo->fd, &message, flags | MSG_DONTWAIT);
   if (length < 0) return false;
-  uint32_t error = 0;
+  uint32_t error = 0, reporter = 0;
   if (flags & MSG_ERRQUEUE) {
     for (struct cmsghdr *one = CMSG_FIRSTHDR(&message); one != NULL; one = CMSG_NXTHDR(&message, one)) {
       if (one->cmsg_level != IPPROTO_IP || one->cmsg_type != IP_RECVERR) continue;
       struct sock_extended_err *why = (struct sock_extended_err *)CMSG_DATA(one);
-      if (why->ee_origin == SO_EE_ORIGIN_ICMP) error = (uint32_t)(why->ee_type << 8 | why->ee_code);
+      if (why->ee_origin != SO_EE_ORIGIN_ICMP) continue;
+      error = (uint32_t)(why->ee_type << 8 | why->ee_code);
+      reporter = ntohl(((struct sockaddr_in *)SO_EE_OFFENDER(why))->sin_addr.s_addr);
     }
     if (error == 0) return true;
   }
-  tell(echo, (uint32_t)length, ntohl(from.sin_addr.s_addr), error);
+  tell(echo, (uint32_t)length, ntohl(from.sin_addr.s_addr), error, reporter);
   return true;
 }
 
@@ -134,7 +137,7 @@ static napi_value bad_arguments(napi_env env) {
   return NULL;
 }
 
-/* echoOpen(buffer: Uint8Array, callback(length, address, error)) -> handle, or negative errno */
+/* echoOpen(buffer: Uint8Array, callback(length, address, error, reporter)) -> handle, or negative errno */
 static napi_value echo_open(napi_env env, napi_callback_info info) {
   napi_value values[2], handle;
   size_t given = 2;

@@ -12,6 +12,8 @@ import { answer, onCommand } from './lines.ts'
 
 const [name, address, gateway] = process.argv.slice(2) as [string, string, string]
 const stack = new Stack()
+// As the kernel is set: a connection does not profit from the one before.
+stack.sysctlSet('net.ipv4.tcp_no_metrics_save', 1)
 stack.addDevice(await openTun({ name })).addAddress(address)
 stack.routes.add(`default via ${gateway}`)
 

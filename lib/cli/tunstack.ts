@@ -6,21 +6,26 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { execCommand } from './exec-command.ts'
+import { gatewayCommand } from './gateway-command.ts'
 import { ipCommand } from './ip-command.ts'
 import { write } from './streams.ts'
 
 const USAGE = `Usage: tunstack ip ARGUMENTS...
        tunstack exec [OPTIONS] -- COMMAND [ARGUMENT...]
+       tunstack gateway [OPTIONS]
        tunstack --help | --version
 
   ip    the language of iproute2 on a stack of its own, which has the devices lo, tun0 and tun1, all down:
         tunstack ip -force -batch FILE    runs the commands of a file (- is the standard input)
         tunstack ip route get 127.0.0.1   runs one
   exec  runs a program of Node whose network is a stack; tunstack exec --help says more
+  gateway
+        lets who is behind a TUN device, or in a namespace, reach the host's network; tunstack gateway --help says more
 `
 
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   exec: execCommand,
+  gateway: gatewayCommand,
   ip: ipCommand,
 }
 

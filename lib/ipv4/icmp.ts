@@ -24,6 +24,8 @@ const EXTENDED_ECHO_REPLY = 43
 export class Icmp implements TransportProtocol {
   /** Who gets echo replies, and errors about echo requests: the ping endpoints; `null` while there are none. */
   echoReplies: TransportProtocol | null = null
+  /** Who gets echo requests before this host answers them; `true`: it has taken what it needs, and answers itself. */
+  echoRequests: ((packet: Packet) => boolean) | null = null
   readonly #ip: Ipv4
   readonly #replies: IcmpReplies
   readonly #reports: IcmpReports
@@ -73,6 +75,7 @@ export class Icmp implements TransportProtocol {
 
     switch (type) {
       case IcmpType.ECHO:
+        if (this.echoRequests?.(packet) === true) return ctx.consume(packet)
         return this.#replies.echo(packet, route, device)
       case IcmpType.ECHO_REPLY:
         if (this.echoReplies === null) return ctx.drop(packet, DropReason.NO_SOCKET, device)

@@ -5,8 +5,8 @@
 import { formatIpv4, type Ipv4Address } from '../address/ipv4-address.ts'
 import type { EventSource } from '../device/softirq.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
-import { sendLateUnreachable } from '../ipv4/late-errors.ts'
-import { UnreachableCode } from '../wire/icmpv4.ts'
+import { sendLateError } from '../ipv4/late-errors.ts'
+import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
 import { IpProtocol } from '../wire/ipv4.ts'
 import { UDP_HEADER } from '../wire/udp.ts'
 import { AddressTexts } from './address-texts.ts'
@@ -188,7 +188,7 @@ export class UdpCatchAll implements EventSource, AsyncIterable<UdpCatchAllMessag
     const { softirq, ip } = this.#udp
     softirq.enter()
     try {
-      sendLateUnreachable(ip, code, from, {
+      sendLateError(ip, IcmpType.DEST_UNREACH, code, from, {
         protocol: IpProtocol.UDP,
         source,
         destination,

@@ -65,10 +65,10 @@ interface Addon {
 }
 
 /**
- * Told of `length` bytes of an echo reply in the buffer, from `address`; or of an error about a request, whose own
- * bytes those are then: type << 8 | code of ICMP.
+ * Told of `length` bytes of an echo reply in the buffer, from `address`; or of an error about a request to `address`,
+ * whose own bytes those are then: type << 8 | code of ICMP, and who has told.
  */
-export type EchoCallback = (length: number, address: number, error: number) => void
+export type EchoCallback = (length: number, address: number, error: number, reporter: number) => void
 
 /** `native/compile.cjs`. */
 interface Compiler {

@@ -22,12 +22,18 @@ export interface GatewayCounters {
   /** Datagrams. */
   udpToHost: number
   udpToGuest: number
+  /** Echo requests to others; questions to the gateway's DNS, of those the ones that no resolver has answered. */
+  pings: number
+  dnsQueries: number
+  dnsFailed: number
   /** Flows that were denied or dropped by decision. */
   denied: number
 }
 
 export interface GatewayContext {
   readonly stack: Stack
+  /** Its own, in the guest's network. */
+  readonly address: string
   readonly settings: GatewaySettings
   readonly policy: Policy
   readonly counters: GatewayCounters
@@ -49,6 +55,9 @@ export function newCounters(): GatewayCounters {
     udpOpen: 0,
     udpToHost: 0,
     udpToGuest: 0,
+    pings: 0,
+    dnsQueries: 0,
+    dnsFailed: 0,
     denied: 0,
   }
 }

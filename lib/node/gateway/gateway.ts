@@ -12,8 +12,11 @@ import type { Capture, CaptureOptions } from '../../observe/capture.ts'
 import type { Interface } from '../../stack/interface.ts'
 import { Stack } from '../../stack/stack.ts'
 import { type GatewayContext, type GatewayCounters, newCounters } from './context.ts'
+import { type OpenForward, TcpForward, UdpForward } from './forwards.ts'
 import { type GatewayOptions, type GatewaySettings, settingsOf } from './options.ts'
+import { PingOutbound } from './ping.ts'
 import { Policy } from './policy.ts'
+import { Resolver } from './resolver.ts'
 import { SpliceContext } from './splice.ts'
 import { TcpOutbound } from './tcp.ts'
 import { UdpOutbound } from './udp.ts'
@@ -29,6 +32,7 @@ export class Gateway {
   readonly counters: Readonly<GatewayCounters>
   readonly #ownsStack: boolean
   readonly #parts: Part[] = []
+  readonly #forwards: (TcpForward | UdpForward)[] = []
   readonly #undo: (() => void)[] = []
   readonly #nic: Interface
   #closing: Promise<void> | null = null
@@ -52,6 +56,7 @@ export class Gateway {
       this.#route(settings)
       const context: GatewayContext = {
         stack,
+        address: this.address,
         settings,
         policy: new Policy(settings, report),
         counters,
@@ -61,6 +66,33 @@ export class Gateway {
       const splices = new SpliceContext(stack.tcpProtocol, counters)
       this.#add(new TcpOutbound(context, splices))
       this.#add(new UdpOutbound(context))
+      if (settings.ping) this.#add(new PingOutbound(context))
+      if (settings.dns !== null) context.policy.names = this.#add(new Resolver(context))
+      for (const forward of settings.forwards) {
+        this.#forwards.push(
+          this.#add(
+            forward.protocol === 'tcp'
+              ? new TcpForward(context, splices, forward)
+              : new UdpForward(context, forward),
+          ),
+        )
+      }
+    } catch (error) {
+      this.#end()
+      throw error
+    }
+  }
+
+  /** Ports of the host that lead to guests: the ones that were free, where 0 was asked for. */
+  get forwards(): readonly Readonly<OpenForward>[] {
+    return this.#forwards.map(({ forward }) => forward)
+  }
+
+  /** @internal the host listens @throws Error of Node */
+  async open(): Promise<this> {
+    try {
+      for (const forward of this.#forwards) await forward.open()
+      return this
     } catch (error) {
       this.#end()
       throw error
@@ -144,7 +176,7 @@ export async function gateway(
     const nic = ownsStack
       ? stack.addDevice(deviceOf(target, options.mtu))
       : interfaceOf(stack, options.device)
-    return new Gateway(stack, nic, ownsStack, settings, options)
+    return await new Gateway(stack, nic, ownsStack, settings, options).open()
   } catch (error) {
     if (ownsStack) await stack.close()
     throw error

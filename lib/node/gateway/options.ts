@@ -96,6 +96,17 @@ export interface GatewaySettings {
   readonly maxUdpMappings: number
   readonly udpTimeout: number
   readonly dnsTimeout: number
+  /** `null`: there is no DNS. */
+  readonly dns: DnsSettings | null
+  readonly ping: boolean
+  readonly forwards: readonly Required<GatewayForward>[]
+}
+
+export interface DnsSettings {
+  /** None: those of the host. */
+  readonly servers: readonly GatewayEndpoint[]
+  /** In lower case, without a dot at the end. */
+  readonly names: ReadonlyMap<string, readonly string[]>
 }
 
 /** @throws TunstackError `ERR_INVALID_ARG_VALUE` */
@@ -110,9 +121,10 @@ export function settingsOf(options: GatewayOptions): GatewaySettings {
   for (const [name, value] of Object.entries({ onConnect, onError })) {
     if (value !== undefined && typeof value !== 'function') throw invalidArgument(name, value, 'a function')
   }
+  const guest = options.guest ?? guestIn(prefix)
   return {
     prefix,
-    guest: options.guest ?? guestIn(prefix),
+    guest,
     onConnect,
     hostLoopback,
     maxConnections: whole('maxConnections', options.maxConnections ?? 4096, 1, 1 << 20),
@@ -120,6 +132,40 @@ export function settingsOf(options: GatewayOptions): GatewaySettings {
     maxUdpMappings: whole('maxUdpMappings', options.maxUdpMappings ?? 1024, 1, 60_000),
     udpTimeout: whole('udpTimeout', options.udpTimeout ?? 300_000, 1, 0x7fffffff),
     dnsTimeout: whole('dnsTimeout', options.dnsTimeout ?? 20_000, 1, 0x7fffffff),
+    dns: dnsOf(options.dns ?? true),
+    ping: options.ping ?? true,
+    forwards: (options.forwards ?? []).map((forward) => forwardOf(forward, guest)),
+  }
+}
+
+function dnsOf(dns: boolean | GatewayDnsOptions): DnsSettings | null {
+  if (dns === false) return null
+  const { servers = [], names = {} } = dns === true ? {} : dns
+  return {
+    servers: servers.map((server) => endpointOf('dns.servers', server, 53)),
+    names: new Map(
+      Object.entries(names).map(([name, found]) => {
+        const addresses = typeof found === 'string' ? [found] : found
+        for (const address of addresses) parseIpv4(address)
+        return [name.toLowerCase().replace(/\.$/, ''), addresses]
+      }),
+    ),
+  }
+}
+
+function forwardOf(
+  { protocol = 'tcp', host = '127.0.0.1', port, guestAddress, guestPort }: GatewayForward,
+  guest: string,
+): Required<GatewayForward> {
+  if (protocol !== 'tcp' && protocol !== 'udp') throw invalidArgument('protocol', protocol, "'tcp' or 'udp'")
+  const address = guestAddress ?? guest
+  for (const each of [host, address]) parseIpv4(each)
+  return {
+    protocol,
+    host,
+    port: whole('port', port, 0, 0xffff),
+    guestAddress: address,
+    guestPort: whole('guestPort', guestPort, 1, 0xffff),
   }
 }
 

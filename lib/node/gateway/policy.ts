@@ -76,7 +76,10 @@ export class Policy {
     if (destination === prefix.address) {
       return { action: hostLoopback ? 'allow' : 'deny', address: HOST_LOOPBACK, port }
     }
-    const isInside = ((destination ^ prefix.address) & ipv4Mask(prefix.length)) === 0
+    const mask = ipv4Mask(prefix.length)
+    const isInside = ((destination ^ prefix.address) & mask) === 0
+    const isBroadcast = isInside && (destination | mask) === -1
+    if (isBroadcast || destination >>> 28 >= 14) return { action: 'drop', address, port } // nobody is told of (RFC 1122 §3.2.2)
     return { action: isInside || isNobody(destination) ? 'deny' : 'allow', address, port }
   }
 }
@@ -95,8 +98,8 @@ function decisionOf(verdict: GatewayVerdict, usual: Decision): Decision {
   return { action: 'allow', address, port }
 }
 
-/** This network, the host's loopback, groups, what is reserved, everybody (RFC 1122 §3.2.1.3). */
+/** This network, and the host's loopback (RFC 1122 §3.2.1.3). */
 function isNobody(address: Ipv4Address): boolean {
   const first = address >>> 24
-  return first === 0 || first === 127 || first >= 224
+  return first === 0 || first === 127
 }

@@ -4,10 +4,10 @@
  */
 import { FlowKey, localPort, remotePort } from '../../demux/flow-key.ts'
 import type { EventSource } from '../../device/softirq.ts'
-import { sendLateUnreachable } from '../../ipv4/late-errors.ts'
+import { sendLateError } from '../../ipv4/late-errors.ts'
 import type { HalfOpen } from '../../tcp/half-open.ts'
 import type { Listener } from '../../tcp/listener.ts'
-import { UnreachableCode } from '../../wire/icmpv4.ts'
+import { IcmpType, UnreachableCode } from '../../wire/icmpv4.ts'
 import { IpProtocol } from '../../wire/ipv4.ts'
 import { TCP_MIN_HEADER } from '../../wire/tcp.ts'
 import type { GatewayContext } from './context.ts'
@@ -152,7 +152,7 @@ export class TcpOutbound implements EventSource, SpliceOwner {
     const { ip, softirq } = this.#splices.tcp
     softirq.enter()
     try {
-      sendLateUnreachable(ip, code, this.#gateway.settings.prefix.address, {
+      sendLateError(ip, IcmpType.DEST_UNREACH, code, this.#gateway.settings.prefix.address, {
         protocol: IpProtocol.TCP,
         source: key[FlowKey.REMOTE + 3]!,
         destination: key[FlowKey.LOCAL + 3]!,

@@ -5,7 +5,7 @@
 
 import { randomInt } from 'node:crypto'
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
-import { type Ipv4Address, parseIpv4 } from '../../address/ipv4-address.ts'
+import type { Ipv4Address } from '../../address/ipv4-address.ts'
 import type { Decision } from './policy.ts'
 import type { UdpOutbound, UdpPeer } from './udp.ts'
 
@@ -40,9 +40,9 @@ export class UdpMapping {
   /** Several have been talked to. */
   #isOpen = false
   #attempts = 0
-  /** Who may answer, by address and port of the host's side, and by address alone: how many. */
+  /** Who may answer, by address and port of the host's side, and by address alone: as the guest knows them. */
   readonly #byText = new Map<string, UdpPeer>()
-  readonly #addresses = new Map<string, number>()
+  readonly #byAddress = new Map<string, Set<UdpPeer>>()
 
   constructor(guest: Ipv4Address, guestPort: number, owner: UdpOutbound) {
     this.guest = guest
@@ -53,9 +53,10 @@ export class UdpMapping {
   /** Somebody may be talked to, and may answer. */
   admit(peer: UdpPeer, { address, port }: Decision): void {
     if (this.closed) return
-    const text = `${address}:${port}`
-    if (!this.#byText.has(text)) this.#addresses.set(address, (this.#addresses.get(address) ?? 0) + 1)
-    this.#byText.set(text, peer)
+    this.#byText.set(`${address}:${port}`, peer)
+    const same = this.#byAddress.get(address)
+    if (same === undefined) this.#byAddress.set(address, new Set([peer]))
+    else same.add(peer)
     if (this.#socket === null) {
       this.#only = peer
       this.#bind(address, port)
@@ -67,13 +68,15 @@ export class UdpMapping {
   }
 
   /** It has been talked to less recently than others. */
-  forget({ decision }: UdpPeer): void {
+  forget(peer: UdpPeer): void {
+    const { decision } = peer
     if (decision === null || decision.action !== 'allow') return
     const { address, port } = decision
-    if (!this.#byText.delete(`${address}:${port}`)) return
-    const left = this.#addresses.get(address)! - 1
-    if (left === 0) this.#addresses.delete(address)
-    else this.#addresses.set(address, left)
+    const text = `${address}:${port}`
+    if (this.#byText.get(text) === peer) this.#byText.delete(text)
+    const same = this.#byAddress.get(address)
+    same?.delete(peer)
+    if (same?.size === 0) this.#byAddress.delete(address)
   }
 
   send(data: Uint8Array, decision: Decision): void {
@@ -149,8 +152,10 @@ export class UdpMapping {
   #received(data: Uint8Array, { address, port }: RemoteInfo): void {
     if (this.closed) return
     const peer = this.#byText.get(`${address}:${port}`)
-    if (peer !== undefined) this.#owner.received(this, data, peer.address, peer.port)
-    else if (this.#addresses.has(address)) this.#owner.received(this, data, parseIpv4(address), port)
+    if (peer !== undefined) return this.#owner.received(this, data, peer.address, peer.port)
+    // From another port of somebody that the guest has talked to (RFC 4787 REQ-8: by address alone).
+    const [same] = this.#byAddress.get(address) ?? []
+    if (same !== undefined) this.#owner.received(this, data, same.address, port)
   }
 
   #failed(error: NodeJS.ErrnoException, decision: Decision | null): void {
