@@ -12,6 +12,7 @@ type Load = (request: string, parent: { filename?: string | null } | undefined, 
 
 const { TUNSTACK_NODE_TESTS: folder = '', TUNSTACK_NODE_MODULE: module = '' } = process.env
 const sockets = nodeSockets(new Stack(), {
+  localSockets: true, // as tunstack/net has them
   lookup: (name, options, callback) => dns.lookup(name, options, callback as never),
 })
 const OURS = new Map<string, unknown>(Object.entries({ net: sockets.net, dgram: sockets.dgram }))

@@ -4,11 +4,11 @@
  */
 
 import { formatIpv4, type Ipv4Address, isLoopback } from '../address/ipv4-address.ts'
+import { METRIC_NAMES } from '../iproute2/metric-names.ts'
 import { formatRealms, formatRouteType, type NameTable, protocols, scopes } from '../iproute2/names.ts'
 import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { FOREVER } from '../route/inet-address.ts'
 import { Metric, RouteProtocol, RouteType, RuleAction, Scope } from '../route/rtnetlink.ts'
-import { METRIC_NAMES } from './metric-names.ts'
 import {
   type AddressModel,
   type ConfigurationModel,

@@ -2,13 +2,13 @@
 
 import { isLoopback } from '../address/ipv4-address.ts'
 import { LinkFlag } from '../device/link-device.ts'
+import { METRIC_NAMES } from '../iproute2/metric-names.ts'
 import { NameTable, parseRealms, parseRouteType, protocols, scopes, tables } from '../iproute2/names.ts'
 import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { FOREVER } from '../route/inet-address.ts'
 import { Metric, RouteProtocol, RouteTable, RouteType, RuleAction, Scope } from '../route/rtnetlink.ts'
 import { CONFIGURATION_FORMAT, CONFIGURATION_VERSION } from './configuration.ts'
 import { ConfigurationError } from './configuration-error.ts'
-import { METRIC_NAMES } from './metric-names.ts'
 import {
   type AddressModel,
   type ConfigurationModel,

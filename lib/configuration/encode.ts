@@ -1,6 +1,7 @@
 /** A configuration as a plain object: names where numbers have one, and nothing that goes without saying. */
 
 import { formatIpv4 } from '../address/ipv4-address.ts'
+import { METRIC_NAMES } from '../iproute2/metric-names.ts'
 import {
   formatRealms,
   formatRouteType,
@@ -24,7 +25,6 @@ import {
   type StackConfiguration,
 } from './configuration.ts'
 import { FLAG_NAMES } from './decode.ts'
-import { METRIC_NAMES } from './metric-names.ts'
 import {
   type AddressModel,
   type ConfigurationModel,

@@ -1,9 +1,10 @@
 /** Routes of all tables, from `ip -j route show table all`. */
+
+import { METRIC_NAMES } from '../iproute2/metric-names.ts'
 import { CONGESTION_NAMES } from '../route/fib-metrics.ts'
 import { Metric, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import type { NameLookup } from './kernel-names.ts'
 import { Row, rowsOf, type Skips, take, Untaken } from './kernel-row.ts'
-import { METRIC_NAMES } from './metric-names.ts'
 import type { AddressModel, HopModel, LinkModel, NexthopModel, RouteModel } from './model.ts'
 
 /** What routes are about, and who reads names and keeps account of what is left out. */

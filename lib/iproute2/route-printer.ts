@@ -2,9 +2,11 @@
  * How `ip route` prints a route: type, prefix, `tos`, `via`, `dev`, `table`, `proto`, `scope`, `src`, `metric`,
  * flags, and what was measured, each followed by a space. What a filter fixed is not said again.
  */
+
 import { formatIpv4 } from '../address/ipv4-address.ts'
 import { Metric, RouteFlag, RouteProtocol, RouteTable, RouteType, Scope } from '../route/rtnetlink.ts'
 import { type Command, lineEnd } from './command.ts'
+import { METRIC_NAMES } from './metric-names.ts'
 import {
   congestionName,
   dsfields,
@@ -33,25 +35,6 @@ const CACHE_FLAGS = [
   [RouteFlag.DOREDIRECT, 'redirect'],
   [NOTIFY_CACHED, 'notify'],
 ] as const
-
-const METRIC_NAMES: readonly (readonly [number, string])[] = [
-  [Metric.MTU, 'mtu'],
-  [Metric.WINDOW, 'window'],
-  [Metric.RTT, 'rtt'],
-  [Metric.RTTVAR, 'rttvar'],
-  [Metric.SSTHRESH, 'ssthresh'],
-  [Metric.CWND, 'cwnd'],
-  [Metric.ADVMSS, 'advmss'],
-  [Metric.REORDERING, 'reordering'],
-  [Metric.HOPLIMIT, 'hoplimit'],
-  [Metric.INITCWND, 'initcwnd'],
-  [Metric.FEATURES, 'features'],
-  [Metric.RTO_MIN, 'rto_min'],
-  [Metric.INITRWND, 'initrwnd'],
-  [Metric.QUICKACK, 'quickack'],
-  [Metric.CC_ALGO, 'congctl'],
-  [Metric.FASTOPEN_NO_COOKIE, 'fastopen_no_cookie'],
-]
 
 /** @param shown what the filter fixed, so that it goes without saying */
 export function printRoute(

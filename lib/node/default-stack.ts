@@ -66,6 +66,7 @@ export function defaultSockets(): NodeSockets {
     if (script !== undefined) run(ipBatch(stack, script), 'the script')
   }
   sockets = nodeSockets(stack, {
+    localSockets: true, // they are no network, and where a `net` is asked for they are expected
     ...(hosts === undefined ? {} : { hosts }),
     ...(servers === undefined ? {} : { servers }),
   })

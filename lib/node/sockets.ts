@@ -24,6 +24,8 @@ export interface NodeSocketsOptions {
   hosts?: string
   /** DNS servers, which are asked through the stack: `'10.9.0.1'`, `'10.9.0.1:5353'`. None by default. */
   servers?: readonly string[]
+  /** `net` has local sockets (paths instead of ports), which are the kernel's; by default it refuses them. */
+  localSockets?: boolean
 }
 
 type Settings = Omit<NodeSocketsOptions, 'hosts'> & { hosts: Names }
@@ -35,6 +37,7 @@ export class NodeSockets {
   readonly #names: DnsChannelContext
   readonly #servers: readonly DnsServer[]
   readonly #turns: Turns
+  readonly #localSockets: boolean
   #net: typeof import('node:net') | null = null
   #dns: typeof import('node:dns') | null = null
   #dgram: typeof import('node:dgram') | null = null
@@ -47,6 +50,7 @@ export class NodeSockets {
   constructor(stack: Stack, options: Settings) {
     this.stack = stack
     this.#turns = new Turns(stack.clock)
+    this.#localSockets = options.localSockets === true
     this.#names = { stack, hosts: options.hosts, turns: this.#turns }
     this.#servers = (options.servers ?? []).map(parseServer)
     this.lookup = options.lookup ?? createLookup(this.#names, this.#servers)
@@ -54,7 +58,7 @@ export class NodeSockets {
 
   /** `node:net` over the stack. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME` */
   get net(): typeof import('node:net') {
-    this.#net ??= createNet(this.stack.tcpProtocol, this.#turns, this.lookup)
+    this.#net ??= createNet(this.stack.tcpProtocol, this.#turns, this.lookup, this.#localSockets)
     return this.#net
   }
 

@@ -1,13 +1,11 @@
 /**
- * What the application has written and the peer has not acknowledged. Either a written buffer is the stack's until it
- * has been acknowledged, or its bytes are copied: small writes together, into blocks that the connections of a stack
- * share, so that a segment seldom spans buffers and a thousand writes of one byte are not a thousand objects; large
- * ones into blocks that are used again. Whose buffers have become free is entered into a list that is worked off after
- * the burst: nobody is called from in here.
+ * What the application has written and the peer has not acknowledged. What is written is copied: small writes together,
+ * into blocks that the connections of a stack share, so that a segment seldom spans buffers and a thousand writes of
+ * one byte are not a thousand objects; large ones into blocks that are used again.
  */
 import { TcpMemory } from './memory.ts'
 
-/** Writes of up to this many bytes are copied. */
+/** Writes of up to this many bytes are put together. */
 export const SMALL_WRITE = 512
 const BLOCK_SIZE = 16384
 /** Large writes are copied into blocks of this size, which are used again once they are acknowledged. */
@@ -16,25 +14,6 @@ const LARGE_BLOCK = 65536
 const LARGE_PART = LARGE_BLOCK / 4
 /** Large blocks that a stack keeps while nobody needs them: 6 MiB, more than one connection has under way. */
 const KEPT_BLOCKS = 96
-
-/** Buffers that have become their owners' again. */
-export class Completions {
-  readonly #list: (() => void)[] = []
-
-  get isEmpty(): boolean {
-    return this.#list.length === 0
-  }
-
-  add(done: () => void): void {
-    this.#list.push(done)
-  }
-
-  /** Calls back for each in order, also for those that are added meanwhile. */
-  run(): void {
-    for (let i = 0; i < this.#list.length; i++) this.#list[i]!()
-    this.#list.length = 0
-  }
-}
 
 /** Where writes are copied to, small ones together. One for all connections of a stack: an idle one holds nothing of it. */
 export class WriteArena {
@@ -80,7 +59,6 @@ interface Piece {
   /** Bytes of the stream before it. */
   readonly position: number
   length: number
-  readonly done: (() => void) | null
   /** It is of {@link WriteArena.takeLarge}, and goes back there. */
   readonly isLarge: boolean
 }
@@ -92,7 +70,6 @@ export class SendQueue {
   /** Bytes that may wait before the application is to hold back (the send buffer). */
   limit: number
   readonly #arena: WriteArena
-  readonly #completions: Completions
   #pieces: Piece[] = []
   #first = 0
   /** The piece that was asked for last: the next question is about it or the one behind it. */
@@ -101,9 +78,8 @@ export class SendQueue {
   #una = 0
   #end = 0
 
-  constructor(arena: WriteArena, completions: Completions, limit: number) {
+  constructor(arena: WriteArena, limit: number) {
     this.#arena = arena
-    this.#completions = completions
     this.limit = limit
   }
 
@@ -117,22 +93,10 @@ export class SendQueue {
     return Math.max(0, this.limit - this.length)
   }
 
-  /**
-   * Appends `bytes`, all of them whatever the limit says: until `done` is entered into the completions they are not
-   * to be written to. That is when they are acknowledged, or now if they were copied.
-   */
-  push(bytes: Uint8Array, done: (() => void) | null): void {
-    if (bytes.length === 0 || (bytes.length <= SMALL_WRITE && bytes.length <= this.room)) {
-      if (bytes.length > 0) this.#copyIn(bytes)
-      if (done !== null) this.#completions.add(done)
-      return
-    }
-    this.#append({ bytes, start: 0, position: this.#end, length: bytes.length, done, isLarge: false })
-  }
-
   /** Appends a copy of `bytes`, all of them whatever the limit says; they stay the caller's. */
-  pushCopy(bytes: Uint8Array): void {
-    if (bytes.length <= SMALL_WRITE && bytes.length <= this.room) return this.push(bytes, null)
+  push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    if (bytes.length <= SMALL_WRITE) return this.#appendSmall(bytes)
     const arena = this.#arena
     for (let at = 0; at < bytes.length; at += LARGE_BLOCK) {
       const part = bytes.subarray(at, at + LARGE_BLOCK)
@@ -143,7 +107,7 @@ export class SendQueue {
         copy = arena.takeLarge()
         copy.set(part)
       } else copy = new Uint8Array(part) // a Buffer's slice() would be no copy
-      this.#append({ bytes: copy, start: 0, position: this.#end, length, done: null, isLarge })
+      this.#append({ bytes: copy, start: 0, position: this.#end, length, isLarge })
     }
   }
 
@@ -195,7 +159,7 @@ export class SendQueue {
     }
   }
 
-  /** The connection is over: every buffer becomes its owner's. */
+  /** The connection is over. */
   clear(): void {
     for (let i = this.#first; i < this.#pieces.length; i++) this.#release(this.#pieces[i]!)
     this.#arena.memory.charge(this.#una - this.#end)
@@ -203,7 +167,7 @@ export class SendQueue {
     this.#forgetAll()
   }
 
-  #copyIn(bytes: Uint8Array): void {
+  #appendSmall(bytes: Uint8Array): void {
     const arena = this.#arena
     const last = this.#pieces[this.#pieces.length - 1]
     const at = arena.append(bytes)
@@ -214,13 +178,12 @@ export class SendQueue {
       return
     }
     const { length } = bytes
-    this.#append({ bytes: arena.block, start: at, position: this.#end, length, done: null, isLarge: false })
+    this.#append({ bytes: arena.block, start: at, position: this.#end, length, isLarge: false })
   }
 
   /** What is sent was copied into packets, so that a piece that is acknowledged is nobody's. */
-  #release({ bytes, done, isLarge }: Piece): void {
+  #release({ bytes, isLarge }: Piece): void {
     if (isLarge) this.#arena.giveLarge(bytes as Uint8Array<ArrayBuffer>)
-    if (done !== null) this.#completions.add(done)
   }
 
   #append(piece: Piece): void {

@@ -20,7 +20,7 @@ import { TcpMemory } from './memory.ts'
 import { SavedMetrics } from './metrics.ts'
 import { RingStore } from './receive-ring.ts'
 import { TcpReplies } from './replies.ts'
-import { Completions, WriteArena } from './send-queue.ts'
+import { WriteArena } from './send-queue.ts'
 import { SynCookies } from './syn-cookies.ts'
 import { Tcb, type TcbMemory, type TcbSettings } from './tcb.ts'
 import type { TimeWait } from './time-wait.ts'
@@ -55,7 +55,6 @@ export class TcpShared {
       memory,
       rings: new RingStore({ memory }),
       writes: new WriteArena(memory),
-      completions: new Completions(),
       transmissions: new TransmissionStore(),
     }
     this.wheel = wheel

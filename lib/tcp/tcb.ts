@@ -16,7 +16,7 @@ import { OutOfOrderQueue } from './out-of-order.ts'
 import { Rack } from './rack.ts'
 import { ReceiveRing, type RingStore } from './receive-ring.ts'
 import { RttEstimator } from './rtt-estimator.ts'
-import { type Completions, SendQueue, type WriteArena } from './send-queue.ts'
+import { SendQueue, type WriteArena } from './send-queue.ts'
 import { type RetransmitReason, TcpTrace } from './trace.ts'
 import { type TransmissionStore, Transmissions } from './transmissions.ts'
 
@@ -76,7 +76,6 @@ export interface TcbMemory {
   readonly memory: TcpMemory
   readonly rings: RingStore
   readonly writes: WriteArena
-  readonly completions: Completions
   readonly transmissions: TransmissionStore
 }
 
@@ -326,7 +325,7 @@ export class Tcb {
     this.ring = new ReceiveRing(memory.rings, settings.receiveBuffer)
     this.outOfOrder = new OutOfOrderQueue(memory.rings)
     this.transmissions = new Transmissions(memory.transmissions)
-    this.sendQueue = new SendQueue(memory.writes, memory.completions, settings.sendBuffer)
+    this.sendQueue = new SendQueue(memory.writes, settings.sendBuffer)
     this.sendBufferFixed = settings.sendBufferFixed
     this.receiveBuffer = settings.receiveBuffer
     this.receiveBufferMax = settings.receiveBufferMax

@@ -173,7 +173,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     if (this.#ended || this.#closed) return Promise.reject(this.#error('EPIPE', 'write'))
     if (tcb.state === TcpState.CLOSED) return Promise.reject(this.#deathError('write'))
     if (bytes.length === 0) return Promise.resolve()
-    tcb.sendQueue.pushCopy(bytes)
+    tcb.sendQueue.push(bytes)
     if (urgent) this.#tcp.sendUrgent(tcb)
     else this.#tcp.flush(tcb)
     if (this.#hasRoom) return Promise.resolve()

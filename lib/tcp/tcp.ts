@@ -70,6 +70,19 @@ export interface ConnectSettings {
   events: TcpEventListener | null
 }
 
+/** Where nobody asks for anything else. */
+export const USUAL_CONNECT: Readonly<ConnectSettings> = {
+  receiveBuffer: 0,
+  sendBuffer: 0,
+  device: 0,
+  tos: 0,
+  ttl: 0,
+  mark: 0,
+  congestion: null,
+  maxSegment: Infinity,
+  events: null,
+}
+
 /** The line `TCP:` of `/proc/net/sockstat`. */
 export interface TcpUsage {
   /** Connections and listeners. */
@@ -361,6 +374,18 @@ export class Tcp implements TransportProtocol, BurstListener {
     else tcb.ring.own()
     tcb.events |= TcbEvent.CLOSED
     if (tcb.user !== null) this.softirq.eventPending(tcb.user)
+  }
+
+  /** Its owner lets go of it, and the peer is reset. */
+  abandon(tcb: Tcb): void {
+    tcb.orphan = true
+    this.softirq.enter()
+    try {
+      this.abort(tcb, Errno.ECONNABORTED)
+      tcb.ring.clear()
+    } finally {
+      this.softirq.leave()
+    }
   }
 
   /** Sends RST, and forgets the connection. */

@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import nodeNet, { type AddressInfo, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
@@ -156,6 +159,28 @@ describe('nodeSockets', () => {
     accepted.destroy()
     server.close()
     await stack.close()
+  })
+
+  it('local sockets are refused, or the kernel’s where that is asked for', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'tunstack-local-')), 'socket')
+    const strict = new Stack()
+    const { net } = nodeSockets(strict)
+    for (const call of [() => net.createServer().listen(path), () => net.connect(path)]) {
+      expect(call).to.throw().with.property('code', 'ERR_NOT_SUPPORTED')
+    }
+    const stack = new Stack()
+    const { net: lenient } = nodeSockets(stack, { localSockets: true })
+    const server = lenient.createServer((socket) => socket.end('hello')).listen(path)
+    await once(server, 'listening')
+    const client = lenient.connect(path)
+    const [data] = (await once(client, 'data')) as [Buffer]
+    expect([String(data), client instanceof lenient.Socket]).to.deep.equal(['hello', true])
+    server.close()
+    await once(server, 'close')
+    const [error] = (await once(lenient.connect(path), 'error')) as [NodeJS.ErrnoException]
+    expect(error.code).to.equal('ENOENT')
+    rmSync(dirname(path), { recursive: true })
+    await Promise.all([strict.close(), stack.close()])
   })
 
   it('thousands of short connections leave nothing behind: no endpoint, and no memory', async function () {

@@ -5,6 +5,7 @@
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { parseIpv4 } from '../../address/ipv4-address.ts'
+import { USUAL_CONNECT } from '../../tcp/tcp.ts'
 import type { UdpSocket } from '../../udp/udp-socket.ts'
 import type { GatewayContext } from './context.ts'
 import type { GatewayForward } from './options.ts'
@@ -66,17 +67,13 @@ export class TcpForward implements SpliceOwner {
   #connect(splice: Splice): void {
     const { guestAddress, guestPort } = this.forward
     const { prefix } = this.#gateway.settings
-    const tcb = this.#splices.tcp.connect(parseIpv4(guestAddress), guestPort, prefix.address, 0, {
-      receiveBuffer: 0,
-      sendBuffer: 0,
-      device: 0,
-      tos: 0,
-      ttl: 0,
-      mark: 0,
-      congestion: null,
-      maxSegment: Infinity,
-      events: null,
-    })
+    const tcb = this.#splices.tcp.connect(
+      parseIpv4(guestAddress),
+      guestPort,
+      prefix.address,
+      0,
+      USUAL_CONNECT,
+    )
     if (typeof tcb === 'number') return splice.reset()
     tcb.noDelay = true
     tcb.keepAlive = true

@@ -5,7 +5,6 @@
  */
 import { connect, type NetConnectOpts, Socket } from 'node:net'
 import type { EventSource } from '../../device/softirq.ts'
-import { Errno } from '../../errors.ts'
 import { type Tcb, TcbEvent, TcpState } from '../../tcp/tcb.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
 import { noLookup } from './options.ts'
@@ -170,7 +169,7 @@ export class Splice implements EventSource {
     if (this.#over || tcb === null || tcb.finQueued || tcb.state === TcpState.CLOSED) return true
     const { tcp, bytes: counted } = this.#context
     counted.tcpToGuest += bytes.length
-    tcb.sendQueue.pushCopy(bytes)
+    tcb.sendQueue.push(bytes)
     tcp.flush(tcb)
     this.#stalled = !this.#hasRoom(tcb)
     return !this.#stalled
@@ -249,15 +248,7 @@ export class Splice implements EventSource {
   #abortGuest(): void {
     const tcb = this.#tcb
     if (tcb === null) return
-    const { tcp } = this.#context
     tcb.user = null
-    tcb.orphan = true
-    tcp.softirq.enter()
-    try {
-      tcp.abort(tcb, Errno.ECONNABORTED)
-      tcb.ring.clear()
-    } finally {
-      tcp.softirq.leave()
-    }
+    this.#context.tcp.abandon(tcb)
   }
 }

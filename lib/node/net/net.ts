@@ -20,8 +20,11 @@ type Options = Record<string, unknown>
 
 const newClientSocket = channel('net.client.socket')
 
-/** @internal */
-export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
+/**
+ * @param localToo local sockets are the kernel's, instead of refused
+ * @internal
+ */
+export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction, localToo: boolean): Net {
   checkInternals()
   turns.calling()
   const context: HandleContext = {
@@ -46,7 +49,7 @@ export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
   }
   Object.setPrototypeOf(Socket, net.Socket)
   Socket.prototype = Object.create(net.Socket.prototype) as net.Socket
-  Object.defineProperties(Socket.prototype, socketMembers(context, lookup, false))
+  Object.defineProperties(Socket.prototype, socketMembers(context, lookup, localToo))
   define(Socket.prototype, { constructor: Socket })
   function Server(this: unknown, options?: unknown, connectionListener?: unknown): net.Server {
     if (!(this instanceof Server)) return Reflect.construct(Server, [options, connectionListener])
@@ -55,7 +58,7 @@ export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction): Net {
   }
   Object.setPrototypeOf(Server, net.Server)
   Server.prototype = Object.create(net.Server.prototype) as net.Server
-  define(Server.prototype, { ...serverMethods(context, lookup, false), constructor: Server })
+  define(Server.prototype, { ...serverMethods(context, lookup, localToo), constructor: Server })
 
   function connect(...args: unknown[]): net.Socket {
     const normalized = normalizeArgs(args)

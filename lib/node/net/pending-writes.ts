@@ -79,7 +79,7 @@ export class PendingWrites {
       const buffer = write.buffers[write.index]!
       const count = Math.min(buffer.length - write.offset, limit - sendQueue.length)
       if (count <= 0 && buffer.length > 0) break
-      sendQueue.pushCopy(buffer.subarray(write.offset, write.offset + count))
+      sendQueue.push(buffer.subarray(write.offset, write.offset + count))
       taken += count
       write.offset += count
       if (write.offset < buffer.length) break

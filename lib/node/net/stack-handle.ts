@@ -11,7 +11,7 @@ import type { EventSource } from '../../device/softirq.ts'
 import { Errno } from '../../errors.ts'
 import type { Listener } from '../../tcp/listener.ts'
 import { type Tcb, TcpState } from '../../tcp/tcb.ts'
-import type { Tcp } from '../../tcp/tcp.ts'
+import { type Tcp, USUAL_CONNECT } from '../../tcp/tcp.ts'
 import { SECOND } from '../../time/clock.ts'
 import type { Source, Turns } from '../turns.ts'
 import { JSStream, OWNER, type Request, reportReadError, reportWrite } from './internals.ts'
@@ -135,17 +135,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
       return 0
     }
     const { address: local, port: ownPort } = this.#bound
-    const tcb = tcp.connect(parseIpv4(address), port, local, ownPort, {
-      receiveBuffer: 0,
-      sendBuffer: 0,
-      device: 0,
-      tos: 0,
-      ttl: 0,
-      mark: 0,
-      congestion: null,
-      maxSegment: Infinity,
-      events: null,
-    })
+    const tcb = tcp.connect(parseIpv4(address), port, local, ownPort, USUAL_CONNECT)
     if (typeof tcb === 'number') return -tcb
     this.#connecting = done
     this.#attach(tcb)
@@ -369,17 +359,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
   /** The peer is reset. */
   reset(callback?: () => void): number {
     if (this.#closing) return -Errno.EINVAL
-    this.#end(callback, (tcb) => {
-      const { tcp } = this.#context
-      tcb.orphan = true
-      tcp.softirq.enter()
-      try {
-        tcp.abort(tcb, Errno.ECONNABORTED)
-        tcb.ring.clear()
-      } finally {
-        tcp.softirq.leave()
-      }
-    })
+    this.#end(callback, (tcb) => this.#context.tcp.abandon(tcb))
     return 0
   }
 

@@ -79,7 +79,7 @@ describe('gateway: UDP', () => {
 
   it('denied is Port Unreachable, dropped is silence; what waits for a decision waits', async () => {
     const server = await echo()
-    let decide!: () => void
+    let decide: (() => void) | undefined
     const { guest, gateway } = await rig.make({
       onConnect: ({ destination }) => {
         if (destination.port === 1) return 'deny'
@@ -97,8 +97,8 @@ describe('gateway: UDP', () => {
     const other = guest.udp.bind({})
     await other.send(bytes('silence'), { address: OUTSIDE, port: 2 })
     for (const data of ['one', 'two']) await other.send(bytes(data), { address: OUTSIDE, port: 3 })
-    await until(() => gateway.counters.denied === 2)
-    decide()
+    await until(() => gateway.counters.denied === 2 && decide !== undefined)
+    decide!()
     for (const data of ['one!', 'two!']) {
       expect(text((await other.receive({ signal: AbortSignal.timeout(5000) })).data)).to.equal(data)
     }

@@ -17,5 +17,5 @@ export const METRIC_NAMES: readonly (readonly [number, string])[] = [
   [Metric.INITRWND, 'initrwnd'],
   [Metric.QUICKACK, 'quickack'],
   [Metric.CC_ALGO, 'congctl'],
-  [17, 'fastopen_no_cookie'],
+  [Metric.FASTOPEN_NO_COOKIE, 'fastopen_no_cookie'],
 ]
