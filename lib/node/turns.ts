@@ -6,6 +6,7 @@
 
 import timers from 'node:timers'
 import type { Clock } from '../time/clock.ts'
+import { afterTurn } from './net/internals.ts'
 
 /** Node's own, whatever is put in their place. */
 const { setImmediate, setInterval } = timers
@@ -46,6 +47,15 @@ export class Turns {
   later(callback: () => void): void {
     this.calling()
     setImmediate(() => {
+      this.calling()
+      callback()
+    })
+  }
+
+  /** Calls back as for a handle that was closed, at the end of the turn. */
+  atEnd(callback: () => void): void {
+    this.calling()
+    afterTurn(() => {
       this.calling()
       callback()
     })

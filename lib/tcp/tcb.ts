@@ -382,6 +382,11 @@ export class Tcb {
     return state !== TcpState.SYN_SENT && state !== TcpState.SYN_RECEIVED && state !== TcpState.CLOSED
   }
 
+  /** The errno that a reader gets once everything is read: none after the peer's FIN, whatever came after it (`SOCK_DONE`). */
+  get readErrno(): number {
+    return this.finReceived ? 0 : this.errno
+  }
+
   /** Nothing more comes in: the peer has said so. */
   get atEnd(): boolean {
     return this.finReceived || this.state === TcpState.CLOSED || this.state === TcpState.TIME_WAIT

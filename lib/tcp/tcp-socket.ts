@@ -210,7 +210,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     if (this.#closed) return Promise.reject(this.#error('ENOTCONN', 'read'))
     const tcb = this.#tcb
     if (tcb.ring.length > 0) return Promise.resolve(this.#take(target, offset, length))
-    if (tcb.atEnd) return tcb.errno === 0 ? Promise.resolve(0) : Promise.reject(this.#deathError('read'))
+    if (tcb.atEnd) return tcb.readErrno === 0 ? Promise.resolve(0) : Promise.reject(this.#deathError('read'))
     return this.#wait((waiter) => {
       this.#reader = { target, offset, length, ...waiter }
     })
@@ -228,7 +228,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
         continue
       }
       if (tcb.atEnd) {
-        if (tcb.errno !== 0) throw this.#deathError('read')
+        if (tcb.readErrno !== 0) throw this.#deathError('read')
         return
       }
       if (this.#reader !== null || this.#readable !== null) throw this.#busy()
@@ -339,7 +339,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
       reader.resolve(this.#take(reader.target, reader.offset, reader.length))
     } else if (tcb.atEnd) {
       this.#reader = null
-      if (tcb.errno === 0) reader.resolve(0)
+      if (tcb.readErrno === 0) reader.resolve(0)
       else reader.reject(this.#deathError('read'))
     }
   }

@@ -71,6 +71,16 @@ describe('TCP states', () => {
     expect(await codeOf(socket.write(new Uint8Array(1)))).to.equal('EPIPE')
   })
 
+  it('a reset after the peer’s FIN is for writers: who reads gets what there is, and the end', async () => {
+    const { peer, socket } = await accepted(bench())
+    peer.send({ flags: 'FA', seq: 1, ack: 1, data: [1, 2, 3] })
+    peer.send({ flags: 'R', seq: 5 })
+    expect(socket.state).to.equal('CLOSED')
+    expect(await read(socket)).to.equal(3)
+    expect(await read(socket)).to.equal(0)
+    expect(await codeOf(socket.write(new Uint8Array(1)))).to.equal('EPIPE')
+  })
+
   it('tcp-fin-rexmit: FIN is sent again with the same number', async () => {
     const { peer, socket } = await accepted(bench())
     socket.end()

@@ -347,6 +347,7 @@ export class UdpHandle extends Adopting implements Source {
     }
     this.#socket = null
     this.#hold()
+    this.#context.turns.calling()
     super.close(callback)
     if (!this.#sends.isEmpty) this.#context.turns.later(() => this.#sends.fail(-Errno.ECANCELED))
   }

@@ -1,17 +1,21 @@
 /**
  * `node:http` and `node:https` over a stack: Node's own, with an agent whose connections and servers whose listeners
- * are of the stack. What is said over a connection is Node's doing alone.
+ * are of the stack. What is said over a connection is Node's doing alone. Node's modules are loaded once they are asked
+ * for: a program that has no use for them starts sooner, and may still do with their parser what it likes.
  */
-import http from 'node:http'
-import https from 'node:https'
+import type http from 'node:http'
+import type https from 'node:https'
 import { urlToHttpOptions } from 'node:url'
 import { type Callback, define, derive, listensAs, withMembers } from '../net/derive.ts'
 import { connectSecure, secureServerMethods } from '../tls/tls.ts'
 
 type Options = Record<string, unknown>
+type Http = typeof http
+type Https = typeof https
 
 /** `node:http` over `net`, which is that of a stack. */
-export function createHttp(net: typeof import('node:net')): typeof http {
+export function createHttp(net: typeof import('node:net')): Http {
+  const http = process.getBuiltinModule('node:http')
   const Agent = derive(http.Agent, 'Agent')
   define(Agent.prototype, { createConnection: net.createConnection })
   const Server = derive(http.Server, 'Server')
@@ -19,7 +23,7 @@ export function createHttp(net: typeof import('node:net')): typeof http {
   const ClientRequest = derive(http.ClientRequest, 'ClientRequest', (args) => withAgent(args, module))
   const request = (...args: unknown[]): http.ClientRequest =>
     Reflect.construct(ClientRequest as Callback, args) as http.ClientRequest
-  const module: typeof http = withMembers(http, {
+  const module: Http = withMembers(http, {
     Agent,
     Server,
     ClientRequest,
@@ -32,7 +36,8 @@ export function createHttp(net: typeof import('node:net')): typeof http {
 }
 
 /** `node:https` over `net` and `tls`, which are those of a stack. */
-export function createHttps(net: typeof import('node:net'), tls: typeof import('node:tls')): typeof https {
+export function createHttps(net: typeof import('node:net'), tls: typeof import('node:tls')): Https {
+  const https = process.getBuiltinModule('node:https')
   const Agent = derive(https.Agent, 'Agent')
   define(Agent.prototype, {
     createConnection(this: https.Agent, ...args: unknown[]) {
@@ -48,7 +53,7 @@ export function createHttps(net: typeof import('node:net'), tls: typeof import('
   define(Server.prototype, { ...listensAs(net), ...secureServerMethods(tls) })
   const request = (...args: unknown[]): http.ClientRequest =>
     Reflect.apply(https.request as unknown as Callback, https, withAgent(args, module)) as http.ClientRequest
-  const module: typeof https = withMembers(https, {
+  const module: Https = withMembers(https, {
     Agent,
     Server,
     createServer: (...args: unknown[]) => Reflect.construct(Server as Callback, args),

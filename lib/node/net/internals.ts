@@ -28,7 +28,7 @@ export interface NativeStream {
 /** libuv's own: `fd` is negative before it has a socket. */
 interface KernelHandle {
   readonly fd: number
-  close(): void
+  close(callback?: () => void): void
 }
 
 interface StreamState {
@@ -161,4 +161,12 @@ const [NORMALIZED] = Object.getOwnPropertySymbols(normalizeArgs([]))
 
 export function isNormalized(value: unknown): value is NormalizedArgs {
   return Array.isArray(value) && NORMALIZED !== undefined && NORMALIZED in value
+}
+
+/** `TCPConstants.SOCKET` */
+const TCP_SOCKET = 0
+
+/** Calls back when libuv calls back for what was closed: in the same turn of the event loop, behind `setImmediate()`. */
+export function afterTurn(callback: () => void): void {
+  new TCP(TCP_SOCKET).close(callback) // which never had a socket of the kernel
 }

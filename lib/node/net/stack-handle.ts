@@ -14,7 +14,14 @@ import { type Tcb, TcpState } from '../../tcp/tcb.ts'
 import { type Tcp, USUAL_CONNECT } from '../../tcp/tcp.ts'
 import { SECOND } from '../../time/clock.ts'
 import type { Source, Turns } from '../turns.ts'
-import { JSStream, OWNER, type Request, reportReadError, reportWrite } from './internals.ts'
+import {
+  JSStream,
+  type NativeStream,
+  OWNER,
+  type Request,
+  reportReadError,
+  reportWrite,
+} from './internals.ts'
 import { PendingWrites } from './pending-writes.ts'
 
 /** Longest chunk that is read: what Node gives libuv. */
@@ -374,7 +381,7 @@ export class StackHandle extends JSStream implements EventSource, Source {
       how(tcb)
     }
     this.#hold()
-    this.#context.turns.later(() => {
+    this.#context.turns.atEnd(() => {
       const connecting = this.#connecting
       const shutdown = this.#shutdown
       this.#connecting = this.#shutdown = null
@@ -486,11 +493,18 @@ export class StackHandle extends JSStream implements EventSource, Source {
       return true
     }
     if (!tcb.atEnd) return false
-    const errno = this.#takeError()
+    // Once the peer has ended, a reset is the writer's business.
+    const errno = tcb.readErrno === 0 ? 0 : this.#takeError()
     this.#ended = true
     if (errno === 0) this.emitEOF()
-    else this.#resource.runInAsyncScope(() => reportReadError(this, errno))
+    else this.#resource.runInAsyncScope(() => reportReadError(this.#listening(), errno))
     return true
+  }
+
+  /** Who hears of an error: a secure socket that has made this handle listens to the one that it has put around it. */
+  #listening(): NativeStream {
+    if (typeof this.onread === 'function') return this
+    return (this.#owner as { _handle?: NativeStream | null } | undefined)?._handle ?? this
   }
 }
 
