@@ -11,7 +11,7 @@ import type { TcpSettings } from '../sysctl/tcp-settings.ts'
 import { MILLISECOND, SECOND } from '../time/clock.ts'
 import { LossState, type Tcb } from './tcb.ts'
 
-/** Destinations at most; the one that was used longest ago goes. */
+/** Destinations at most; the one that was saved longest ago goes. */
 export const MAX_DESTINATIONS = 1024
 /** How long it stands (`TCP_METRICS_TIMEOUT`). */
 const LIFETIME = 3600 * SECOND
@@ -62,7 +62,7 @@ export class DestinationMetrics {
 
 export class SavedMetrics {
   readonly #settings: TcpSettings
-  /** In the order of their use. */
+  /** The one that was saved longest ago first. */
   readonly #entries = new Map<string, DestinationMetrics>()
 
   constructor(settings: TcpSettings) {

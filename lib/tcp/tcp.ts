@@ -311,7 +311,6 @@ export class Tcp implements TransportProtocol, BurstListener {
     if (this.#toAcknowledge.push(tcb) === 1) this.softirq.answerPending(this)
   }
 
-  /** @internal */
   burstProcessed(): void {
     const waiting = this.#toAcknowledge
     for (let i = 0; i < waiting.length; i++) {

@@ -211,7 +211,6 @@ export class UdpCatchAll implements EventSource, AsyncIterable<UdpCatchAllMessag
     return true
   }
 
-  /** @internal */
   deliverEvents(): void {
     if (this.taker !== null) this.taker.datagramsArrived()
     else wake(this.#readers)
