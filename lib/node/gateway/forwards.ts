@@ -129,8 +129,12 @@ export class UdpForward {
     const { counters } = this.#gateway
     const { guestAddress, guestPort } = this.forward
     counters.udpToGuest++
-    // Lost, as datagrams are, if the guest's device has no room.
-    this.#outsider(address, port).trySend(data, { address: guestAddress, port: guestPort })
+    try {
+      // Lost, as datagrams are, if the guest's device has no room.
+      this.#outsider(address, port).trySend(data, { address: guestAddress, port: guestPort })
+    } catch (error) {
+      this.#gateway.report(error) // no port is left for one more
+    }
   }
 
   #outsider(address: string, port: number): UdpSocket {

@@ -133,7 +133,9 @@ export class Gateway {
   #route({ prefix }: GatewaySettings): void {
     const { name, addresses } = this.#nic
     if (!addresses.some((one) => parseIpv4Prefix(one).address === prefix.address)) {
-      this.#nic.addAddress(`${formatIpv4(prefix.address)}/${prefix.length}`)
+      const address = `${formatIpv4(prefix.address)}/${prefix.length}`
+      this.#nic.addAddress(address)
+      this.#undo.push(() => ip(this.stack, ['address', 'del', address, 'dev', name]))
     }
     this.#configure('rule', 'iif', name, 'lookup', TABLE, 'pref', TABLE)
     this.#configure('route', 'local', 'default', 'dev', 'lo', 'table', TABLE)
@@ -150,6 +152,8 @@ export class Gateway {
   #ip(command: readonly string[]): void {
     const { status, stderr } = ip(this.stack, command)
     if (status === 0) return
+    if (stderr.includes('File exists'))
+      throw new TunstackError('EADDRINUSE', 'this stack has a gateway already')
     throw new TunstackError('EINVAL', `'ip ${command.join(' ')}' in the gateway's stack: ${stderr.trim()}`)
   }
 }

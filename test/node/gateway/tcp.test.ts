@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { expect } from 'chai'
-import { Stack, type TcpSocket } from '../../../lib/index.ts'
+import { createPipe, ip, Stack, type TcpSocket } from '../../../lib/index.ts'
 import { type GatewayFlow, gateway } from '../../../lib/node/index.ts'
 import { GUEST, OUTSIDE, OWN, until, useRig } from './rig.ts'
 
@@ -207,9 +207,15 @@ describe('gateway: TCP', () => {
     const stack = new Stack()
     rig.undo(() => stack.close())
     expect(await failure(gateway(stack))).to.equal('ERR_INVALID_ARG_VALUE')
-    const { gateway: other } = await rig.make()
-    const before = other.stack.routes
-    expect(before).to.equal(other.stack.routes)
-    expect(await failure(gateway(other.stack))).to.equal('EINVAL')
+    const [, outer] = createPipe({ names: ['eth0', 'eth0'] })
+    stack.addDevice(outer)
+    const all = (): string[] =>
+      ['address', 'rule', 'route show table all'].map((command) => ip(stack, command).stdout)
+    const before = all()
+    const made = await gateway(stack)
+    expect(all()).to.not.deep.equal(before)
+    expect(await failure(gateway(stack))).to.equal('EADDRINUSE')
+    await made.close()
+    expect(all()).to.deep.equal(before)
   })
 })
