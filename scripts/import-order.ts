@@ -26,7 +26,7 @@ export const ORDER: readonly (readonly string[])[] = [
   ['demux', 'offload'],
   ['packet'],
   ['wire'],
-  ['address', 'time', 'random', 'units.ts'],
+  ['address', 'time', 'random', 'collections', 'units.ts'],
   ['errors.ts'],
 ]
 

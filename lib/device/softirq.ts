@@ -6,6 +6,7 @@
  * back in, and nothing is ever re-entered.
  */
 
+import { Fifo } from '../collections/fifo.ts'
 import { Burst, PacketQueue } from '../packet/burst.ts'
 import type { Packet } from '../packet/packet.ts'
 import type { Clock } from '../time/clock.ts'
@@ -16,6 +17,8 @@ import type { NetDevice } from './net-device.ts'
 export interface EventSource {
   /** Delivers what has come up; called outside of packet processing. */
   deliverEvents(): void
+  /** The loop's: it waits to be called. */
+  eventsPending: boolean
 }
 
 /** Something that answers a whole burst at once. */
@@ -41,7 +44,7 @@ export class Softirq {
   readonly #transmit: NetDevice[] = []
   readonly #poll: NetDevice[] = []
   /** In the order in which they came up, each once. */
-  readonly #events = new Set<EventSource>()
+  readonly #events = new Fifo<EventSource>()
   readonly #answers: BurstListener[] = []
   readonly #burst = new Burst()
   readonly #later = new PacketQueue(1000)
@@ -140,7 +143,10 @@ export class Softirq {
 
   /** `source.deliverEvents()` is called once, when processing is over. */
   eventPending(source: EventSource): void {
-    this.#events.add(source)
+    if (!source.eventsPending) {
+      source.eventsPending = true
+      this.#events.push(source)
+    }
     if (this.#depth === 0) this.#resumeSoon()
   }
 
@@ -150,7 +156,9 @@ export class Softirq {
     this.#transmit.length = 0
     this.#poll.length = 0
     this.#answers.length = 0
-    this.#events.clear()
+    for (let source = this.#events.shift(); source !== null; source = this.#events.shift()) {
+      source.eventsPending = false
+    }
     for (let packet = this.#later.shift(); packet !== null; packet = this.#later.shift()) discard(packet)
   }
 
@@ -198,19 +206,19 @@ export class Softirq {
 
   #deliverEvents(): void {
     // The application may do things that bring more events: they wait until it is back, then it is their turn.
-    if (this.#delivering || this.#events.size === 0) return
+    if (this.#delivering || this.#events.length === 0) return
     this.#delivering = true
     this.#clock.telling?.()
     try {
-      let rounds = 0
-      for (const source of this.#events) {
-        if (rounds++ === EVENT_ROUNDS) return
-        this.#events.delete(source) // before it is told: what it brings about puts it behind the others
+      for (let rounds = 0; rounds < EVENT_ROUNDS; rounds++) {
+        const source = this.#events.shift()
+        if (source === null) return
+        source.eventsPending = false // before it is told: what it brings about puts it behind the others
         source.deliverEvents()
       }
     } finally {
       this.#delivering = false
-      if (this.#events.size > 0) this.#resumeSoon() // too many for now, or one of them threw: none is lost
+      if (this.#events.length > 0) this.#resumeSoon() // too many for now, or one of them threw: none is lost
     }
   }
 

@@ -15,16 +15,27 @@ const { setImmediate, setInterval } = timers
 export interface Source {
   /** One thing that has come up; `true`: there is more. */
   turn(): boolean
+  /** The loop's: it waits for its turn. */
+  isReady: boolean
 }
 
 /** `setInterval` takes 31 bits; it never does anything. */
 const FOREVER = 0x7fffffff
 
 export class Turns {
-  readonly #ready = new Set<Source>()
   readonly clock: Clock
   #active = 0
   #alive: NodeJS.Timeout | null = null
+  readonly #run = (source: Source): void => {
+    source.isReady = false
+    this.calling()
+    let more = true // also if it throws: what is behind the error is not lost
+    try {
+      more = source.turn()
+    } finally {
+      if (more) this.ready(source)
+    }
+  }
 
   constructor(clock: Clock) {
     this.clock = clock
@@ -37,10 +48,10 @@ export class Turns {
 
   /** `source.turn()` is called from the event loop, once. */
   ready(source: Source): void {
-    if (this.#ready.has(source)) return
-    this.#ready.add(source)
+    if (source.isReady) return
+    source.isReady = true
     this.calling()
-    setImmediate(() => this.#run(source))
+    setImmediate(this.#run, source)
   }
 
   /** Calls back from the event loop. */
@@ -72,16 +83,5 @@ export class Turns {
       this.#alive ??= setInterval(() => {}, FOREVER)
       this.#alive.ref()
     } else this.#alive?.unref()
-  }
-
-  #run(source: Source): void {
-    this.#ready.delete(source)
-    this.calling()
-    let more = true // also if it throws: what is behind the error is not lost
-    try {
-      more = source.turn()
-    } finally {
-      if (more) this.ready(source)
-    }
   }
 }

@@ -82,6 +82,7 @@ export interface PingReceiver {
 }
 
 export class PingEndpoint implements EventSource {
+  eventsPending = false
   readonly options: PingEndpointOptions
   readonly identifier: number
   receiver: PingReceiver | null = null

@@ -86,6 +86,7 @@ export function protocolNumber(protocol: RawOptions['protocol']): number {
 }
 
 export class RawSocket implements EventSource, AsyncIterable<RawMessage> {
+  eventsPending = false
   readonly protocol: number
   /** @internal 0: any */
   readonly local: Ipv4Address

@@ -3,6 +3,7 @@
  * who sends SYNs costs us little), answers duplicates of the SYN, and becomes a connection with the right ACK. In the
  * order of Linux's `tcp_check_req`.
  */
+import type { Linked } from '../collections/linked-list.ts'
 import { FlowKey, localPort, remotePort } from '../demux/flow-key.ts'
 import type { CongestionControlName, TcpSettings } from '../sysctl/tcp-settings.ts'
 import { Timer } from '../time/timer-wheel.ts'
@@ -60,7 +61,7 @@ export function termsOf(segment: Segment, allow: TcpSettings, maxSegment: number
   }
 }
 
-export class HalfOpen implements OutOfWindowClock {
+export class HalfOpen implements OutOfWindowClock, Linked<HalfOpen> {
   readonly kind = EndpointKind.HALF_OPEN
   readonly key: Int32Array
   readonly listener: Listener
@@ -97,6 +98,11 @@ export class HalfOpen implements OutOfWindowClock {
   startedAt = 0
   lastOutOfWindowAck = -Infinity
   readonly timer: Timer
+  /** What the program of a catch-all listener keeps with it. */
+  user: object | null = null
+  /** Links of the listener's list. */
+  next: HalfOpen | null = null
+  previous: HalfOpen | null = null
 
   constructor(
     listener: Listener,

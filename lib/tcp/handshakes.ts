@@ -95,7 +95,7 @@ export class Handshakes {
     const { flags } = segment.packet.destination as Route
     if ((flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) return DropReason.IP_INADDRERRORS
     const { tcp_syncookies: cookies } = ipv4
-    const isCrowded = listener.halfOpen.size > listener.backlog
+    const isCrowded = listener.halfOpen.length > listener.backlog
     if (!listener.isCatchAll && isn === 0 && (cookies === 2 || (cookies === 1 && isCrowded))) {
       if (isCrowded) mib.tcpExt[TcpExtMib.TCPReqQFullDoCookies]!++
       return this.#answerWithCookie(listener, key, segment)
@@ -123,7 +123,7 @@ export class Handshakes {
       mib.tcpExt[TcpExtMib.ListenDrops]!++
       return DropReason.TCP_LISTEN_OVERFLOW
     }
-    listener.halfOpen.add(halfOpen)
+    listener.halfOpen.push(halfOpen)
     halfOpen.startedAt = now
     if (listener.isCatchAll) {
       halfOpen.undecided = true
@@ -271,7 +271,7 @@ export class Handshakes {
     try {
       if (listener.key === null) this.#catchAll = null
       else this.#shared.endpoints.unbind(listener.key, listener)
-      for (const halfOpen of [...listener.halfOpen]) this.dropHalfOpen(halfOpen)
+      for (const halfOpen of listener.halfOpen) this.dropHalfOpen(halfOpen)
       for (const tcb of listener.acceptQueue.splice(0)) {
         tcb.orphan = true
         this.#connections.abort(tcb, Errno.ECONNABORTED)
@@ -311,7 +311,7 @@ export class Handshakes {
    */
   #hasRoom(listener: Listener, key: Int32Array, cookies: boolean): boolean {
     const { mib, sysctl } = this.#shared.ctx
-    const waiting = listener.halfOpen.size
+    const waiting = listener.halfOpen.length
     if (waiting > listener.backlog) {
       mib.tcpExt[TcpExtMib.TCPReqQFullDrop]!++
       return false
@@ -371,7 +371,7 @@ export class Handshakes {
     this.#shared.wheel.cancel(halfOpen.timer)
     this.#shared.endpoints.disconnect(halfOpen.key, halfOpen)
     const { listener } = halfOpen
-    listener.halfOpen.delete(halfOpen)
+    listener.halfOpen.remove(halfOpen)
     const at = listener.undecided.indexOf(halfOpen)
     if (at >= 0) listener.undecided.splice(at, 1)
     halfOpen.undecided = false

@@ -3,6 +3,7 @@
  * the backlog (RFC 9293 §3.10.7.2, RFC 4987). A catch-all listener hears of what no other listens for, and its
  * program decides before anything is answered.
  */
+import { LinkedList } from '../collections/linked-list.ts'
 import type { EventSource } from '../device/softirq.ts'
 import type { CongestionControlName } from '../sysctl/tcp-settings.ts'
 import type { HalfOpen } from './half-open.ts'
@@ -15,7 +16,8 @@ export class Listener {
   readonly user: EventSource
   /** Connections that may wait to be accepted, and half-open ones (`listen(2)`). */
   readonly backlog: number
-  readonly halfOpen = new Set<HalfOpen>()
+  /** In the order in which they began. */
+  readonly halfOpen = new LinkedList<HalfOpen>()
   /** Established, and waiting for the program. */
   readonly acceptQueue: Tcb[] = []
   /** Of a catch-all listener: what the program has not been asked about yet. */
@@ -56,7 +58,7 @@ export class Listener {
    * of SYNs keeps nobody out for longer (RFC 4987 §3.4).
    */
   get staleHandshake(): HalfOpen | null {
-    for (const oldest of this.halfOpen) return oldest.retries > 0 && !oldest.confirmed ? oldest : null
-    return null
+    const oldest = this.halfOpen.first
+    return oldest !== null && oldest.retries > 0 && !oldest.confirmed ? oldest : null
   }
 }

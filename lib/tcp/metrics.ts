@@ -6,6 +6,7 @@
  * its path comes in when an entry is made, and again when it has not been used for an hour.
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
+import { LinkedList } from '../collections/linked-list.ts'
 import { Metric } from '../route/rtnetlink.ts'
 import type { TcpSettings } from '../sysctl/tcp-settings.ts'
 import { MILLISECOND, SECOND } from '../time/clock.ts'
@@ -37,6 +38,10 @@ export class DestinationMetrics {
   ssthresh = 0
   cwnd = 0
   reordering = 0
+  /** @internal links of the order of saving */
+  next: DestinationMetrics | null = null
+  /** @internal */
+  previous: DestinationMetrics | null = null
 
   constructor(source: Ipv4Address, destination: Ipv4Address) {
     this.source = source
@@ -62,8 +67,11 @@ export class DestinationMetrics {
 
 export class SavedMetrics {
   readonly #settings: TcpSettings
-  /** The one that was saved longest ago first. */
   readonly #entries = new Map<string, DestinationMetrics>()
+  /** The one that was saved longest ago first. */
+  readonly #order = new LinkedList<DestinationMetrics>()
+  /** Connections mostly come to one destination one after another. */
+  #latest: DestinationMetrics | null = null
 
   constructor(settings: TcpSettings) {
     this.#settings = settings
@@ -74,15 +82,15 @@ export class SavedMetrics {
   }
 
   [Symbol.iterator](): Iterator<DestinationMetrics> {
-    return this.#entries.values()
+    return this.#order[Symbol.iterator]()
   }
 
   /** Forgets those for which `which` is true; gives how many. */
   flush(which: (entry: DestinationMetrics) => boolean = () => true): number {
     let count = 0
-    for (const [key, entry] of this.#entries) {
+    for (const entry of this.#order) {
       if (!which(entry)) continue
-      this.#entries.delete(key)
+      this.#remove(entry)
       count++
     }
     return count
@@ -90,7 +98,7 @@ export class SavedMetrics {
 
   /** A connection to it has come to an end in good order before (`tcp_peer_is_proven`). */
   isProven(source: Ipv4Address, destination: Ipv4Address): boolean {
-    return (this.#entries.get(keyOf(source, destination))?.rtt ?? 0) > 0
+    return (this.#lookup(source, destination)?.rtt ?? 0) > 0
   }
 
   /** The handshake is over, and {@link Tcb.mss} known (`tcp_init_metrics`). */
@@ -119,9 +127,8 @@ export class SavedMetrics {
     this.#saveRtt(entry, tcb)
     this.#saveWindow(entry, tcb)
     entry.stamp = now
-    const key = keyOf(entry.source, entry.destination)
-    this.#entries.delete(key)
-    this.#entries.set(key, entry)
+    this.#order.remove(entry)
+    this.#order.push(entry)
   }
 
   /** A longer RTT counts at once, a shorter one an eighth: too long is better than too short. */
@@ -157,24 +164,35 @@ export class SavedMetrics {
   }
 
   #find(tcb: Tcb, now: number): DestinationMetrics | null {
-    const entry = this.#entries.get(keyOf(tcb.path.local, tcb.path.remote))
-    if (entry === undefined) return null
+    const entry = this.#lookup(tcb.path.local, tcb.path.remote)
+    if (entry === null) return null
     if (now - entry.stamp > LIFETIME) entry.takeFromRoute(tcb, now)
     return entry
   }
 
   #add(tcb: Tcb, now: number): DestinationMetrics {
-    if (this.#entries.size >= MAX_DESTINATIONS) {
-      for (const oldest of this.#entries.keys()) {
-        this.#entries.delete(oldest)
-        break
-      }
-    }
+    if (this.#entries.size >= MAX_DESTINATIONS) this.#remove(this.#order.first!)
     const { local, remote } = tcb.path
     const entry = new DestinationMetrics(local, remote)
     entry.takeFromRoute(tcb, now)
     this.#entries.set(keyOf(local, remote), entry)
+    this.#order.push(entry)
     return entry
+  }
+
+  #lookup(source: Ipv4Address, destination: Ipv4Address): DestinationMetrics | null {
+    const latest = this.#latest
+    if (latest !== null && latest.source === source && latest.destination === destination) return latest
+    const entry = this.#entries.get(keyOf(source, destination))
+    if (entry === undefined) return null
+    this.#latest = entry
+    return entry
+  }
+
+  #remove(entry: DestinationMetrics): void {
+    if (this.#latest === entry) this.#latest = null
+    this.#entries.delete(keyOf(entry.source, entry.destination))
+    this.#order.remove(entry)
   }
 }
 

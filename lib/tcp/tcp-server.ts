@@ -41,6 +41,8 @@ class Backlog<T> {
 }
 
 export class TcpServer implements AsyncIterable<TcpSocket> {
+  /** @internal */
+  eventsPending = false
   /** The address listened at; `'0.0.0.0'`: all of this host. */
   readonly address: string
   readonly port: number
@@ -160,10 +162,11 @@ export class TcpRequest {
 }
 
 export class TcpCatchAll implements AsyncIterable<TcpRequest> {
+  /** @internal */
+  eventsPending = false
   readonly #tcp: Tcp
   readonly #listener: Listener
   readonly #backlog = new Backlog<TcpRequest>()
-  readonly #pending = new Map<HalfOpen, TcpRequest>()
 
   /** @internal */
   constructor(tcp: Tcp, open: (user: EventSource) => Listener) {
@@ -196,14 +199,12 @@ export class TcpCatchAll implements AsyncIterable<TcpRequest> {
   deliverEvents(): void {
     const { acceptQueue, undecided, closed, failed } = this.#listener
     for (const tcb of acceptQueue.splice(0)) {
-      const request = this.#pending.get(tcb.handshake!)
-      this.#pending.delete(tcb.handshake!)
+      const request = tcb.handshake!.user as TcpRequest | null
       tcb.handshake = null
       request?.waiter?.resolve(new TcpSocket(this.#tcp, tcb))
     }
     for (const halfOpen of failed.splice(0)) {
-      const request = this.#pending.get(halfOpen)
-      this.#pending.delete(halfOpen)
+      const request = halfOpen.user as TcpRequest | null
       request?.waiter?.reject(request.aborted())
     }
     while (this.#backlog.hasWaiter && undecided.length > 0) {
@@ -214,7 +215,7 @@ export class TcpCatchAll implements AsyncIterable<TcpRequest> {
 
   #request(halfOpen: HalfOpen): TcpRequest {
     const request = new TcpRequest(this.#tcp, halfOpen)
-    this.#pending.set(halfOpen, request)
+    halfOpen.user = request
     return request
   }
 }

@@ -38,6 +38,8 @@ const MESSAGES: Partial<Record<string, string>> = {
 }
 
 export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
+  /** @internal */
+  eventsPending = false
   readonly localAddress: string
   readonly localPort: number
   readonly remoteAddress: string

@@ -3,6 +3,7 @@
  * peer's FIN is acknowledged again if need be and old segments meet no new connection (RFC 1337, RFC 6191). An entry
  * is small, and all wait equally long: they stand in a queue under one timer.
  */
+import type { Linked } from '../collections/linked-list.ts'
 import { FlowKey } from '../demux/flow-key.ts'
 import { SECOND } from '../time/clock.ts'
 import { TcpFlag } from '../wire/tcp.ts'
@@ -21,7 +22,7 @@ const LOOPBACK_INDEX = 1
 export const TimeWaitVerdict = { DROP: 0, ACK: 1, SYN: 2, KILL: 3, RESTART: 4, RESTART_ACK: 5 } as const
 export type TimeWaitVerdict = (typeof TimeWaitVerdict)[keyof typeof TimeWaitVerdict]
 
-export class TimeWait implements OutOfWindowClock {
+export class TimeWait implements OutOfWindowClock, Linked<TimeWait> {
   readonly kind = EndpointKind.TIME_WAIT
   readonly key: Int32Array
   readonly rcvNxt: number
@@ -37,9 +38,8 @@ export class TimeWait implements OutOfWindowClock {
   readonly enteredAt: number
   lastOutOfWindowAck = -Infinity
   deadline = 0
-  /** @internal links of the queue */
+  /** Links of the queue. */
   next: TimeWait | null = null
-  /** @internal */
   previous: TimeWait | null = null
 
   constructor(tcb: Tcb) {
@@ -86,36 +86,5 @@ export class TimeWait implements OutOfWindowClock {
     }
     if (isRst) return TimeWaitVerdict.DROP
     return isOld || (flags & ACK) !== 0 ? TimeWaitVerdict.RESTART_ACK : TimeWaitVerdict.ACK
-  }
-}
-
-/** All entries, the next to go first. */
-export class TimeWaitQueue {
-  length = 0
-  #head: TimeWait | null = null
-  #tail: TimeWait | null = null
-
-  get first(): TimeWait | null {
-    return this.#head
-  }
-
-  push(entry: TimeWait, now: number): void {
-    entry.deadline = now + TIME_WAIT_LENGTH
-    entry.next = null
-    entry.previous = this.#tail
-    if (this.#tail === null) this.#head = entry
-    else this.#tail.next = entry
-    this.#tail = entry
-    this.length++
-  }
-
-  remove(entry: TimeWait): void {
-    const { next, previous } = entry
-    if (previous === null) this.#head = next
-    else previous.next = next
-    if (next === null) this.#tail = previous
-    else next.previous = previous
-    entry.next = entry.previous = null
-    this.length--
   }
 }

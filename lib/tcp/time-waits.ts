@@ -2,6 +2,7 @@
  * The connections of a stack that are in TIME-WAIT: entered when they end, answered for while they wait, forgotten
  * when their minute is over or a new connection takes their place.
  */
+import { LinkedList } from '../collections/linked-list.ts'
 import { TcpExtMib } from '../observe/mib.ts'
 import { MILLISECOND } from '../time/clock.ts'
 import { Timer } from '../time/timer-wheel.ts'
@@ -11,11 +12,12 @@ import { timestampAt } from './isn.ts'
 import type { Segment } from './segment.ts'
 import type { TcpShared } from './shared.ts'
 import type { Tcb } from './tcb.ts'
-import { TimeWait, TimeWaitQueue, TimeWaitVerdict } from './time-wait.ts'
+import { TIME_WAIT_LENGTH, TimeWait, TimeWaitVerdict } from './time-wait.ts'
 
 export class TimeWaits {
   readonly #shared: TcpShared
-  readonly #queue = new TimeWaitQueue()
+  /** The next to go first. */
+  readonly #queue = new LinkedList<TimeWait>()
   readonly #timer = new Timer(() => this.#expire())
 
   constructor(shared: TcpShared) {
@@ -36,7 +38,7 @@ export class TimeWaits {
     }
     const entry = new TimeWait(tcb)
     if (!endpoints.connect(entry.key, entry)) return
-    this.#queue.push(entry, now)
+    this.#push(entry, now)
     if (!this.#timer.armed) wheel.schedule(this.#timer, entry.deadline)
   }
 
@@ -61,7 +63,7 @@ export class TimeWaits {
         return DropReason.TCP_RESET
       case TimeWaitVerdict.RESTART:
         this.#queue.remove(entry)
-        this.#queue.push(entry, now)
+        this.#push(entry, now)
         return DropReason.NONE
       case TimeWaitVerdict.SYN: {
         const reason = reopen(segment, entry.nextSequence)
@@ -70,7 +72,7 @@ export class TimeWaits {
       }
       case TimeWaitVerdict.RESTART_ACK:
         this.#queue.remove(entry)
-        this.#queue.push(entry, now)
+        this.#push(entry, now)
         break
       case TimeWaitVerdict.ACK:
         break
@@ -118,6 +120,11 @@ export class TimeWaits {
   clear(): void {
     for (let entry = this.#queue.first; entry !== null; entry = this.#queue.first) this.end(entry)
     this.#shared.wheel.cancel(this.#timer)
+  }
+
+  #push(entry: TimeWait, now: number): void {
+    entry.deadline = now + TIME_WAIT_LENGTH
+    this.#queue.push(entry)
   }
 
   #expire(): void {

@@ -45,6 +45,7 @@ const SETTINGS: UdpSettings = {
 }
 
 export class UdpCatchAll implements EventSource, AsyncIterable<UdpCatchAllMessage> {
+  eventsPending = false
   /** Datagrams for which there was no room. */
   overflowed = 0
   /** @internal each datagram for itself */

@@ -44,6 +44,7 @@ export interface UdpSocketCounters {
 const NO_OPTIONS: UdpSendOptions = {}
 
 export class UdpSocket implements EventSource, AsyncIterable<UdpMessage> {
+  eventsPending = false
   /** What has become of its datagrams. */
   readonly counters: UdpSocketCounters = {
     received: 0,

@@ -43,6 +43,7 @@ Object.setPrototypeOf(Adopting, UDP)
 Adopting.prototype = UDP.prototype as NativeUdp
 
 export class UdpHandle extends Adopting implements Source {
+  isReady = false
   readonly #context: UdpContext
   readonly #resource = new AsyncResource('UDPWRAP')
   readonly #sends: PendingSends

@@ -5,6 +5,7 @@
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { parseIpv4 } from '../../address/ipv4-address.ts'
+import { LinkedList } from '../../collections/linked-list.ts'
 import { USUAL_CONNECT } from '../../tcp/tcp.ts'
 import type { UdpSocket } from '../../udp/udp-socket.ts'
 import type { GatewayContext } from './context.ts'
@@ -19,7 +20,7 @@ export class TcpForward implements SpliceOwner {
   readonly #gateway: GatewayContext
   readonly #splices: SpliceContext
   readonly #server: Server
-  readonly #all = new Set<Splice>()
+  readonly #all = new LinkedList<Splice>()
 
   constructor(gateway: GatewayContext, splices: SpliceContext, forward: OpenForward) {
     this.#gateway = gateway
@@ -27,9 +28,9 @@ export class TcpForward implements SpliceOwner {
     this.forward = forward
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       const { settings, counters } = gateway
-      if (this.#all.size >= settings.maxConnections) return void socket.resetAndDestroy()
+      if (this.#all.length >= settings.maxConnections) return void socket.resetAndDestroy()
       const splice = new Splice(splices, this, socket)
-      this.#all.add(splice)
+      this.#all.push(splice)
       counters.tcpOpen++
       this.#connect(splice)
     })
@@ -61,7 +62,7 @@ export class TcpForward implements SpliceOwner {
   }
 
   ended(splice: Splice): void {
-    if (this.#all.delete(splice)) this.#gateway.counters.tcpOpen--
+    if (this.#all.remove(splice)) this.#gateway.counters.tcpOpen--
   }
 
   #connect(splice: Splice): void {

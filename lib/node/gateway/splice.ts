@@ -4,7 +4,9 @@
  * to the host.
  */
 import { connect, type NetConnectOpts, Socket } from 'node:net'
+import type { Linked } from '../../collections/linked-list.ts'
 import type { EventSource } from '../../device/softirq.ts'
+import type { HalfOpen } from '../../tcp/half-open.ts'
 import { type Tcb, TcbEvent, TcpState } from '../../tcp/tcb.ts'
 import type { Tcp } from '../../tcp/tcp.ts'
 import { noLookup } from './options.ts'
@@ -56,7 +58,13 @@ export interface HostTarget {
   timeout: number
 }
 
-export class Splice implements EventSource {
+export class Splice implements EventSource, Linked<Splice> {
+  eventsPending = false
+  /** What the guest asks for, until its handshake is over. */
+  request: HalfOpen | null = null
+  /** The owner's. */
+  next: Splice | null = null
+  previous: Splice | null = null
   readonly #context: SpliceContext
   readonly #owner: SpliceOwner
   readonly #socket: Socket

@@ -2,6 +2,7 @@
  * TCP of guests to the outside: whoever wants to connect is answered once the host has connected, or in the way in
  * which the host was. So a guest sees of the other end what the host sees.
  */
+import { LinkedList } from '../../collections/linked-list.ts'
 import { FlowKey, localPort, remotePort } from '../../demux/flow-key.ts'
 import type { EventSource } from '../../device/softirq.ts'
 import { sendLateError } from '../../ipv4/late-errors.ts'
@@ -32,13 +33,13 @@ export function unreachableCode(code: string): number {
 }
 
 export class TcpOutbound implements EventSource, SpliceOwner {
+  eventsPending = false
   readonly #gateway: GatewayContext
   readonly #splices: SpliceContext
   readonly #listener: Listener
-  /** What is not decided yet, or waits for the host or for the guest's last ACK. */
-  readonly #pending = new Map<HalfOpen, Splice | null>()
-  readonly #requests = new Map<Splice, HalfOpen>()
-  readonly #all = new Set<Splice>()
+  /** Requests that the policy has not decided on: their user is this, and later the splice. */
+  #undecided = 0
+  readonly #all = new LinkedList<Splice>()
 
   /** @throws TunstackError `EADDRINUSE` if somebody else hears of all connections of the stack */
   constructor(gateway: GatewayContext, splices: SpliceContext) {
@@ -55,19 +56,13 @@ export class TcpOutbound implements EventSource, SpliceOwner {
   deliverEvents(): void {
     const { undecided, failed, acceptQueue } = this.#listener
     for (const tcb of acceptQueue.splice(0)) {
-      const halfOpen = tcb.handshake!
+      const splice = this.#forget(tcb.handshake!)
       tcb.handshake = null
-      const splice = this.#pending.get(halfOpen)
-      this.#forget(halfOpen)
-      if (splice == null) continue // it cannot be: only whom the host has connected for is accepted
+      if (splice === null) continue // it cannot be: only whom the host has connected for is accepted
       splice.attach(tcb)
       splice.join()
     }
-    for (const halfOpen of failed.splice(0)) {
-      const splice = this.#pending.get(halfOpen)
-      this.#forget(halfOpen)
-      splice?.reset()
-    }
+    for (const halfOpen of failed.splice(0)) this.#forget(halfOpen)?.reset()
     while (undecided.length > 0) this.#begin(undecided.shift()!)
   }
 
@@ -78,8 +73,8 @@ export class TcpOutbound implements EventSource, SpliceOwner {
   }
 
   connected(splice: Splice): void {
-    const halfOpen = this.#requests.get(splice)
-    if (halfOpen === undefined || !halfOpen.undecided) return splice.reset()
+    const halfOpen = splice.request
+    if (halfOpen === null || !halfOpen.undecided) return splice.reset()
     this.#splices.tcp.handshakes.acceptRequest(halfOpen)
   }
 
@@ -88,8 +83,8 @@ export class TcpOutbound implements EventSource, SpliceOwner {
   failed(splice: Splice, code: string): void {
     const { counters } = this.#gateway
     counters.tcpFailed++
-    const halfOpen = this.#requests.get(splice)
-    if (halfOpen === undefined) return
+    const halfOpen = splice.request
+    if (halfOpen === null) return
     this.#forget(halfOpen)
     if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOBUFS' || code === 'EADDRNOTAVAIL') {
       this.#gateway.report(Object.assign(new Error(`the host cannot connect: ${code}`), { code }))
@@ -100,17 +95,18 @@ export class TcpOutbound implements EventSource, SpliceOwner {
   }
 
   ended(splice: Splice): void {
-    if (this.#all.delete(splice)) this.#gateway.counters.tcpOpen--
+    if (this.#all.remove(splice)) this.#gateway.counters.tcpOpen--
   }
 
   #begin(halfOpen: HalfOpen): void {
     const { settings, counters, policy } = this.#gateway
     counters.tcpRequests++
-    if (this.#pending.size + this.#all.size - this.#requests.size >= settings.maxConnections) {
+    if (this.#undecided + this.#all.length >= settings.maxConnections) {
       counters.tcpLimited++
       return this.#refuse(halfOpen, 'deny')
     }
-    this.#pending.set(halfOpen, null)
+    this.#undecided++
+    halfOpen.user = this
     const { key } = halfOpen
     const decision = policy.decide(
       'tcp',
@@ -124,24 +120,28 @@ export class TcpOutbound implements EventSource, SpliceOwner {
   }
 
   #decided(halfOpen: HalfOpen, { action, address, port }: Decision): void {
-    if (!this.#pending.has(halfOpen)) return // it was given up meanwhile
+    if (halfOpen.user !== this) return // it was given up meanwhile
     const { settings, counters } = this.#gateway
+    this.#forget(halfOpen)
     if (action !== 'allow') {
-      this.#pending.delete(halfOpen)
       counters.denied++
       return this.#refuse(halfOpen, action)
     }
     const splice = new Splice(this.#splices, this, { address, port, timeout: settings.connectTimeout })
-    this.#pending.set(halfOpen, splice)
-    this.#requests.set(splice, halfOpen)
-    this.#all.add(splice)
+    halfOpen.user = splice
+    splice.request = halfOpen
+    this.#all.push(splice)
     counters.tcpOpen++
   }
 
-  #forget(halfOpen: HalfOpen): void {
-    const splice = this.#pending.get(halfOpen)
-    this.#pending.delete(halfOpen)
-    if (splice != null) this.#requests.delete(splice)
+  /** It waits for nothing any more. @returns what was made for it */
+  #forget(halfOpen: HalfOpen): Splice | null {
+    const { user } = halfOpen
+    halfOpen.user = null
+    if (user === this) this.#undecided--
+    if (!(user instanceof Splice)) return null
+    user.request = null
+    return user
   }
 
   #refuse(halfOpen: HalfOpen, how: 'deny' | 'drop'): void {

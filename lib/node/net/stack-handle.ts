@@ -49,6 +49,8 @@ interface AddressInfo {
 }
 
 export class StackHandle extends JSStream implements EventSource, Source {
+  eventsPending = false
+  isReady = false
   /** Set and looked at by `net`. */
   reading = false
   onconnection: ((status: number, client?: StackHandle) => void) | undefined
