@@ -6,82 +6,46 @@
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { readIpv4 } from '../address/ipv4-address.ts'
 import { createFlowKey, setIpv4Flow } from '../demux/flow-key.ts'
-import { PortRange } from '../demux/ports.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { BurstListener, Softirq } from '../device/softirq.ts'
 import { Errno, TunstackError } from '../errors.ts'
 import type { IcmpErrorInfo, TransportProtocol } from '../ipv4/context.ts'
 import type { Ipv4 } from '../ipv4/ipv4.ts'
-import { IcmpMib, TcpExtMib, TcpMib } from '../observe/mib.ts'
+import { TcpExtMib, TcpMib } from '../observe/mib.ts'
 import type { Packet } from '../packet/packet.ts'
-import { Flow4 } from '../route/flow.ts'
-import { Metric, RouteFlag } from '../route/rtnetlink.ts'
-import type { CongestionControlName } from '../sysctl/tcp-settings.ts'
+import { Metric } from '../route/rtnetlink.ts'
 import { type Clock, SECOND } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
 import { DropReason } from '../wire/drop-reason.ts'
-import { IcmpType, UnreachableCode } from '../wire/icmpv4.ts'
 import { IPV4_DESTINATION, IPV4_SOURCE, IpProtocol } from '../wire/ipv4.ts'
 import {
   TCP_DATA_OFFSET,
   TCP_DESTINATION_PORT,
   TCP_MIN_HEADER,
-  TCP_SEQUENCE,
   TCP_SOURCE_PORT,
   TcpFlag,
 } from '../wire/tcp.ts'
+import { ActiveOpen, type ConnectSettings } from './active-open.ts'
 import { ChallengeAck, isLoopProne } from './challenge-ack.ts'
-import { asksForEcn } from './ecn.ts'
 import { AckAction, Effects } from './effects.ts'
-import { EphemeralPorts } from './ephemeral-ports.ts'
 import type { HalfOpen } from './half-open.ts'
 import { Handshakes } from './handshakes.ts'
+import { TcpIcmpErrors } from './icmp-errors.ts'
 import { TcpInput } from './input.ts'
-import { routeCongestion } from './ipv4-path.ts'
 import type { Listener } from './listener.ts'
 import { LossRecovery } from './loss-recovery.ts'
 import type { SavedMetrics } from './metrics.ts'
 import { TcpOutput } from './output.ts'
 import { adjustReceiveSpace } from './receive-autotuning.ts'
 import { acknowledgesNow, DELAYED_ACK, opensWindow } from './receive-window.ts'
-import { read32, Segment, verifyTcpChecksum } from './segment.ts'
+import { Segment, verifyTcpChecksum } from './segment.ts'
 import { sendLimit } from './send-buffer.ts'
-import { seqGt, seqLe, seqLt } from './sequence.ts'
-import { initialRcvMss, initialWindow, TcpShared, takeRouteMetrics } from './shared.ts'
+import { seqLe } from './sequence.ts'
+import { TcpShared } from './shared.ts'
 import { EndpointKind, type Tcb, TcbEvent, TcpState } from './tcb.ts'
 import { TimeWaits } from './time-waits.ts'
 import { TcpTimers } from './timers.ts'
-import type { TcpEventListener } from './trace.ts'
 import { markUrgent } from './urgent.ts'
-
-/** What a connection is asked for with, beside addresses and ports. */
-export interface ConnectSettings {
-  /** 0: as the sysctls say. */
-  receiveBuffer: number
-  sendBuffer: number
-  /** Index of the device to leave by; 0: any. */
-  device: number
-  tos: number
-  ttl: number
-  mark: number
-  congestion: CongestionControlName | null
-  /** `TCP_MAXSEG`; Infinity: as the path has it. */
-  maxSegment: number
-  events: TcpEventListener | null
-}
-
-/** Where nobody asks for anything else. */
-export const USUAL_CONNECT: Readonly<ConnectSettings> = {
-  receiveBuffer: 0,
-  sendBuffer: 0,
-  device: 0,
-  tos: 0,
-  ttl: 0,
-  mark: 0,
-  congestion: null,
-  maxSegment: Infinity,
-  events: null,
-}
 
 /** The line `TCP:` of `/proc/net/sockstat`. */
 export interface TcpUsage {
@@ -106,16 +70,24 @@ export class Tcp implements TransportProtocol, BurstListener {
   readonly #shared: TcpShared
   readonly #handshakes: Handshakes
   readonly #timeWaits: TimeWaits
-  readonly #ports: EphemeralPorts
+  readonly #activeOpen: ActiveOpen
+  readonly #errors: TcpIcmpErrors
   readonly #segment = new Segment()
   readonly #effects = new Effects()
   /** Connections that have an acknowledgment to send when the burst is over. */
   readonly #toAcknowledge: Tcb[] = []
   readonly #key = createFlowKey()
-  readonly #flow = new Flow4()
   #closed = false
   /** @internal */
-  readonly expire = (tcb: Tcb): void => this.#run(tcb, () => this.#timers.expire(tcb))
+  readonly expire = (tcb: Tcb): void => {
+    this.softirq.enter()
+    try {
+      this.#timers.expire(tcb)
+      this.settle(tcb)
+    } finally {
+      this.softirq.leave()
+    }
+  }
   readonly #reopen = (segment: Segment, isn: number): DropReason | null => this.#reopenTimeWait(segment, isn)
 
   constructor(ip: Ipv4, softirq: Softirq, wheel: TimerWheel) {
@@ -130,7 +102,8 @@ export class Tcp implements TransportProtocol, BurstListener {
     this.#shared = new TcpShared(ip, softirq, wheel)
     this.#handshakes = new Handshakes(this.#shared, this)
     this.#timeWaits = new TimeWaits(this.#shared)
-    this.#ports = new EphemeralPorts(ctx.random)
+    this.#activeOpen = new ActiveOpen(this.#shared, this.#timeWaits, this.expire)
+    this.#errors = new TcpIcmpErrors(this.#shared, this)
     ip.protocols[IpProtocol.TCP] = this
   }
 
@@ -324,7 +297,7 @@ export class Tcp implements TransportProtocol, BurstListener {
 
   // ---- blocks
 
-  /** Runs what belongs to packet processing, from the event loop. */
+  /** Runs what belongs to packet processing, from the event loop. What is done for each packet does so without a closure. */
   #run(tcb: Tcb, what: () => void): void {
     this.softirq.enter()
     try {
@@ -430,87 +403,13 @@ export class Tcp implements TransportProtocol, BurstListener {
     // What has happened last may be long ago: the attempt begins at the time that it is.
     this.softirq.enter()
     this.softirq.leave()
-    const { ctx } = this.ip
     this.softirq.readClock()
-    const { now, mib, routing, sysctl } = ctx
-    const { ipv4 } = sysctl
-    if (local !== 0 && ipv4.ip_nonlocal_bind === 0 && routing.addresses.deviceOf(local) === null) {
-      return Errno.EADDRNOTAVAIL
-    }
-    const flow = this.#flow.reset()
-    flow.daddr = remote
-    flow.saddr = local
-    flow.oif = options.device
-    flow.tos = options.tos & 0xfc
-    flow.mark = options.mark
-    flow.protocol = IpProtocol.TCP
-    flow.sport = ownPort
-    flow.dport = port
-    const route = routing.output(flow)
-    if (route === null) return routing.errno
-    if ((route.flags & (RouteFlag.BROADCAST | RouteFlag.MULTICAST)) !== 0) return Errno.ENETUNREACH
-    const key = createFlowKey()
-    setIpv4Flow(key, flow.saddr, ownPort, flow.daddr, port, 0)
-    if (ownPort === 0) {
-      const range = new PortRange(ipv4.ip_local_port_range_low, ipv4.ip_local_port_range_high)
-      const picked = this.#ports.pick(
-        key,
-        range,
-        now,
-        (candidate) => this.#isFree(candidate, false) && !this.#shared.endpoints.inUse(candidate),
-      )
-      if (picked === 0) return Errno.EADDRNOTAVAIL
-    } else if (this.#shared.endpoints.inUse(key) || !this.#isFree(key, true)) return Errno.EADDRINUSE
-    const settings = this.#shared.settings(options.receiveBuffer, options.sendBuffer)
-    const tcb = this.#shared.createTcb(
-      key,
-      settings,
-      routeCongestion(route) ?? options.congestion,
-      this.expire,
-    )
-    tcb.trace.listener = options.events
-    tcb.path.tos = options.tos & 0xfc
-    tcb.path.ttl = options.ttl
-    tcb.path.mark = options.mark
-    tcb.path.device = options.device
-    takeRouteMetrics(tcb)
-    tcb.iss = this.#shared.isn.sequence(key, now)
-    const before = this.#shared.endpoints.lookupConnected(key)
-    if (before !== null && before.kind === EndpointKind.TIME_WAIT) this.#timeWaits.handOver(before, tcb)
-    if (!this.#shared.endpoints.connect(key, tcb)) return Errno.EADDRINUSE
-    tcb.registered = true
-    if (ownPort !== 0) tcb.bound = this.#shared.endpoints.bind(key, tcb)
-    tcb.tsOffset = this.#shared.timestampOffset(key)
-    tcb.sndUna = tcb.iss
-    tcb.sndNxt = tcb.dataSeq = (tcb.iss + 1) | 0
-    tcb.timestamps = ipv4.tcp_timestamps !== 0
-    tcb.sack = ipv4.tcp_sack !== 0
-    tcb.ecn = asksForEcn(ipv4.tcp_ecn)
-    tcb.windowScaling = ipv4.tcp_window_scaling !== 0
-    tcb.rcvScale = tcb.windowScaling ? this.#shared.windowScale(settings) : 0
-    tcb.userMss = options.maxSegment
-    tcb.announcedMss = Math.min(tcb.path.advertisedMss, tcb.userMss)
-    tcb.rcvMss = initialRcvMss(tcb)
-    tcb.rcvWnd = initialWindow(
-      settings.receiveBuffer,
-      tcb.announcedMss,
-      tcb.path.metric(Metric.INITRWND),
-      ipv4.tcp_workaround_signed_windows !== 0,
-    )
-    tcb.establishedAt = tcb.lastSent = tcb.lastHeard = now
-    tcb.setState(TcpState.SYN_SENT, mib.tcp)
-    mib.tcp[TcpMib.ActiveOpens]!++
+    const tcb = this.#activeOpen.open(remote, port, local, ownPort, options)
+    if (typeof tcb === 'number') return tcb
     this.output.syn(tcb)
-    tcb.retransmitAt = now + tcb.rtt.timeout
+    tcb.retransmitAt = this.ip.ctx.now + tcb.rtt.timeout
     this.settle(tcb)
     return tcb
-  }
-
-  /** Nobody's four-tuple, or one in TIME-WAIT that may be used again. @param isAskedFor the program wants this port */
-  #isFree(key: Int32Array, isAskedFor: boolean): boolean {
-    const endpoint = this.#shared.endpoints.lookupConnected(key)
-    if (endpoint === null) return true
-    return endpoint.kind === EndpointKind.TIME_WAIT && this.#timeWaits.mayReuse(endpoint, isAskedFor)
   }
 
   /** Listeners, and handshakes on the way to them. */
@@ -529,7 +428,13 @@ export class Tcp implements TransportProtocol, BurstListener {
 
   /** Data was queued, FIN may have been: sends what may be sent. */
   flush(tcb: Tcb): void {
-    this.#run(tcb, () => this.output.push(tcb))
+    this.softirq.enter()
+    try {
+      this.output.push(tcb)
+      this.settle(tcb)
+    } finally {
+      this.softirq.leave()
+    }
   }
 
   /** No more data will be written: FIN follows what is queued. */
@@ -572,11 +477,15 @@ export class Tcp implements TransportProtocol, BurstListener {
   /** The application has read: the peer may have to hear of the room. */
   consumed(tcb: Tcb): void {
     if (tcb.state === TcpState.CLOSED || tcb.state === TcpState.TIME_WAIT) return
-    this.#run(tcb, () => {
+    this.softirq.enter()
+    try {
       const { ctx } = this.ip
       adjustReceiveSpace(tcb, ctx.now, ctx.sysctl.ipv4.tcp_moderate_rcvbuf !== 0)
       if (opensWindow(tcb)) this.output.ack(tcb)
-    })
+      this.settle(tcb)
+    } finally {
+      this.softirq.leave()
+    }
   }
 
   /** `SO_KEEPALIVE` */
@@ -595,9 +504,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     return sendLimit(tcb, this.ip.ctx.sysctl.ipv4.tcp_wmem_max)
   }
 
-  // ---- ICMP
-
-  /** An ICMP error about a segment of ours (`tcp_v4_err`, RFC 5927): it counts if the segment is on its way. */
+  /** @param quote offset of the quoted IP header @param headerLength its bytes */
   receiveError(
     bytes: Uint8Array,
     quote: number,
@@ -605,62 +512,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     _end: number,
     error: IcmpErrorInfo,
   ): void {
-    const { mib } = this.ip.ctx
-    const at = quote + headerLength
-    const key = this.#key
-    setIpv4Flow(
-      key,
-      readIpv4(bytes, quote + IPV4_SOURCE),
-      (bytes[at + TCP_SOURCE_PORT]! << 8) | bytes[at + TCP_SOURCE_PORT + 1]!,
-      readIpv4(bytes, quote + IPV4_DESTINATION),
-      (bytes[at + TCP_DESTINATION_PORT]! << 8) | bytes[at + TCP_DESTINATION_PORT + 1]!,
-      0,
-    )
-    const endpoint = this.#shared.endpoints.lookupConnected(key)
-    if (endpoint === null) {
-      mib.icmp[IcmpMib.InErrors]!++
-      return
-    }
-    const seq = read32(bytes, at + TCP_SEQUENCE)
-    switch (endpoint.kind) {
-      case EndpointKind.TIME_WAIT:
-      case EndpointKind.LISTENER:
-        return
-      case EndpointKind.HALF_OPEN:
-        if (seq !== endpoint.iss) mib.tcpExt[TcpExtMib.OutOfWindowIcmps]!++
-        else if (error.fatal) {
-          mib.tcpExt[TcpExtMib.ListenDrops]!++
-          this.#handshakes.dropHalfOpen(endpoint)
-        }
-        return
-      case EndpointKind.CONNECTION:
-        if (seqLt(seq, endpoint.sndUna) || seqGt(seq, endpoint.sndNxt)) {
-          mib.tcpExt[TcpExtMib.OutOfWindowIcmps]!++
-          return
-        }
-        return this.#errorAbout(endpoint, bytes, quote, error)
-    }
-  }
-
-  #errorAbout(tcb: Tcb, bytes: Uint8Array, quote: number, error: IcmpErrorInfo): void {
-    const { icmp } = this.ip
-    if (error.type === IcmpType.REDIRECT) return icmp.learnPathMtu(bytes, quote, error)
-    if (error.errno === 0) return // source quench (RFC 6633)
-    if (error.type === IcmpType.DEST_UNREACH && error.code === UnreachableCode.FRAG_NEEDED) {
-      const before = tcb.path.mtu
-      icmp.learnPathMtu(bytes, quote, error)
-      if (tcb.path.mtu < before && tcb.synchronized) {
-        if (!this.loss.probeRefused(tcb, tcb.path.mtu)) this.loss.pathShrunk(tcb)
-        this.output.push(tcb)
-        this.settle(tcb)
-      }
-      return
-    }
-    if (tcb.state === TcpState.SYN_SENT || tcb.state === TcpState.SYN_RECEIVED) {
-      return this.destroy(tcb, error.errno)
-    }
-    // What the path says of a connection that has worked is a hint (RFC 5927 §5.2).
-    tcb.softErrno = error.errno
+    this.#errors.receive(bytes, quote, headerLength, error)
   }
 
   /** Calls back for each connection that is not over; none may begin or end meanwhile. */
