@@ -313,8 +313,7 @@ export class TcpOutput {
       mib.tcpExt[TcpExtMib.TCPOrigDataSent]! += length > 0 ? segments : 0
     }
     // Data that answers data: acknowledgments may wait for more of it.
-    if (length > 0 && now - tcb.lastReceived < 40 * MILLISECOND && tcb.lastReceived !== 0)
-      tcb.interactive = true
+    if (length > 0 && now - tcb.lastReceived < DELAYED_ACK) tcb.interactive = true
     tcb.lastSent = now
     if (tcb.retransmitAt === Infinity || (again && seq === tcb.sndUna))
       tcb.retransmitAt = now + tcb.rtt.timeout

@@ -12,6 +12,9 @@ export const MAX_QUICK_ACKS = 16
 /** How long an acknowledgment waits for company (`TCP_DELACK_MIN`, `TCP_ATO_MIN`). */
 export const DELAYED_ACK = 40 * MILLISECOND
 
+/** How long that of a FIN does before which no data came: till the next tick of a kernel with HZ=1000. */
+const FIN_ALONE = MILLISECOND
+
 /** The window to offer now: what is free, or nothing while that is silly; never less than was offered (SHLD-14). */
 export function selectWindow(tcb: Tcb): number {
   const { receiveBuffer, ring, rcvScale } = tcb
@@ -42,6 +45,11 @@ export function selectWindow(tcb: Tcb): number {
 export function setReceiveBuffer(tcb: Tcb, bytes: number): void {
   tcb.receiveBuffer = bytes
   tcb.ring.limit = bytes + 2 ** tcb.rcvScale
+}
+
+/** How long what has come may wait to be acknowledged (`icsk_ack.ato`, as `tcp_send_delayed_ack` reads it). */
+export function ackDelay(tcb: Tcb): number {
+  return tcb.lastReceived === -Infinity ? FIN_ALONE : DELAYED_ACK
 }
 
 /** Whether what has come is acknowledged at once (`__tcp_ack_snd_check`): two segments, trouble, or at the start. */

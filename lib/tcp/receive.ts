@@ -75,11 +75,12 @@ export function receiveData(
     tcb.events |= TcbEvent.READABLE
   }
   effects.ack = AckAction.DATA
-  if (tcb.quickAcks > 0 && now - tcb.lastReceived > tcb.rtt.timeout && tcb.lastReceived !== 0)
-    enterQuickAck(tcb)
-  tcb.lastReceived = now
-  measureWindowRtt(tcb, now)
-  openWindow(tcb, segment.length)
+  if (segment.length > 0) {
+    if (tcb.quickAcks > 0 && now - tcb.lastReceived > tcb.rtt.timeout) enterQuickAck(tcb)
+    tcb.lastReceived = now
+    measureWindowRtt(tcb, now)
+    openWindow(tcb, segment.length)
+  }
   if (segment.isFin) receiveFin(tcb, effects, mib)
   if (!tcb.outOfOrder.isEmpty) {
     effects.ack = AckAction.NOW // it filled (part of) a hole: RFC 5681 §4.2
@@ -171,16 +172,19 @@ function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
   tcb.rcvNxt = (tcb.rcvNxt + 1) | 0
   tcb.outOfOrder.clear()
   tcb.events |= TcbEvent.READABLE
-  effects.ack = AckAction.NOW
   switch (tcb.state) {
     case TcpState.ESTABLISHED:
+      // Most applications close at once then: its acknowledgment waits a little for their FIN, as on Linux.
+      tcb.interactive = true
       tcb.hasDsack = false // as Linux, whose other states have acknowledged by now
       tcb.setState(TcpState.CLOSE_WAIT, mib.tcp)
       break
     case TcpState.FIN_WAIT_1:
+      effects.ack = AckAction.NOW
       tcb.setState(TcpState.CLOSING, mib.tcp)
       break
     case TcpState.FIN_WAIT_2:
+      effects.ack = AckAction.NOW
       effects.timeWait = true
       break
     default:

@@ -97,7 +97,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     snd_wscale: tcb.sndScale,
     rcv_wscale: tcb.rcvScale,
     rto: micro(rtt.timeout),
-    ato: micro(DELAYED_ACK),
+    ato: tcb.lastReceived === -Infinity ? 0 : micro(DELAYED_ACK),
     snd_mss: tcb.mss,
     rcv_mss: tcb.rcvMss,
     unacked: Math.ceil(inFlight / mss),

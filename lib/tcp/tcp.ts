@@ -37,7 +37,7 @@ import { LossRecovery } from './loss-recovery.ts'
 import type { SavedMetrics } from './metrics.ts'
 import { TcpOutput } from './output.ts'
 import { adjustReceiveSpace } from './receive-autotuning.ts'
-import { acknowledgesNow, DELAYED_ACK, opensWindow } from './receive-window.ts'
+import { ackDelay, acknowledgesNow, opensWindow } from './receive-window.ts'
 import { Segment, verifyTcpChecksum } from './segment.ts'
 import { sendLimit } from './send-buffer.ts'
 import { seqLe } from './sequence.ts'
@@ -222,7 +222,7 @@ export class Tcp implements TransportProtocol, BurstListener {
     this.#acknowledge(tcb, segment, effects)
     this.output.push(tcb)
     if (tcb.ackPending && !tcb.ackQueued && tcb.delayedAckAt === Infinity)
-      tcb.delayedAckAt = this.ip.ctx.now + DELAYED_ACK
+      tcb.delayedAckAt = this.ip.ctx.now + ackDelay(tcb)
     this.settle(tcb)
   }
 

@@ -29,8 +29,10 @@ describe('TCP states', () => {
 
   it('closes from the peer: CLOSE-WAIT, LAST-ACK, and is gone (tcp-closewait-rst)', async () => {
     const { peer, socket } = await accepted(bench())
-    expect(peer.send({ flags: 'FA', seq: 1, ack: 1 })[0]).to.include({ flags: 'A', ack: 2 })
+    expect(peer.send({ flags: 'FA', seq: 1, ack: 1 })).to.have.length(0)
     expect(socket.state).to.equal('CLOSE_WAIT')
+    bench().pass(1)
+    expect(peer.take()[0]).to.include({ flags: 'A', ack: 2 })
     expect(await read(socket)).to.equal(0)
     await socket.write(new Uint8Array([1, 2]))
     socket.end()
@@ -45,6 +47,41 @@ describe('TCP states', () => {
     expect(socket.state).to.equal('CLOSED')
     expect(peer.send({ seq: 2, ack: 4 })[0]).to.include({ flags: 'R', seq: 4 })
     expect(bench().count('TcpEstabResets')).to.equal(0)
+  })
+
+  describe('the acknowledgment of a FIN', () => {
+    it('goes with the FIN of an application that closes at once', async () => {
+      const { peer, socket } = await accepted(bench())
+      expect(peer.send({ flags: 'FA', seq: 1, ack: 1 })).to.have.length(0)
+      expect(await read(socket)).to.equal(0)
+      const closing = socket.close()
+      expect(peer.take().map(({ flags, ack }) => [flags, ack])).to.deep.equal([['FA', 2]])
+      peer.send({ seq: 2, ack: 2 })
+      await closing
+      bench().pass(1000)
+      expect(peer.take()).to.have.length(0)
+    })
+
+    it('waits for 40 ms if data came before, though acknowledgments were quick until then', async () => {
+      const { peer } = await accepted(bench())
+      expect(peer.send({ seq: 1, ack: 1, data: [1, 2] })[0]).to.include({ flags: 'A', ack: 3 })
+      expect(peer.send({ flags: 'FA', seq: 3, ack: 1 })).to.have.length(0)
+      bench().pass(39)
+      expect(peer.take()).to.have.length(0)
+      bench().pass(1)
+      expect(peer.take()[0]).to.include({ flags: 'A', ack: 4 })
+      expect(bench().count('TcpExtDelayedACKs')).to.equal(1)
+    })
+
+    it('does not wait if more than a segment of data is not acknowledged, or a hole was filled', async () => {
+      const { peer } = await accepted(bench())
+      expect(peer.send({ seq: 4, ack: 1, flags: 'FA', data: [4] })[0]).to.include({ flags: 'A', ack: 1 })
+      expect(peer.send({ seq: 1, ack: 1, data: [1, 2, 3] })[0]).to.include({ flags: 'A', ack: 6 })
+
+      const other = await accepted(bench(), { mss: 1460 }, { port: 81 })
+      const data = new Uint8Array(1500)
+      expect(other.peer.send({ flags: 'FA', seq: 1, ack: 1, data })[0]).to.include({ flags: 'A', ack: 1502 })
+    })
   })
 
   it('both close at once: CLOSING, TIME-WAIT (tcp-closing-ack)', async () => {

@@ -84,7 +84,7 @@ async function run(host: PeerHost, scripts: readonly Script[]): Promise<string[]
   return heard
 }
 
-/** The kernel lets the acknowledgment of a FIN wait for what the application says to it; the stack sends it at once. */
+/** The acknowledgment of a FIN goes with what the application says to it, if it is quick: how quick, real time decides. */
 function withoutEarlyAck(texts: readonly string[]): string[] {
   const ack = (text: string | undefined): string | undefined => / ack \d+/.exec(text ?? '')?.[0]
   return texts.filter(
