@@ -6,6 +6,7 @@
  * back in, and nothing is ever re-entered.
  */
 
+import { clearArray } from '../collections/clear-array.ts'
 import { Fifo } from '../collections/fifo.ts'
 import { Burst, PacketQueue } from '../packet/burst.ts'
 import type { Packet } from '../packet/packet.ts'
@@ -190,10 +191,10 @@ export class Softirq {
   #flush(): void {
     const answers = this.#answers
     for (let i = 0; i < answers.length; i++) answers[i]!.burstProcessed()
-    answers.length = 0
+    clearArray(answers)
     const devices = this.#transmit
     for (let i = 0; i < devices.length; i++) devices[i]!.flush()
-    devices.length = 0
+    clearArray(devices)
   }
 
   /** One packet at a time: each may have come by another device. */

@@ -24,7 +24,7 @@ export function selectWindow(tcb: Tcb): number {
   let wnd = free
   if (free < receiveBuffer >> 4 || free < mss) wnd = 0
   else if (rcvScale > 0) {
-    const unit = 2 ** rcvScale
+    const unit = 1 << rcvScale
     wnd = free > tcb.rcvSsthresh ? Math.ceil(tcb.rcvSsthresh / unit) * unit : Math.floor(free / unit) * unit
   } else {
     const allowed = Math.min(free, tcb.rcvSsthresh)
@@ -34,17 +34,17 @@ export function selectWindow(tcb: Tcb): number {
   if (wnd < offered) {
     // The right edge does not move left. What the scale would cut off is given in addition while there is room for
     // it, and taken away after that: then the edge that is kept to is still the one that was offered (RFC 7323 §2.4).
-    const unit = 2 ** rcvScale
+    const unit = 1 << rcvScale
     wnd = Math.ceil(offered / unit) * unit
     if (wnd > ring.limit - ring.length) wnd = Math.floor(offered / unit) * unit
   }
-  return Math.min(wnd, 0xffff * 2 ** rcvScale)
+  return Math.min(wnd, 0xffff << rcvScale)
 }
 
 /** Sets the size of the receive buffer; the ring holds a unit of the window scale besides. */
 export function setReceiveBuffer(tcb: Tcb, bytes: number): void {
   tcb.receiveBuffer = bytes
-  tcb.ring.limit = bytes + 2 ** tcb.rcvScale
+  tcb.ring.limit = bytes + (1 << tcb.rcvScale)
 }
 
 /** How long what has come may wait to be acknowledged (`icsk_ack.ato`, as `tcp_send_delayed_ack` reads it). */

@@ -53,7 +53,8 @@ export class RttEstimator {
 
   /** For how long to wait for an acknowledgment now: never more than `maxRto`. */
   get timeout(): number {
-    return Math.min(this.#rto * 2 ** this.backoff, this.maxRto)
+    // It is asked for with each segment, and a power costs as much as what is done with it.
+    return Math.min(this.backoff === 0 ? this.#rto : this.#rto * 2 ** this.backoff, this.maxRto)
   }
 
   /**

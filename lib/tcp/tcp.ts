@@ -5,6 +5,7 @@
  */
 import type { Ipv4Address } from '../address/ipv4-address.ts'
 import { readIpv4 } from '../address/ipv4-address.ts'
+import { clearArray } from '../collections/clear-array.ts'
 import { createFlowKey, setIpv4Flow } from '../demux/flow-key.ts'
 import type { NetDevice } from '../device/net-device.ts'
 import type { BurstListener, Softirq } from '../device/softirq.ts'
@@ -292,7 +293,7 @@ export class Tcp implements TransportProtocol, BurstListener {
       // Unless data went meanwhile, and the acknowledgment with it.
       if (tcb.ackPending && tcb.state !== TcpState.CLOSED) this.output.ack(tcb)
     }
-    waiting.length = 0
+    clearArray(waiting)
   }
 
   // ---- blocks
