@@ -12,6 +12,8 @@ import { counts, reportOnSignal } from './responder-report.ts'
 
 const SMALL = 2048
 const LARGE = 66560
+/** Of each slot, before the packet, as in the packets of a stack. */
+const ROOM = 144
 const HEADER = 28
 const RING = 1 << 20
 
@@ -35,8 +37,8 @@ const slotArena = driver.registerArena(slotBytes.buffer)
 const largeArena = driver.registerArena(largeBytes.buffer)
 const descriptors = new Uint32Array(3 * slots)
 const spill = spilling ? new Uint32Array(3 * spills) : null
-for (let i = 0; i < slots; i++) descriptors.set([slotArena, i * slotSize, slotSize], 3 * i)
-for (let i = 0; i < spills; i++) spill!.set([largeArena, i * LARGE, LARGE], 3 * i)
+for (let i = 0; i < slots; i++) descriptors.set([slotArena, i * slotSize + ROOM, slotSize - ROOM], 3 * i)
+for (let i = 0; i < spills; i++) spill!.set([largeArena, i * LARGE + ROOM, LARGE - ROOM], 3 * i)
 
 let at = 0
 function consume(bytes: Uint8Array, start: number, length: number): void {
@@ -54,14 +56,15 @@ handle.start({ descriptors, headers, spill, maxBatch: slots, busyMicroseconds: 0
   let spilt = 0
   for (let i = 0; i < n; i++) {
     const length = descriptors[3 * i + 2]!
-    descriptors[3 * i + 2] = slotSize
-    if (length > slotSize) {
-      consume(largeBytes, LARGE * spilt++, length)
+    const start = i * slotSize + ROOM
+    descriptors[3 * i + 2] = slotSize - ROOM
+    if (length > slotSize - ROOM) {
+      consume(largeBytes, LARGE * spilt++ + ROOM, length)
     } else if (layout === 'copy' && length <= SMALL) {
-      smallBytes.set(slotBytes.subarray(i * slotSize, i * slotSize + length), i * SMALL)
+      smallBytes.set(slotBytes.subarray(start, start + length), i * SMALL)
       consume(smallBytes, i * SMALL, length)
     } else {
-      consume(slotBytes, i * slotSize, length)
+      consume(slotBytes, start, length)
     }
   }
 })

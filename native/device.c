@@ -244,14 +244,16 @@ int device_discard(Device *device, uint32_t limit) {
 
 /*
  * Fills pieces in order; packets read. *error is positive if something other than "no more" ended it.
- * A packet that does not fit its piece goes on in the next large piece of the ring, at the place where it would
- * be if it lay there wholly; then its beginning is copied there too, and the small piece is free again. So small
- * packets are read where they stay, large ones copy 2 KiB, and a large piece is taken only by who needs it. With
- * no large piece left the batch ends; if there was none to begin with, a packet that is too long is cut.
+ * Each packet is read into the next large piece of the ring, together with its header, which lies in front: one
+ * read() of one piece of memory, which costs less than a readv() of several. What fits a small piece is copied there,
+ * from a cache that it has just been put in, and the large one serves the next packet too; it is taken only by a packet
+ * that needs it. With no large piece left the batch ends; if there was none to begin with, packets are read into
+ * their small pieces, and one that is too long is cut.
  */
 static uint32_t read_batch(Device *device, int *error) {
   ArenaView view;
   arena_view_init(&view, device->env, device->arenas);
+  uint32_t header = device->headers_at != NULL ? VNET_HEADER_SIZE : 0;
   uint32_t n = 0;
   uint32_t spilt = 0;
   uint32_t spills = 0;
@@ -259,44 +261,28 @@ static uint32_t read_batch(Device *device, int *error) {
   while (n < device->n_pieces) {
     uint32_t *piece = device->pieces + 3 * n;
     uint32_t room = piece[2];
-    if (room == 0) break;
-    struct iovec parts[3];
-    int count = 0;
-    uint8_t *at = arena_piece(&view, piece[0], piece[1], room);
-    uint8_t *large = NULL;
-    if (device->headers_at != NULL) {
-      parts[count].iov_base = device->headers_at + VNET_HEADER_STRIDE * n;
-      parts[count++].iov_len = VNET_HEADER_SIZE;
-    }
-    parts[count].iov_base = at;
-    parts[count++].iov_len = room;
-    if (spills > 0) {
-      if (spilt == spills) break;
-      const uint32_t *next = device->spill_at + 3 * spilt;
-      large = arena_piece(&view, next[0], next[1], next[2]);
-      if (large == NULL) at = NULL;
-      if (next[2] > room) {
-        parts[count].iov_base = large + room;
-        parts[count++].iov_len = next[2] - room;
-      }
-    }
-    if (at == NULL) {
+    if (room == 0 || (spills > 0 && spilt == spills)) break;
+    const uint32_t *target = piece;
+    if (spills > 0 && device->spill_at[3 * spilt + 2] > room) target = device->spill_at + 3 * spilt;
+    uint8_t *small = arena_piece(&view, piece[0], piece[1], room);
+    /* An offset that leaves no room for the header wraps round, and is outside of every arena. */
+    uint8_t *at = arena_piece(&view, target[0], target[1] - header, target[2] + header);
+    if (at == NULL || small == NULL) {
       *error = EFAULT;
       break;
     }
     device->read_calls++;
-    ssize_t got = count == 1 ? read(device->fd, at, room) : readv(device->fd, parts, count);
+    ssize_t got = read(device->fd, at, target[2] + header);
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) *error = errno;
       break;
     }
-    if (device->headers_at != NULL) got -= VNET_HEADER_SIZE;
-    if (got > (ssize_t)room) {
-      memcpy(large, at, room);
-      spilt++;
-    }
-    piece[2] = (uint32_t)got;
+    if (header > 0) memcpy(device->headers_at + VNET_HEADER_STRIDE * n, at, header);
+    uint32_t length = (uint32_t)got - header;
+    if (length > room) spilt++;
+    else if (target != piece) memcpy(small, at + header, length);
+    piece[2] = length;
     n++;
   }
   return n;
@@ -402,7 +388,9 @@ uint32_t device_write(Device *device, ArenaView *view, const SendBatch *batch, i
   uint32_t taken = 0;
   for (uint32_t i = 0; i < batch->n; i++) {
     const uint32_t *piece = batch->descriptors + 3 * i;
-    uint8_t *at = arena_piece(view, piece[0], piece[1], piece[2]);
+    uint32_t length = piece[2] & ~ROOM_BEFORE;
+    bool in_front = length != piece[2] && piece[1] >= VNET_HEADER_SIZE;
+    uint8_t *at = arena_piece(view, piece[0], piece[1], length);
     if (at == NULL) {
       status[i] = -EFAULT;
       continue;
@@ -411,11 +399,18 @@ uint32_t device_write(Device *device, ArenaView *view, const SendBatch *batch, i
     int count = 0;
     if (device->vnet_header) {
       const uint8_t *header = batch->headers == NULL ? no_header : batch->headers + VNET_HEADER_STRIDE * i;
-      parts[count].iov_base = (void *)(uintptr_t)header;
-      parts[count++].iov_len = VNET_HEADER_SIZE;
+      if (in_front) {
+        /* One piece of memory is written for less than two are. */
+        at -= VNET_HEADER_SIZE;
+        length += VNET_HEADER_SIZE;
+        memcpy(at, header, VNET_HEADER_SIZE);
+      } else {
+        parts[count].iov_base = (void *)(uintptr_t)header;
+        parts[count++].iov_len = VNET_HEADER_SIZE;
+      }
     }
     parts[count].iov_base = at;
-    parts[count++].iov_len = piece[2];
+    parts[count++].iov_len = length;
     if (batch->bodies != NULL) {
       find_body(device->env, batch->bodies, i, &parts[count]);
       if (parts[count].iov_len > 0) count++;
@@ -423,7 +418,7 @@ uint32_t device_write(Device *device, ArenaView *view, const SendBatch *batch, i
     ssize_t put;
     do {
       device->write_calls++;
-      put = count == 1 ? write(device->fd, at, piece[2]) : writev(device->fd, parts, count);
+      put = count == 1 ? write(device->fd, at, length) : writev(device->fd, parts, count);
     } while (put < 0 && errno == EINTR);
     if (put <= 0) {
       /* writev() takes nothing at all for done, without asking the driver. */

@@ -76,6 +76,9 @@ void device_release(Device *device);
 #define VNET_HEADER_SIZE 10
 #define VNET_HEADER_STRIDE 12
 
+/* In the length of what is written: the VNET_HEADER_SIZE bytes before it are nobody's. */
+#define ROOM_BEFORE 0x80000000u
+
 /* Where packets are read to. NULL (or JavaScript's null): there is no such array. */
 typedef struct {
   /* Uint32Array of (arena, offset, length), a packet each; length 0: no piece here. */
@@ -99,6 +102,7 @@ int device_discard(Device *device, uint32_t limit);
 
 /* What is to be written: per packet a piece, a virtio_net_hdr if the device has them, and perhaps a body. */
 typedef struct {
+  /* The length may have ROOM_BEFORE. */
   const uint32_t *descriptors;
   /* VNET_HEADER_STRIDE bytes each; NULL: all of them are zero. */
   const uint8_t *headers;

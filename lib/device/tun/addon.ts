@@ -79,7 +79,7 @@ interface Compiler {
 }
 
 /** `TUNSTACK_ADDON_VERSION` of `native/tun.c`. */
-const ADDON_VERSION = 3
+const ADDON_VERSION = 4
 
 /** The package's folder: three up both from `lib/device/tun` and from `dist/device/tun`. */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))

@@ -38,6 +38,9 @@ export const TunFlag = { CSUM: 0x1, TSO4: 0x2, TSO6: 0x4, TSO_ECN: 0x8, USO4: 0x
 export const VNET_HEADER_SIZE = 10
 export const VNET_HEADER_STRIDE = 12
 
+/** Added to the length of what is written: the {@link VNET_HEADER_SIZE} bytes before it are nobody's. */
+export const ROOM_BEFORE = 0x80000000
+
 export interface TunOpenRequest {
   readonly devicePath: string
   /** Empty: the kernel chooses. */
@@ -68,7 +71,10 @@ export interface TunDriver {
 
 /** Where received packets are put. Descriptors are triples of (arena, offset, length), here as in sending. */
 export interface ReceiveRing {
-  /** One packet each. The length is how much may be read before, and how much was read after; 0 ends the batch. */
+  /**
+   * One packet each. The length is how much may be read before, and how much was read after; 0 ends the batch. With
+   * headers, the {@link VNET_HEADER_SIZE} bytes before each piece, small or large, may be overwritten.
+   */
   readonly descriptors: Uint32Array
   /** The packets' `virtio_net_hdr`, {@link VNET_HEADER_STRIDE} bytes each; `null` on a device without them. */
   readonly headers: Uint8Array | null
@@ -109,7 +115,8 @@ export interface TunHandle {
   /** Throws away up to `limit` waiting packets; how many. */
   discard(limit: number): number
   /**
-   * Writes `n` packets, going on after a refused one. `headers`: as in {@link ReceiveRing}, or `null` if all are zero.
+   * Writes `n` packets, going on after a refused one. A length may have {@link ROOM_BEFORE}: then the header may be put
+   * there, which saves the kernel a piece. `headers`: as in {@link ReceiveRing}, or `null` if all are zero.
    * `bodies`: what follows each packet, or `null` if none has a body. `status`: bytes or negative errno. Returns how
    * many went.
    */

@@ -8,6 +8,7 @@ import { Errno } from '../../errors.ts'
 import {
   InterfaceProperty,
   type ReceiveRing,
+  ROOM_BEFORE,
   type TunDriver,
   type TunHandle,
   type TunOpenFailure,
@@ -310,7 +311,8 @@ class KoffiHandle implements TunHandle, Pollable {
     arenas.begin()
     let taken = 0
     for (let i = 0; i < n; i++) {
-      const length = descriptors[3 * i + 2]!
+      // A header put in front would have to be copied from here, which costs more than a piece.
+      const length = descriptors[3 * i + 2]! & ~ROOM_BEFORE
       const at = arenas.piece(descriptors[3 * i]!, descriptors[3 * i + 1]!, length)
       if (at === 0) {
         status[i] = -EFAULT

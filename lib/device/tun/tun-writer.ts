@@ -10,7 +10,7 @@ import { Checksum, type Packet } from '../../packet/packet.ts'
 import { DropReason } from '../../wire/drop-reason.ts'
 import { LinkStat, type LinkStats } from '../link-stats.ts'
 import { arenaId } from './arena-id.ts'
-import type { TunDriver, TunHandle } from './driver.ts'
+import { ROOM_BEFORE, type TunDriver, type TunHandle, VNET_HEADER_SIZE } from './driver.ts'
 import type { IoCounters } from './tun-io.ts'
 import { VirtioHeaders } from './virtio-header.ts'
 
@@ -60,7 +60,7 @@ export class TunWriter {
       const { arena } = packet.slab
       descriptors[3 * i] = arena.driverHandle < 0 ? arenaId(this.#driver, arena) : arena.driverHandle
       descriptors[3 * i + 1] = packet.start
-      descriptors[3 * i + 2] = packet.end - packet.start
+      descriptors[3 * i + 2] = this.#lengthOf(packet)
     }
     const status = this.#status
     const written = this.#handle.writeBatch(descriptors, null, null, n, status)
@@ -98,13 +98,20 @@ export class TunWriter {
     this.#flush()
   }
 
+  /** With what the driver may know of the bytes before: that they are in the packet's own slab, and in nobody else's use. */
+  #lengthOf(packet: Packet): number {
+    const { slab, start, end } = packet
+    const free = this.#headers !== null && slab.references === 1 && start - slab.start >= VNET_HEADER_SIZE
+    return free ? end - start + ROOM_BEFORE : end - start
+  }
+
   #enqueue(packet: Packet): void {
     const i = this.#queued++
     const descriptors = this.#descriptors
     this.#sending[i] = packet
     descriptors[3 * i] = arenaId(this.#driver, packet.slab.arena)
     descriptors[3 * i + 1] = packet.start
-    descriptors[3 * i + 2] = packet.end - packet.start
+    descriptors[3 * i + 2] = this.#lengthOf(packet)
     if (packet.body !== null) {
       this.#bodies[i] = packet.body
       this.#withBodies = true

@@ -3,6 +3,7 @@ import {
   InterfaceProperty,
   type ReadCallback,
   type ReceiveRing,
+  ROOM_BEFORE,
   type TunDriver,
   type TunHandle,
   type TunOpenFailure,
@@ -41,6 +42,8 @@ export class FakeHandle implements TunHandle {
   ring: ReceiveRing | null = null
   /** The `virtio_net_hdr` that each written packet had. */
   readonly writtenHeaders: Uint8Array[] = []
+  /** How many bytes before it each packet was written with that were nobody's. */
+  readonly roomBefore: number[] = []
   #callback: ((n: number, errno: number) => void) | null = null
 
   constructor(driver: FakeDriver, name: string) {
@@ -97,15 +100,18 @@ export class FakeHandle implements TunHandle {
     const { spare } = this
     let spilt = 0
     let n = 0
+    const overwritten = headerBytes === null ? 0 : VNET_HEADER_SIZE
     for (; n < Math.min(packets.length, armed) && (spare === 0 || spilt < spare); n++) {
       const [arena, offset, room] = triple(this.descriptors, n)
       let bytes = packets[n]!
       headerBytes?.set(headers[n] ?? new Uint8Array(VNET_HEADER_SIZE), n * VNET_HEADER_STRIDE)
       if (bytes.length > room && spare > 0) {
         const [largeArena, largeOffset] = triple(spill!, spilt++)
+        new Uint8Array(this.driver.arenas[largeArena]!, largeOffset - overwritten, overwritten).fill(0xee)
         new Uint8Array(this.driver.arenas[largeArena]!).set(bytes, largeOffset)
       } else {
         bytes = bytes.subarray(0, room)
+        new Uint8Array(this.driver.arenas[arena]!, offset - overwritten, overwritten).fill(0xee)
         new Uint8Array(this.driver.arenas[arena]!).set(bytes, offset)
       }
       this.descriptors[3 * n + 2] = bytes.length
@@ -136,7 +142,12 @@ export class FakeHandle implements TunHandle {
     return written ? this.written.length : this.calls.length
   }
 
-  #write([arena, offset, length]: Triple, body: Uint8Array | null, header: Uint8Array): number {
+  /** What the device says is nobody's is overwritten, so that it shows if it was somebody's. */
+  #write([arena, offset, size]: Triple, body: Uint8Array | null, header: Uint8Array): number {
+    const length = size % ROOM_BEFORE
+    const before = size === length ? 0 : VNET_HEADER_SIZE
+    new Uint8Array(this.driver.arenas[arena]!, offset - before, before).fill(0xee)
+    this.roomBefore.push(before)
     const head = new Uint8Array(this.driver.arenas[arena]!, offset, length)
     const packet = Uint8Array.from([...head, ...(body ?? [])])
     const refused = this.refuseWrite(packet)

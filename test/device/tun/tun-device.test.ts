@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { LinkHost } from '../../../lib/device/link-device.ts'
 import { NetDevice } from '../../../lib/device/net-device.ts'
+import { VNET_HEADER_SIZE } from '../../../lib/device/tun/driver.ts'
 import { openTunSync, type TunDevice } from '../../../lib/device/tun/index.ts'
 import { TunstackError } from '../../../lib/errors.ts'
 import { BURST_SIZE, Burst } from '../../../lib/packet/burst.ts'
@@ -506,6 +507,27 @@ describe('TunDevice with offloads', () => {
     expect(shared.toUint8Array(), 'untouched').to.deep.equal(bytes(60, 2))
     expect(tun.io).to.include({ txBursts: 1, txLargestBurst: 3, txSuperSegments: 1 })
     shared.free()
+  })
+
+  it('lets the driver put a header in front of bytes that are its own, with room before them, and of no others', () => {
+    const { tun, handle, pool } = offloadBench()
+    const own = pool.from(bytes(40, 1))!
+    const shared = pool.from(bytes(60, 2))!
+    const behind = pool.clone(shared)
+    behind.pull(20)
+    const full = pool.from(bytes(40, 3))!
+    full.push(full.headroom - VNET_HEADER_SIZE + 1)
+    const fits = pool.from(bytes(40, 4))!
+    fits.push(fits.headroom - VNET_HEADER_SIZE)
+    tun.transmit(burstOf(own, behind, full, fits))
+    expect(handle.roomBefore).to.deep.equal([VNET_HEADER_SIZE, 0, 0, VNET_HEADER_SIZE])
+    expect(shared.toUint8Array(), 'untouched').to.deep.equal(bytes(60, 2))
+    shared.free()
+
+    const plain = bench()
+    plain.tun.setUp(true)
+    plain.tun.transmit(burstOf(plain.pool.from(bytes(40, 1))!))
+    expect(plain.handle.roomBefore, 'no headers').to.deep.equal([0])
   })
 
   it('refuses a super-segment on a device that was opened without', () => {
