@@ -36,6 +36,8 @@ export interface LinkFeatures {
   readonly tsoEcn: boolean
   /** It takes UDP super-segments (`UDP_SEGMENT`). */
   readonly uso: boolean
+  /** It takes packets with a body elsewhere (`NETIF_F_SG`). */
+  readonly gather: boolean
   /** Largest packet with GSO in bytes. */
   readonly gsoMaxSize: number
   /** What it receives needs no checksum verification (nothing can have damaged it). */
@@ -47,6 +49,7 @@ export const NO_FEATURES: LinkFeatures = {
   tso: false,
   tsoEcn: false,
   uso: false,
+  gather: false,
   gsoMaxSize: 65535,
   receiveChecksumGood: false,
 }

@@ -25,6 +25,7 @@ const FEATURES: LinkFeatures = {
   tso: true,
   tsoEcn: true,
   uso: true,
+  gather: false,
   gsoMaxSize: 65536,
   receiveChecksumGood: false,
 }

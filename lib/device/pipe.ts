@@ -26,6 +26,7 @@ const FEATURES: LinkFeatures = {
   tso: false,
   tsoEcn: false,
   uso: false,
+  gather: false,
   gsoMaxSize: 65535,
   receiveChecksumGood: false,
 }

@@ -42,6 +42,9 @@ export class SoftwareOffload {
       if (packet === null) return
       if (packet.gsoSize !== 0 && !takesWhole(packet, features)) {
         if (!this.#cut(packet, burst, features)) queue.unshift(packet)
+      } else if (packet.body !== null && !features.gather) {
+        const whole = this.#copy(packet)
+        if (whole !== null) queue.unshift(whole)
       } else if (packet.checksum === Checksum.PARTIAL && !features.checksum) {
         const completed = this.#complete(packet)
         if (completed !== null) burst.push(completed)
@@ -83,13 +86,19 @@ export class SoftwareOffload {
       completeChecksum(packet)
       return packet
     }
+    const copy = this.#copy(packet)
+    if (copy !== null) completeChecksum(copy)
+    return copy
+  }
+
+  /** The packet in one piece, and in bytes of its own. */
+  #copy(packet: Packet): Packet | null {
     const copy = packet.pool.copy(packet, HEADROOM)
     if (copy === null) {
       this.#drop(packet, DropReason.NOMEM)
       return null
     }
     packet.free()
-    completeChecksum(copy)
     return copy
   }
 }

@@ -280,7 +280,9 @@ export class TcpOutput {
     const end = tcb.dataEnd
     if (seqGt((seq + length) | 0, end)) length = (end - seq) | 0 // FIN was counted
     const fin = tcb.finQueued && ((seq + length) | 0) === end && (again ? tcb.finSent : true)
-    const packet = ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS + length, HEADROOM)
+    const { sendQueue } = tcb
+    const lent = length > mss && sendQueue.lends(offset, length)
+    const packet = ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS + (lent ? 0 : length), HEADROOM)
     if (packet === null) {
       tcb.roomAt = now + ROOM_RETRY
       return false
@@ -297,7 +299,8 @@ export class TcpOutput {
     if (fin) flags |= TcpFlag.FIN
     if (length > 0 && ((seq + length) | 0) === end) flags |= TcpFlag.PSH
     this.#writeHeader(tcb, packet, at, seq, flags)
-    if (length > 0) tcb.sendQueue.copyTo(offset, length, packet.bytes, packet.put(length))
+    if (lent) sendQueue.lend(offset, length, packet)
+    else if (length > 0) sendQueue.copyTo(offset, length, packet.bytes, packet.put(length))
     let segments = 1
     if (length > mss) {
       packet.gsoType = Gso.TCPV4

@@ -1,56 +1,16 @@
 /**
  * What the application has written and the peer has not acknowledged. What is written is copied: small writes together,
  * into blocks that the connections of a stack share, so that a segment seldom spans buffers and a thousand writes of
- * one byte are not a thousand objects; large ones into blocks that are used again.
+ * one byte are not a thousand objects; large ones into blocks of the connection's own, from which super-segments are
+ * sent as they lie there.
  */
-import { TcpMemory } from './memory.ts'
+import type { Packet } from '../packet/packet.ts'
+import type { WriteArena, WriteBlock } from './write-arena.ts'
 
 /** Writes of up to this many bytes are put together. */
 export const SMALL_WRITE = 512
-const BLOCK_SIZE = 16384
-/** Large writes are copied into blocks of this size, which are used again once they are acknowledged. */
-const LARGE_BLOCK = 65536
-/** What is less than this part of one gets memory of its own. */
-const LARGE_PART = LARGE_BLOCK / 4
-/** Large blocks that a stack keeps while nobody needs them: 6 MiB, more than one connection has under way. */
-const KEPT_BLOCKS = 96
-
-/** Where writes are copied to, small ones together. One for all connections of a stack: an idle one holds nothing of it. */
-export class WriteArena {
-  readonly #free: Uint8Array<ArrayBuffer>[] = []
-  /** @internal hears of what waits in the queues */
-  readonly memory: TcpMemory
-  /** @internal */
-  block = new Uint8Array(0)
-  /** @internal bytes of the block that are given out; never given out again */
-  used = 0
-
-  constructor(memory: TcpMemory = new TcpMemory()) {
-    this.memory = memory
-  }
-
-  /** @internal Copies `bytes` behind what is there, into a new block if they do not fit; gives their offset. */
-  append(bytes: Uint8Array): number {
-    if (this.used + bytes.length > this.block.length) {
-      this.block = new Uint8Array(BLOCK_SIZE)
-      this.used = 0
-    }
-    const at = this.used
-    this.block.set(bytes, at)
-    this.used += bytes.length
-    return at
-  }
-
-  /** @internal a large block with whatever was in it */
-  takeLarge(): Uint8Array<ArrayBuffer> {
-    return this.#free.pop() ?? new Uint8Array(LARGE_BLOCK)
-  }
-
-  /** @internal nobody refers to it any more */
-  giveLarge(block: Uint8Array<ArrayBuffer>): void {
-    if (this.#free.length < KEPT_BLOCKS) this.#free.push(block)
-  }
-}
+/** What is less than this gets memory of its own, unless as much waits already. */
+const LARGE_WRITE = 16384
 
 interface Piece {
   readonly bytes: Uint8Array
@@ -59,8 +19,8 @@ interface Piece {
   /** Bytes of the stream before it. */
   readonly position: number
   length: number
-  /** It is of {@link WriteArena.takeLarge}, and goes back there. */
-  readonly isLarge: boolean
+  /** What it lies in, and alone, if that is one of {@link WriteArena.takeBlock}. */
+  readonly block: WriteBlock | null
 }
 
 /** Heads of the list that are gone before it is moved up. */
@@ -96,18 +56,19 @@ export class SendQueue {
   /** Appends a copy of `bytes`, all of them whatever the limit says; they stay the caller's. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return
-    if (bytes.length <= SMALL_WRITE) return this.#appendSmall(bytes)
-    const arena = this.#arena
-    for (let at = 0; at < bytes.length; at += LARGE_BLOCK) {
-      const part = bytes.subarray(at, at + LARGE_BLOCK)
-      const { length } = part
-      const isLarge = length >= LARGE_PART
-      let copy: Uint8Array
-      if (isLarge) {
-        copy = arena.takeLarge()
-        copy.set(part)
-      } else copy = new Uint8Array(part) // a Buffer's slice() would be no copy
-      this.#append({ bytes: copy, start: 0, position: this.#end, length, isLarge })
+    let rest = this.#fillLast(bytes)
+    const { length } = rest
+    if (length === 0) return
+    if (length <= SMALL_WRITE) return this.#appendSmall(rest)
+    if (length < LARGE_WRITE && this.length < LARGE_WRITE) {
+      const copy = new Uint8Array(rest) // a Buffer's slice() would be no copy
+      return this.#append({ bytes: copy, start: 0, position: this.#end, length, block: null })
+    }
+    while (rest.length > 0) {
+      const block = this.#arena.takeBlock(this.length + rest.length)
+      const count = block.append(rest)
+      this.#append({ bytes: block.bytes, start: 0, position: this.#end, length: count, block })
+      rest = rest.subarray(count)
     }
   }
 
@@ -119,7 +80,7 @@ export class SendQueue {
     while (this.#first < this.#pieces.length) {
       const piece = this.#pieces[this.#first]!
       if (piece.position + piece.length > this.#una) break
-      this.#release(piece)
+      piece.block?.release()
       this.#first++
     }
     if (this.#first === this.#pieces.length) this.#forgetAll()
@@ -130,19 +91,22 @@ export class SendQueue {
     }
   }
 
-  /** How many bytes from `offset` (0: the first one not acknowledged) lie in one buffer. */
-  runLength(offset: number): number {
-    const piece = this.#pieces[this.#find(offset)]!
-    return piece.position + piece.length - (this.#una + offset)
+  /**
+   * Makes the `length` bytes from `offset` on (0: the first one not acknowledged) the body of `packet`; `false` if they do
+   * not lie in one block.
+   */
+  lend(offset: number, length: number, packet: Packet): boolean {
+    const { block, position, start, length: held } = this.#pieces[this.#find(offset)]!
+    const inside = this.#una + offset - position
+    if (block === null || inside + length > held) return false
+    block.lend(packet, start + inside, length)
+    return true
   }
 
-  /** The `length` bytes from `offset` on where they lie, or `null` if they lie in more than one buffer. */
-  view(offset: number, length: number): Uint8Array | null {
-    const piece = this.#pieces[this.#find(offset)]!
-    const inside = this.#una + offset - piece.position
-    if (inside + length > piece.length) return null
-    const from = piece.start + inside
-    return piece.bytes.subarray(from, from + length)
+  /** Whether {@link lend} would. */
+  lends(offset: number, length: number): boolean {
+    const { block, position, length: held } = this.#pieces[this.#find(offset)]!
+    return block !== null && this.#una + offset - position + length <= held
   }
 
   /** Copies the `length` bytes from `offset` on to `target[at…]`. */
@@ -161,29 +125,36 @@ export class SendQueue {
 
   /** The connection is over. */
   clear(): void {
-    for (let i = this.#first; i < this.#pieces.length; i++) this.#release(this.#pieces[i]!)
+    for (let i = this.#first; i < this.#pieces.length; i++) this.#pieces[i]!.block?.release()
     this.#arena.memory.charge(this.#una - this.#end)
     this.#una = this.#end
     this.#forgetAll()
   }
 
+  /** Puts what there is room for behind what lies in the last block; what is left. */
+  #fillLast(bytes: Uint8Array): Uint8Array {
+    const last = this.#pieces[this.#pieces.length - 1]
+    if (last === undefined || last.block === null || last.block.room === 0) return bytes
+    const count = last.block.append(bytes)
+    this.#lengthen(last, count)
+    return bytes.subarray(count)
+  }
+
   #appendSmall(bytes: Uint8Array): void {
     const arena = this.#arena
     const last = this.#pieces[this.#pieces.length - 1]
-    const at = arena.append(bytes)
-    if (last !== undefined && last.bytes === arena.block && last.start + last.length === at) {
-      last.length += bytes.length
-      this.#end += bytes.length
-      arena.memory.charge(bytes.length)
-      return
-    }
+    const start = arena.append(bytes)
     const { length } = bytes
-    this.#append({ bytes: arena.block, start: at, position: this.#end, length, isLarge: false })
+    if (last !== undefined && last.bytes === arena.shared && last.start + last.length === start) {
+      return this.#lengthen(last, length)
+    }
+    this.#append({ bytes: arena.shared, start, position: this.#end, length, block: null })
   }
 
-  /** What is sent was copied into packets, so that a piece that is acknowledged is nobody's. */
-  #release({ bytes, isLarge }: Piece): void {
-    if (isLarge) this.#arena.giveLarge(bytes as Uint8Array<ArrayBuffer>)
+  #lengthen(piece: Piece, count: number): void {
+    piece.length += count
+    this.#end += count
+    this.#arena.memory.charge(count)
   }
 
   #append(piece: Piece): void {

@@ -20,11 +20,11 @@ import { TcpMemory } from './memory.ts'
 import { SavedMetrics } from './metrics.ts'
 import { RingStore } from './receive-ring.ts'
 import { TcpReplies } from './replies.ts'
-import { WriteArena } from './send-queue.ts'
 import { SynCookies } from './syn-cookies.ts'
 import { Tcb, type TcbMemory, type TcbSettings } from './tcb.ts'
 import type { TimeWait } from './time-wait.ts'
 import { TransmissionStore } from './transmissions.ts'
+import { WriteArena } from './write-arena.ts'
 
 /** What a segment can be for. */
 export type Endpoint = Tcb | HalfOpen | TimeWait | Listener

@@ -16,9 +16,10 @@ import { OutOfOrderQueue } from './out-of-order.ts'
 import { Rack } from './rack.ts'
 import { ReceiveRing, type RingStore } from './receive-ring.ts'
 import { RttEstimator } from './rtt-estimator.ts'
-import { SendQueue, type WriteArena } from './send-queue.ts'
+import { SendQueue } from './send-queue.ts'
 import { type RetransmitReason, TcpTrace } from './trace.ts'
 import { type TransmissionStore, Transmissions } from './transmissions.ts'
+import type { WriteArena } from './write-arena.ts'
 
 /** Connection states, with Linux's numbers (`TCP_ESTABLISHED`, …). */
 export const TcpState = {

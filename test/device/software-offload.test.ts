@@ -5,6 +5,7 @@ import { NetDevice, type NetDeviceOwner } from '../../lib/device/net-device.ts'
 import { createPipe } from '../../lib/device/pipe.ts'
 import { completeChecksum } from '../../lib/packet/complete-checksum.ts'
 import { Checksum, Gso, type Packet } from '../../lib/packet/packet.ts'
+import { PacketPool } from '../../lib/packet/packet-pool.ts'
 import { DropReason } from '../../lib/wire/drop-reason.ts'
 import { plainSegments, superPacket, tcpPacket, udpPacket } from '../offload/segments.ts'
 import { numbered, numberOf, TestHost } from './test-host.ts'
@@ -110,6 +111,49 @@ describe('software offload', () => {
     expect(through({ gsoMaxSize: 10_040 }, () => {})).to.equal(1)
     expect(through({ gsoMaxSize: 10_039 }, () => {})).to.equal(7)
     expect(through({}, (packet) => void (packet.gsoFixedId = true))).to.equal(7)
+  })
+
+  describe('a body that lies elsewhere', () => {
+    /** The super-segment with all but its headers in memory of its own. */
+    const gathered = (bench: Bench): { packet: Packet; done: () => number } => {
+      const packet = superPacket(bench.host.pool, whole.subarray(0, 40), 1460)
+      let done = 0
+      packet.body = Uint8Array.from(whole.subarray(40))
+      packet.bodyDone = () => void done++
+      packet.gsoSegments = 7
+      return { packet, done: () => done }
+    }
+
+    for (const [title, features, expected, stays] of [
+      ['is left there for a device that gathers', { ...ALL, gather: true }, [whole], true],
+      ['is put behind the rest for a device that does not', ALL, [whole], false],
+      ['is cut like any other', NOTHING, plainSegments(whole, 1460), false],
+    ] as const) {
+      it(title, () => {
+        const bench = new Bench(features)
+        const { packet, done } = gathered(bench)
+        bench.device.enqueue(packet)
+        const packets = bench.drain()
+        expect(packets.some(({ body }) => body !== null)).to.equal(stays)
+        expect(done(), 'given back').to.equal(stays ? 0 : 1)
+        for (const one of packets) if (one.checksum === Checksum.PARTIAL) completeChecksum(one)
+        const complete = bytesOf(packets)
+        expect(done()).to.equal(1)
+        if (features === NOTHING) expect(complete).to.deep.equal(expected)
+        else expect(complete[0]!.subarray(40)).to.deep.equal(whole.subarray(40))
+        expect(bench.host.pool.outstanding).to.equal(0)
+      })
+    }
+
+    it('is a drop when there is no memory to put it into', () => {
+      const pool = new PacketPool({ limit: 2048 * 64 })
+      const bench = new Bench(ALL, 1000, pool)
+      const { packet, done } = gathered(bench)
+      bench.device.enqueue(packet)
+      expect(bench.drain()).to.have.length(0)
+      expect(bench.dropped).to.deep.equal([DropReason.NOMEM])
+      expect(done()).to.equal(1)
+    })
   })
 
   it('stops in the middle of a super-segment when the driver has enough, and shows each segment to taps once', () => {

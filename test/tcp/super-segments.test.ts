@@ -35,6 +35,17 @@ describe('TCP super-segments', () => {
     expect(pair.left.mib.get('TcpRetransSegs')).to.equal(0)
   })
 
+  it('leave what was written where it lies, for a device that gathers', async () => {
+    pair = new Pair({ features: { tso: true, gather: true } })
+    const where = [0, 0]
+    pair.left.interface('p0').device.taps.push((packet, _device, outgoing) => {
+      if (outgoing && packet.gsoSize !== 0) where[packet.body === null ? 0 : 1]! += packet.length
+    })
+    await transfer(8 << 20)
+    expect(where[1]! / (where[0]! + where[1]!)).to.be.above(0.8)
+    expect(pair.left.mib.get('TcpRetransSegs')).to.equal(0)
+  })
+
   it('stay within what the device says', async () => {
     pair = new Pair({ features: { tso: true, gsoMaxSize: 16_000 } })
     let largest = 0

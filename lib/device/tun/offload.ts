@@ -70,5 +70,5 @@ function flagsOf({ checksum, tso, tsoEcn, uso }: TunOffload): number {
 
 /** What the stack may hand to a device that was granted this. */
 export function featuresOf(offload: TunOffload): LinkFeatures {
-  return { ...NO_FEATURES, ...offload }
+  return { ...NO_FEATURES, ...offload, gather: true }
 }

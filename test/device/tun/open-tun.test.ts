@@ -92,7 +92,12 @@ describe('openTun', () => {
       it(`takes what a kernel grants that has ${what}`, () => {
         const tun = openTunSync({ driver: kernelWithout(bits) })
         expect(tun.offload).to.deep.equal(granted)
-        expect(tun.features).to.deep.equal({ ...granted, gsoMaxSize: 65535, receiveChecksumGood: false })
+        expect(tun.features).to.deep.equal({
+          ...granted,
+          gather: true,
+          gsoMaxSize: 65535,
+          receiveChecksumGood: false,
+        })
       })
     }
 

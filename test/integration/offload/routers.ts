@@ -147,6 +147,7 @@ export class StackRouter {
       tso: has(TSO4),
       tsoEcn: has(TSO_ECN),
       uso: has(USO4),
+      gather: false,
       gsoMaxSize: 65535,
       receiveChecksumGood: false,
     }
