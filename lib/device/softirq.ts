@@ -110,6 +110,11 @@ export class Softirq {
     this.leave()
   }
 
+  /** What the application sends now does not leave before the turn of the event loop is over, see {@link leaveSoon}. */
+  get sendsLater(): boolean {
+    return this.#sent
+  }
+
   /** Packets wait in the device's transmit queue. */
   transmitPending(device: NetDevice): void {
     this.#transmit.push(device)

@@ -11,6 +11,8 @@ export type CongestionControlName = (typeof CONGESTION_CONTROLS)[number]
 export class TcpSettings {
   /** Answer with RST when the accept queue is full. */
   tcp_abort_on_overflow = 0
+  /** Small writes wait for others while what went before has not left the host. */
+  tcp_autocorking = 1
   /** Where a search for the path MTU begins. */
   tcp_base_mss = 1024
   /** Challenge ACKs a second of the whole host; 2147483647: no limit. */
@@ -115,6 +117,7 @@ const SECONDS: SettingRange = { min: -8589934, max: 8589934 }
 /** Settings that are one number each. The three of a buffer are written together. */
 export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = {
   tcp_abort_on_overflow: BYTE,
+  tcp_autocorking: BYTE,
   tcp_base_mss: INT,
   tcp_challenge_ack_limit: INT,
   tcp_dsack: BYTE,

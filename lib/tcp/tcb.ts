@@ -206,6 +206,8 @@ export class Tcb {
   /** When data last came. */
   lastReceived = -Infinity
   ackPending = false
+  /** What was written last waits for the end of the turn of the event loop. */
+  corked = false
   /** It is sent when the burst at hand is over. */
   ackQueued = false
   /** Duplicates are reported (`tcp_dsack`). */

@@ -77,6 +77,8 @@ export class Tcp implements TransportProtocol, BurstListener {
   readonly #effects = new Effects()
   /** Connections that have an acknowledgment to send when the burst is over. */
   readonly #toAcknowledge: Tcb[] = []
+  /** Connections whose data leaves at the end of the turn of the event loop. */
+  readonly #corked: Tcb[] = []
   readonly #key = createFlowKey()
   #closed = false
   /** @internal */
@@ -286,6 +288,14 @@ export class Tcp implements TransportProtocol, BurstListener {
   }
 
   burstProcessed(): void {
+    const corked = this.#corked
+    for (let i = 0; i < corked.length; i++) {
+      const tcb = corked[i]!
+      tcb.corked = false
+      this.output.push(tcb)
+      this.settle(tcb)
+    }
+    clearArray(corked)
     const waiting = this.#toAcknowledge
     for (let i = 0; i < waiting.length; i++) {
       const tcb = waiting[i]!
@@ -365,6 +375,7 @@ export class Tcp implements TransportProtocol, BurstListener {
   abort(tcb: Tcb, errno: number): void {
     const { state } = tcb
     if (state !== TcpState.SYN_SENT && state !== TcpState.CLOSED && state !== TcpState.TIME_WAIT) {
+      if (tcb.corked) this.output.push(tcb)
       this.output.reset(tcb)
     }
     this.destroy(tcb, errno)
@@ -431,11 +442,29 @@ export class Tcp implements TransportProtocol, BurstListener {
   flush(tcb: Tcb): void {
     this.softirq.enter()
     try {
-      this.output.push(tcb)
-      this.settle(tcb)
+      // What would not leave before the turn of the event loop is over waits for more of it, so that many small writes
+      // are few segments (`tcp_autocorking`).
+      if (
+        this.softirq.sendsLater &&
+        !tcb.finQueued &&
+        !tcb.sndUrgent &&
+        this.ip.ctx.sysctl.ipv4.tcp_autocorking !== 0
+      ) {
+        this.#cork(tcb)
+      } else {
+        this.output.push(tcb)
+        this.settle(tcb)
+      }
     } finally {
-      this.softirq.leave()
+      this.softirq.leaveSoon()
     }
+  }
+
+  #cork(tcb: Tcb): void {
+    if (tcb.corked) return
+    tcb.corked = true
+    this.ip.ctx.mib.tcpExt[TcpExtMib.TCPAutoCorking]!++
+    if (this.#corked.push(tcb) === 1) this.softirq.answerPending(this)
   }
 
   /** No more data will be written: FIN follows what is queued. */

@@ -23,14 +23,52 @@ describe('TCP sending', () => {
 
   it('tcp-nodelay: with it they go at once', async () => {
     const { peer, socket } = await accepted(bench(), { mss: MSS }, { noDelay: true })
-    for (let i = 0; i < 5; i++) await socket.write(new Uint8Array(10))
+    for (let i = 0; i < 5; i++) {
+      await socket.write(new Uint8Array(10))
+      bench().settle()
+    }
     expect(places(peer.take())).to.have.length(5)
     socket.noDelay = false
     await socket.write(new Uint8Array(10))
     await socket.write(new Uint8Array(10))
+    bench().settle()
     expect(peer.take()).to.have.length(0)
     socket.noDelay = true
+    bench().settle()
     expect(places(peer.take())).to.deep.equal([[51, 20]])
+  })
+
+  describe('writes of one turn of the event loop', () => {
+    it('the first goes at once, the others together when the turn is over', async () => {
+      const { peer, socket } = await accepted(bench(), { mss: MSS }, { noDelay: true })
+      for (let i = 0; i < 5; i++) await socket.write(new Uint8Array(10))
+      expect(places(peer.take())).to.deep.equal([
+        [1, 10],
+        [11, 40],
+      ])
+      expect(bench().count('TcpExtTCPAutoCorking')).to.equal(1)
+    })
+
+    it('go one by one without tcp_autocorking', async () => {
+      bench().stack.sysctl.set('net.ipv4.tcp_autocorking', 0)
+      const { peer, socket } = await accepted(bench(), { mss: MSS }, { noDelay: true })
+      for (let i = 0; i < 5; i++) await socket.write(new Uint8Array(10))
+      bench().settle()
+      expect(places(peer.take())).to.have.length(5)
+    })
+
+    it('go with the FIN, and before a reset', async () => {
+      for (const port of [80, 81]) {
+        const { peer, socket } = await accepted(bench(), { mss: MSS }, { noDelay: true, port })
+        await socket.write(new Uint8Array(10))
+        await socket.write(new Uint8Array(20))
+        if (port === 80) socket.end()
+        else socket.reset()
+        bench().settle()
+        const sent = peer.take().map(({ flags, data }) => `${flags} ${data.length}`)
+        expect(sent).to.deep.equal(port === 80 ? ['PA 10', 'FPA 20'] : ['PA 10', 'PA 20', 'RA 0'])
+      }
+    })
   })
 
   it('tcp-iw: the first flight is ten segments', async () => {

@@ -66,6 +66,7 @@ describe('the interface of TCP to its user', () => {
     const { socket } = await connected(bench(), { mss: 1460 }, { tos: 0xb8, ttl: 9 })
     const octets = async (): Promise<number[]> => {
       await socket.write(new Uint8Array(1))
+      bench().settle()
       return bench()
         .tun.take()
         .flatMap((bytes) => [bytes[IPV4_TOS]!, bytes[IPV4_TTL]!])

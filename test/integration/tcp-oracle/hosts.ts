@@ -14,6 +14,8 @@ const PROGRAM = fileURLToPath(new URL('./kernel-services.ts', import.meta.url))
 
 /** Settings under which the two are compared: pacing of answers would depend on the clock. */
 export const SETTINGS: Readonly<Record<string, string | number>> = {
+  // Which writes go together depends on when they come.
+  tcp_autocorking: 0,
   tcp_invalid_ratelimit: 0,
   tcp_congestion_control: 'reno',
   tcp_syncookies: 0,
@@ -23,9 +25,6 @@ export const SETTINGS: Readonly<Record<string, string | number>> = {
   tcp_rto_min_us: 3_000_000,
   tcp_early_retrans: 0,
 }
-
-/** What the stack has not. */
-const KERNEL_ONLY = new Set(['tcp_syncookies', 'tcp_early_retrans'])
 
 export class KernelHost implements PeerHost {
   time = 0
@@ -97,7 +96,7 @@ export class StackHost extends TcpBench {
   constructor() {
     super()
     for (const [name, value] of Object.entries(SETTINGS)) {
-      if (!KERNEL_ONLY.has(name)) this.stack.sysctlSet(`net.ipv4.${name}`, value)
+      this.stack.sysctlSet(`net.ipv4.${name}`, value)
     }
     const server = this.stack.tcp.listen({ port: CLOSER, backlog: 4000 })
     void (async () => {
