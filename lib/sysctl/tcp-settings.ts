@@ -117,7 +117,7 @@ const SECONDS: SettingRange = { min: -8589934, max: 8589934 }
 /** Settings that are one number each. The three of a buffer are written together. */
 export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = {
   tcp_abort_on_overflow: BYTE,
-  tcp_autocorking: BYTE,
+  tcp_autocorking: { min: 0, max: 1 },
   tcp_base_mss: INT,
   tcp_challenge_ack_limit: INT,
   tcp_dsack: BYTE,
