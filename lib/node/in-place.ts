@@ -38,7 +38,12 @@ export function installInPlace(sockets: NodeSockets): void {
   }
   if (cluster.isWorker) throw noCluster()
   installed = sockets
-  const context: HandleContext = { ...sockets.handles, scratch: new Uint8Array(CHUNK), adopt() {} }
+  const context: HandleContext = {
+    ...sockets.handles,
+    scratch: new Uint8Array(CHUNK),
+    adopt() {},
+    accept: () => false,
+  }
   Object.defineProperties(net.Socket.prototype, ownSocketMembers(context, sockets.lookup))
   define(net.Server.prototype, serverMethods(context, sockets.lookup, true))
   replaceSecure(context)

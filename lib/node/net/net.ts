@@ -7,6 +7,7 @@ import { channel } from 'node:diagnostics_channel'
 import net from 'node:net'
 import type { Tcp } from '../../tcp/tcp.ts'
 import type { Turns } from '../turns.ts'
+import { acceptAs } from './accepted-socket.ts'
 import { define } from './derive.ts'
 import { checkInternals, normalizeArgs, TCP } from './internals.ts'
 import type { LookupFunction } from './lookup.ts'
@@ -31,8 +32,9 @@ export function createNet(tcp: Tcp, turns: Turns, lookup: LookupFunction, localT
     tcp,
     turns,
     scratch: new Uint8Array(CHUNK),
+    accept: (server, onconnection, client) => acceptAs(Socket as never, server, onconnection, client),
     adopt(owner) {
-      // `Server` makes sockets of Node's own class for what it accepts.
+      // `Server` makes sockets of Node's own class for what it accepts, where `accept` leaves that to it.
       if (Object.getPrototypeOf(owner) === net.Socket.prototype)
         Object.setPrototypeOf(owner, Socket.prototype)
     },

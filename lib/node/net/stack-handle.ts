@@ -41,6 +41,8 @@ export interface HandleContext {
   readonly scratch: Uint8Array
   /** A handle has been given to a socket or server that may be of Node's own making. */
   adopt(owner: object): void
+  /** A server has a connection; `false`: `onconnection` is to be told. */
+  accept(server: object | undefined, onconnection: unknown, client: StackHandle): boolean
 }
 
 interface AddressInfo {
@@ -449,7 +451,9 @@ export class StackHandle extends JSStream implements EventSource, Source {
     const tcb = acceptQueue.shift()
     if (tcb === undefined) return false
     const client = outside.runInAsyncScope(() => new StackHandle(this.#context, tcb))
-    this.#resource.runInAsyncScope(() => this.onconnection?.(0, client))
+    this.#resource.runInAsyncScope(() => {
+      if (!this.#context.accept(this.#owner, this.onconnection, client)) this.onconnection?.(0, client)
+    })
     return acceptQueue.length > 0
   }
 
