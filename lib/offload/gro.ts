@@ -113,12 +113,14 @@ export class Gro {
     const headers = IPV4_MIN_HEADER + transportHeaderLength(bytes, transport, protocol)
     const payload = length - headers
     // As it came: one packet, in one piece, with nothing behind it.
-    const plain =
+    const whole =
       headers > IPV4_MIN_HEADER &&
-      payload > 0 &&
       packet.gsoSize === 0 &&
       packet.body === null &&
-      read16(bytes, start + IPV4_TOTAL_LENGTH) === length &&
+      read16(bytes, start + IPV4_TOTAL_LENGTH) === length
+    const plain =
+      whole &&
+      payload > 0 &&
       (protocol === IpProtocol.TCP || read16(bytes, transport + UDP_LENGTH) === length - IPV4_MIN_HEADER)
     if (run?.open === true && isSameFlow(run.first, packet)) {
       if (plain && headers === run.headers && this.#joins(run, packet, payload, protocol, trusted)) {
@@ -130,6 +132,8 @@ export class Gro {
         if (ends || payload < run.size) run.open = false
         return true
       }
+      // What is damaged is of no flow.
+      if (isDamaged(packet, protocol, trusted, whole)) return false
       run.open = false
     }
     if (plain && this.#begins(packet, protocol)) this.#start(packet, index, slot, headers, payload)
@@ -281,6 +285,15 @@ function verify(packet: Packet, protocol: number, trusted: boolean): boolean {
   if (checksum(bytes, transport, end, pseudoSum(bytes, start, protocol, end - transport)) !== 0) return false
   packet.checksum = Checksum.UNNECESSARY
   return true
+}
+
+/** Whether one of its checksums is wrong; that of TCP or UDP is looked at only if the packet is `whole`. */
+function isDamaged(packet: Packet, protocol: number, trusted: boolean, whole: boolean): boolean {
+  const { bytes, start } = packet
+  const transport = start + IPV4_MIN_HEADER
+  if (checksum(bytes, start, transport) !== 0) return true
+  if (!whole || (protocol === IpProtocol.UDP && read16(bytes, transport + UDP_CHECKSUM) === 0)) return false
+  return !verify(packet, protocol, trusted)
 }
 
 function pseudoSum(bytes: Uint8Array, start: number, protocol: number, length: number): number {

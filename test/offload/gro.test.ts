@@ -202,6 +202,27 @@ describe('Gro', () => {
     expect(counts(merge(padded))).to.deep.equal([1, 1])
   })
 
+  it('goes on behind what is damaged, which is of no flow', () => {
+    for (const [at, trusted, expected] of [
+      [60, false, [3, 1]],
+      [11, false, [3, 1]],
+      // Nobody looks at what is behind the IP header: it is the third segment, and the one after is not the fourth.
+      [60, true, [3, 1]],
+      [11, true, [3, 1]],
+    ] as const) {
+      const segments = flow([100, 100, 100])
+      const copy = segments[2]!.slice()
+      copy[at]! ^= 1
+      expect(counts(merge([...segments.slice(0, 2), copy, segments[2]!], { trusted }))).to.deep.equal(
+        expected,
+      )
+    }
+    const empty = flow([100, 100, 0, 100])
+    empty[2]![36]! ^= 1
+    const ids = [...empty.slice(0, 2), empty[2]!, flow([100, 100, 100])[2]!]
+    expect(counts(merge(ids))).to.deep.equal([3, 1])
+  })
+
   it('does nothing where nobody wants it', () => {
     expect(counts(merge(flow([100, 100]), { gro: new Gro() }))).to.deep.equal([1, 1])
   })
@@ -270,6 +291,7 @@ describe('Gro', () => {
     fc.assert(
       fc.property(fc.array(segment, { minLength: 20, maxLength: BURST_SIZE }), (segments) => {
         const state = [0, 1, 2, 3].map((i) => ({ sequence: 1000 * i, id: i, udpId: 7 }))
+        const damaged = new Set<string>()
         const sent = segments.map(({ flow: of, length, flags, gap, idStep, udp, damage, window }, i) => {
           const at = state[of]!
           if (udp) return udpPacket({ payload: payload(length, i), id: at.udpId++, sport: of + 1 })
@@ -278,11 +300,14 @@ describe('Gro', () => {
           at.sequence += length + gap
           at.id += idStep
           bytes[bytes.length - 1]! ^= damage
+          if (damage !== 0) damaged.add(bytes.join())
           return bytes
         })
         const packets = merge(sent, { gro })
         mergedAny += sent.length - packets.length
-        const flowOf = (bytes: Uint8Array): string => `${bytes[9]} ${bytes[21]}`
+        // What is damaged is of no flow.
+        const flowOf = (bytes: Uint8Array): string =>
+          damaged.has(bytes.join()) ? 'damaged' : `${bytes[9]} ${bytes[21]}`
         const byFlow = (list: Uint8Array[]): Record<string, Uint8Array[]> => {
           const flows: Record<string, Uint8Array[]> = {}
           for (const bytes of list) (flows[flowOf(bytes)] ??= []).push(bytes)
