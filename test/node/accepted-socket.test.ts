@@ -128,5 +128,16 @@ describe('accepted sockets', () => {
       }
     })
     expect([none.length, handles.length]).to.deep.equal([0, 1])
+
+    let asked = 0
+    await accepted(net, 1, {}, (server) => {
+      const { _handle } = server as unknown as { _handle: { onconnection: (...args: unknown[]) => void } }
+      const before = _handle.onconnection
+      _handle.onconnection = function onconnection(...args) {
+        asked++
+        Reflect.apply(before, _handle, args)
+      }
+    })
+    expect(asked, 'a function of the same name').to.equal(1)
   })
 })

@@ -62,19 +62,24 @@ export function acceptAs(
   return true
 }
 
-let known: unknown
+const verdicts = new WeakMap<object, boolean>()
 
 /** Whether the function is Node's, and does what is known of it; a program may have put another in its place. */
 function isNodes(onconnection: unknown): boolean {
-  if (onconnection === known) return true
-  if (known !== undefined || typeof onconnection !== 'function') return false
-  const steps = onconnection.toString().match(/self\.\w+|socket\.\w+|client\w*\.set\w+|Socket\b/g) ?? []
-  const is = onconnection.name === 'onconnection' && steps.every((step) => STEPS.has(step))
-  if (is) known = onconnection
+  if (typeof onconnection !== 'function') return false
+  let is = verdicts.get(onconnection)
+  if (is === undefined) {
+    const text = onconnection.toString()
+    const steps = new Set(text.match(/self\.\w+|socket\.\w+|client\w*\.set\w+|Socket\b/g))
+    is = onconnection.name === 'onconnection' && [...steps].every((step) => STEPS.has(step))
+    // A program's own function of that name may do none of it.
+    for (const step of STEPS) is &&= steps.has(step) || step === 'self.blockList'
+    verdicts.set(onconnection, is)
+  }
   return is
 }
 
-/** All that Node 20, 22 and 24 look at, set and call there. */
+/** All that Node 20, 22 and 24 look at, set and call there; block lists are not looked at by 20. */
 const STEPS = new Set([
   'self.emit',
   'self.maxConnections',
