@@ -223,6 +223,7 @@ export class NetDevice implements PacketDevice {
       txQueue.length === 0 &&
       staged.length < this.#stageLimit &&
       packet.gsoSize === 0 &&
+      packet.body === null &&
       packet.checksum !== Checksum.PARTIAL &&
       !this.#stopped &&
       !this.#flushing

@@ -145,6 +145,16 @@ describe('software offload', () => {
       })
     }
 
+    it('is put behind the rest of a plain packet, too', () => {
+      const bench = new Bench(NOTHING)
+      const packet = bench.host.packet(numbered(1).subarray(0, 20))
+      packet.body = numbered(1).subarray(20)
+      bench.device.enqueue(packet)
+      const packets = bench.drain()
+      expect(packets.map(({ body }) => body)).to.deep.equal([null])
+      expect(bytesOf(packets)).to.deep.equal([numbered(1)])
+    })
+
     it('is a drop when there is no memory to put it into', () => {
       const pool = new PacketPool({ limit: 2048 * 64 })
       const bench = new Bench(ALL, 1000, pool)
