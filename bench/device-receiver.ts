@@ -8,12 +8,11 @@
  */
 import { VNET_HEADER_STRIDE } from '../lib/device/tun/driver.ts'
 import { loadDriver } from '../lib/device/tun/load-driver.ts'
+import { HEADROOM } from '../lib/packet/packet.ts'
 import { counts, reportOnSignal } from './responder-report.ts'
 
 const SMALL = 2048
 const LARGE = 66560
-/** Of each slot, before the packet, as in the packets of a stack. */
-const ROOM = 144
 const HEADER = 28
 const RING = 1 << 20
 
@@ -37,8 +36,9 @@ const slotArena = driver.registerArena(slotBytes.buffer)
 const largeArena = driver.registerArena(largeBytes.buffer)
 const descriptors = new Uint32Array(3 * slots)
 const spill = spilling ? new Uint32Array(3 * spills) : null
-for (let i = 0; i < slots; i++) descriptors.set([slotArena, i * slotSize + ROOM, slotSize - ROOM], 3 * i)
-for (let i = 0; i < spills; i++) spill!.set([largeArena, i * LARGE + ROOM, LARGE - ROOM], 3 * i)
+for (let i = 0; i < slots; i++)
+  descriptors.set([slotArena, i * slotSize + HEADROOM, slotSize - HEADROOM], 3 * i)
+for (let i = 0; i < spills; i++) spill!.set([largeArena, i * LARGE + HEADROOM, LARGE - HEADROOM], 3 * i)
 
 let at = 0
 function consume(bytes: Uint8Array, start: number, length: number): void {
@@ -56,10 +56,10 @@ handle.start({ descriptors, headers, spill, maxBatch: slots, busyMicroseconds: 0
   let spilt = 0
   for (let i = 0; i < n; i++) {
     const length = descriptors[3 * i + 2]!
-    const start = i * slotSize + ROOM
-    descriptors[3 * i + 2] = slotSize - ROOM
-    if (length > slotSize - ROOM) {
-      consume(largeBytes, LARGE * spilt++ + ROOM, length)
+    const start = i * slotSize + HEADROOM
+    descriptors[3 * i + 2] = slotSize - HEADROOM
+    if (length > slotSize - HEADROOM) {
+      consume(largeBytes, LARGE * spilt++ + HEADROOM, length)
     } else if (layout === 'copy' && length <= SMALL) {
       smallBytes.set(slotBytes.subarray(start, start + length), i * SMALL)
       consume(smallBytes, i * SMALL, length)

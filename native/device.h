@@ -85,7 +85,7 @@ typedef struct {
   napi_value descriptors;
   /* Uint8Array, VNET_HEADER_STRIDE bytes per piece. */
   napi_value headers;
-  /* Uint32Array of large pieces, for packets that do not fit theirs; see device_start in device.c. */
+  /* Uint32Array of large pieces, for packets that do not fit theirs; see read_batch in device.c. */
   napi_value spill;
   uint32_t max_batch;
   uint32_t busy_microseconds;

@@ -291,9 +291,8 @@ function verify(packet: Packet, protocol: number, trusted: boolean): boolean {
 function isDamaged(packet: Packet, protocol: number, trusted: boolean, whole: boolean): boolean {
   const { bytes, start } = packet
   const transport = start + IPV4_MIN_HEADER
-  if (checksum(bytes, start, transport) !== 0) return true
-  if (!whole || (protocol === IpProtocol.UDP && read16(bytes, transport + UDP_CHECKSUM) === 0)) return false
-  return !verify(packet, protocol, trusted)
+  const none = protocol === IpProtocol.UDP && read16(bytes, transport + UDP_CHECKSUM) === 0
+  return whole && !none ? !verify(packet, protocol, trusted) : checksum(bytes, start, transport) !== 0
 }
 
 function pseudoSum(bytes: Uint8Array, start: number, protocol: number, length: number): number {

@@ -96,10 +96,9 @@ export class SendQueue {
    * not lie in one block.
    */
   lend(offset: number, length: number, packet: Packet): boolean {
-    const { block, position, start, length: held } = this.#pieces[this.#find(offset)]!
-    const inside = this.#una + offset - position
-    if (block === null || inside + length > held) return false
-    block.lend(packet, start + inside, length)
+    if (!this.lends(offset, length)) return false
+    const { block, position, start } = this.#pieces[this.#find(offset)]!
+    block!.lend(packet, start + this.#una + offset - position, length)
     return true
   }
 

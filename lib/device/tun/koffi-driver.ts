@@ -213,7 +213,10 @@ class KoffiHandle implements TunHandle, Pollable {
     return limit
   }
 
-  /** One batch; see `read_batch` in native/device.c, which this repeats. */
+  /**
+   * One batch, with the outcome of `read_batch` in native/device.c. But here a packet is read into its piece and, where it
+   * is too long for that, on into the next large one, to which its beginning is copied then: copying each would cost more.
+   */
   receive(): number {
     const { descriptors, spill, maxBatch, busyMicroseconds } = this.#ring!
     const { libc, arenas, parts, partsAddress } = this.#driver

@@ -1,8 +1,8 @@
 /**
  * The packets that a TUN device reads into. Each of the {@link BURST_SIZE} slots is a packet of the stack's pool that
  * holds what the MTU lets through; a few large ones stand by for super-segments, and one of them is taken only
- * when a packet does not fit its slot. So small packets are never copied and go round in few cache-warm slabs, and a
- * full batch pins no more than its bytes.
+ * when a packet does not fit its slot. So small packets go round in few cache-warm slabs, and a full batch pins no more
+ * than its bytes. Where packets are read to first is the driver's business.
  */
 import { BURST_SIZE, type Burst } from '../../packet/burst.ts'
 import { HEADROOM, type Packet } from '../../packet/packet.ts'

@@ -8,7 +8,7 @@ export interface TunIo {
   /** Calls from the event loop that brought packets, and packets in the largest of them. */
   readonly rxBursts: number
   readonly rxLargestBurst: number
-  /** `read()`, those that found nothing included; with busy polling also its `poll()`. */
+  /** `read()` (koffi: `readv()`), those that found nothing included; with busy polling also its `poll()`. */
   readonly rxSystemCalls: number
   /** TCP and UDP super-segments among `rxPackets`: each counts there as one packet, as with the kernel. */
   readonly rxSuperSegments: number

@@ -1,7 +1,7 @@
 /**
  * The sending side of a TUN device: writes a burst in one native call, whatever is in it. Each packet goes as up to
- * three pieces that are gathered by the kernel: its `virtio_net_hdr`, which lies in an array of its own so that bytes
- * that others share are not written to, its bytes, and a body that lies where the application has it.
+ * three pieces: its `virtio_net_hdr`, its bytes, and a body that lies elsewhere. The header lies in an array of its own
+ * and is put in front of the bytes, into one piece with them, only where nobody else has the memory before them.
  */
 import { Errno } from '../../errors.ts'
 import { BURST_SIZE, type Burst } from '../../packet/burst.ts'
