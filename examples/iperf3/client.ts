@@ -63,8 +63,8 @@ export async function runClient(stack: Stack, parameters: Parameters, options: C
     socket.reset()
     throw error
   } finally {
-    await session?.close()
-    await Promise.all(streams.map((stream) => stream.close()))
+    session?.close()
+    for (const stream of streams) stream.close()
   }
 }
 

@@ -119,7 +119,7 @@ export class IperfServer {
       const state = await control.readState()
       session.stop()
       if (state !== State.TEST_END) await control.fail(state)
-      await Promise.all(streams.map((stream) => stream.close()))
+      for (const stream of streams) stream.close()
       await control.send(State.EXCHANGE_RESULTS)
       await session.exchange(control, false)
       await control.send(State.DISPLAY_RESULTS)
@@ -131,8 +131,8 @@ export class IperfServer {
       throw error
     } finally {
       current.takeStream = null
-      await session?.close()
-      await Promise.all(streams.map((stream) => stream.close()))
+      session?.close()
+      for (const stream of streams) stream.close()
     }
   }
 

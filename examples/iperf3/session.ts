@@ -73,9 +73,9 @@ export class Session {
     this.#report.finish(this.#streams, own, peer, isClient)
   }
 
-  async close(): Promise<void> {
+  close(): void {
     for (const timer of this.#timers) clearTimeout(timer)
-    await Promise.all(this.#streams.map((stream) => stream.close()))
+    for (const stream of this.#streams) stream.close()
   }
 
   get #elapsed(): number {
