@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { Host } from '../sim/host.ts'
 import type { Names } from './dns/hosts.ts'
+import type { OpenHold } from './http/fetch.ts'
 import { OWNER } from './net/internals.ts'
 import { StackHandle } from './net/stack-handle.ts'
 import { type NodeSockets, namedSockets } from './sockets.ts'
@@ -11,9 +12,9 @@ export class NodeHost extends Host {
   readonly sockets: NodeSockets
 
   /** @internal use `net.host()` */
-  constructor(parts: ConstructorParameters<typeof Host>, names: Names) {
+  constructor(parts: ConstructorParameters<typeof Host>, names: Names, hold: OpenHold) {
     super(...parts)
-    this.sockets = namedSockets(this, names)
+    this.sockets = namedSockets(this, names, hold)
   }
 
   /** `node:net` over this host. @throws TunstackError `ERR_UNSUPPORTED_RUNTIME`, as the others do */

@@ -51,7 +51,7 @@ class NodeSimulation extends Simulation<NodeHost> {
 
   /** @internal */
   protected override makeHost(...parts: ConstructorParameters<typeof Host>): NodeHost {
-    return new NodeHost(parts, new HostNames(this))
+    return new NodeHost(parts, new HostNames(this), (what) => this.hold(what))
   }
 }
 

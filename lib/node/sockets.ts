@@ -8,7 +8,7 @@ import { createDns, createLookup, parseServer } from './dns/dns.ts'
 import type { DnsChannelContext } from './dns/dns-channel.ts'
 import type { DnsServer } from './dns/dns-client.ts'
 import { Hosts, type Names } from './dns/hosts.ts'
-import { type Connector, createConnector, createFetch } from './http/fetch.ts'
+import { type Connector, createConnector, createFetch, type OpenHold } from './http/fetch.ts'
 import { createHttp, createHttps } from './http/http.ts'
 import type { LookupFunction } from './net/lookup.ts'
 import { createNet } from './net/net.ts'
@@ -28,7 +28,7 @@ export interface NodeSocketsOptions {
   localSockets?: boolean
 }
 
-type Settings = Omit<NodeSocketsOptions, 'hosts'> & { hosts: Names }
+type Settings = Omit<NodeSocketsOptions, 'hosts'> & { hosts: Names; hold?: OpenHold }
 
 export class NodeSockets {
   readonly stack: Stack
@@ -38,6 +38,7 @@ export class NodeSockets {
   readonly #servers: readonly DnsServer[]
   readonly #turns: Turns
   readonly #localSockets: boolean
+  readonly #hold: OpenHold | null
   #net: typeof import('node:net') | null = null
   #dns: typeof import('node:dns') | null = null
   #dgram: typeof import('node:dgram') | null = null
@@ -51,6 +52,7 @@ export class NodeSockets {
     this.stack = stack
     this.#turns = new Turns(stack.clock)
     this.#localSockets = options.localSockets === true
+    this.#hold = options.hold ?? null
     this.#names = { stack, hosts: options.hosts, turns: this.#turns }
     this.#servers = (options.servers ?? []).map(parseServer)
     this.lookup = options.lookup ?? createLookup(this.#names, this.#servers)
@@ -108,7 +110,7 @@ export class NodeSockets {
    * @param secure options for TLS: `ca`, `rejectUnauthorized`, …
    */
   connector(secure: import('node:tls').ConnectionOptions = {}): Connector {
-    return createConnector(this.net, this.tls, secure)
+    return createConnector(this.net, this.tls, secure, this.#hold)
   }
 }
 
@@ -123,8 +125,8 @@ export function nodeSockets(stack: Stack, options: NodeSocketsOptions = {}): Nod
 }
 
 /** @internal the same, with names that may change */
-export function namedSockets(stack: Stack, hosts: Names): NodeSockets {
-  return madeFor(stack, { hosts })
+export function namedSockets(stack: Stack, hosts: Names, hold: OpenHold): NodeSockets {
+  return madeFor(stack, { hosts, hold })
 }
 
 function madeFor(stack: Stack, settings: Settings): NodeSockets {

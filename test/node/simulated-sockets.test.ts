@@ -469,6 +469,35 @@ describe("Node's sockets in simulated networks", () => {
       expect(events).to.have.members(['server close', 'client close'])
     })
 
+    const run = (program: string): [status: number | null, stdout: string, stderr: string] => {
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        ['--import', 'tsx', '--input-type=module', '--eval', program],
+        { cwd: ROOT, encoding: 'utf8' },
+      )
+      return [status, stdout, stderr]
+    }
+
+    it('time stands still while fetch’s parser is being compiled', () => {
+      const program = `
+        const { compile } = WebAssembly
+        WebAssembly.compile = async (bytes) => {
+          await new Promise((resolve) => setTimeout(resolve, 200))
+          return compile(bytes)
+        }
+        const { simulate } = await import('./lib/node/simulation.ts')
+        const net = simulate({ seed: 1 })
+        const [a, b] = [net.host('10.0.0.1/24', { name: 'a' }), net.host('10.0.0.2/24')]
+        net.link(a, b, { delay: '10ms' })
+        await net.run(async () => {
+          const server = a.http.createServer((_, response) => response.end('hello')).listen(80)
+          console.log(await (await b.fetch('http://a/')).text(), net.time < 100)
+          server.closeAllConnections()
+          server.close()
+        })`
+      expect(run(program)).to.deep.equal([0, 'hello true\n', ''])
+    }).timeout(70_000)
+
     it('what is still open keeps no process alive', () => {
       const program = `
         import { simulate } from './lib/node/simulation.ts'
@@ -483,12 +512,7 @@ describe("Node's sockets in simulated networks", () => {
         })
         setTimeout(() => process.exit(7), 60_000).unref()
         console.log('done')`
-      const { status, stdout, stderr } = spawnSync(
-        process.execPath,
-        ['--import', 'tsx', '--input-type=module', '--eval', program],
-        { cwd: ROOT, encoding: 'utf8' },
-      )
-      expect([status, stdout, stderr]).to.deep.equal([0, 'done\n', ''])
+      expect(run(program)).to.deep.equal([0, 'done\n', ''])
     }).timeout(70_000)
   })
 

@@ -22,11 +22,19 @@ export type Connector = (
   callback: (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void,
 ) => void
 
-/** @param secure options for TLS: `ca`, `rejectUnauthorized`, … */
+/** Keeps a simulation's time from going on, until it is released. */
+export type OpenHold = (what: string) => { release(): void }
+
+/**
+ * @param secure options for TLS: `ca`, `rejectUnauthorized`, …
+ * @param hold of a simulated network: between its connection and its first request undici may still be compiling its
+ * parser, which is a thread's work and shows nowhere
+ */
 export function createConnector(
   net: typeof import('node:net'),
   tls: typeof import('node:tls'),
   secure: ConnectionOptions,
+  hold: OpenHold | null,
 ): Connector {
   return ({ hostname: host, protocol, port, servername, localAddress, httpSocket }, callback) => {
     const local = localAddress ? { localAddress } : {}
@@ -46,9 +54,21 @@ export function createConnector(
     socket.once('error', failed)
     socket.once(isSecure ? 'secureConnect' : 'connect', () => {
       socket.off('error', failed)
+      if (hold !== null) holdUntilWritten(socket, hold)
       callback(null, socket)
     })
   }
+}
+
+function holdUntilWritten(socket: Socket, open: OpenHold): void {
+  const { release } = open('the first request of a connection of undici')
+  const { write } = socket
+  socket.write = (...args: unknown[]): boolean => {
+    socket.write = write
+    release()
+    return Reflect.apply(write, socket, args)
+  }
+  socket.once('close', release)
 }
 
 interface Agent {
