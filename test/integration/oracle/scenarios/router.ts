@@ -191,12 +191,15 @@ const byObjects: Setup = {
     'id 2 dev tun1',
     'id 3 blackhole',
     'id 4 via 10.9.0.1 dev tun0',
+    // Of its own: the kernel caches the metrics of a nexthop's first route for all that use it, groups too, and which
+    // hop of a group it takes is random.
+    'id 5 dev tun1',
     'id 10 group 1/2',
     'id 11 group 3',
   ],
   routes: [
     '10.31.0.0/16 nhid 1',
-    '10.32.0.0/16 nhid 2 mtu 700',
+    '10.32.0.0/16 nhid 5 mtu 700',
     '10.33.0.0/16 nhid 3',
     '10.34.0.0/16 nhid 10',
     '10.35.0.0/16 nhid 11',
