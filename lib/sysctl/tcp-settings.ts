@@ -57,6 +57,8 @@ export class TcpSettings {
   tcp_mtu_probe_floor = 48
   /** 0 never probe for the path MTU; 1 when it seems to be a black hole; 2 always. */
   tcp_mtu_probing = 0
+  /** Segments of a super-segment, if there are so many, however slow the path. */
+  tcp_min_tso_segs = 2
   /** What a connection has learnt is forgotten with it. */
   tcp_no_metrics_save = 0
   /** The threshold of slow start is. */
@@ -94,6 +96,8 @@ export class TcpSettings {
   tcp_syncookies = 1
   /** 1 with a random offset per connection, 2 without. */
   tcp_timestamps = 1
+  /** Halvings of a super-segment's largest size: the least RTT by 2 to the power of so many microseconds. */
+  tcp_tso_rtt_log = 9
   /** Connect from a four-tuple in TIME-WAIT: 0 never, 1 if timestamps allow, 2 then and over loopback only. */
   tcp_tw_reuse = 2
   /** Milliseconds in TIME-WAIT before that. */
@@ -139,6 +143,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_moderate_rcvbuf: BYTE,
   tcp_mtu_probe_floor: { min: 48, max: 65535 },
   tcp_mtu_probing: BYTE,
+  tcp_min_tso_segs: { min: 1, max: 255 },
   tcp_no_metrics_save: BYTE,
   tcp_no_ssthresh_metrics_save: { min: 0, max: 1 },
   tcp_orphan_retries: BYTE,
@@ -160,6 +165,7 @@ export const TCP_RANGES: { readonly [K in keyof TcpSettings]?: SettingRange } = 
   tcp_synack_retries: BYTE,
   tcp_syncookies: BYTE,
   tcp_timestamps: BYTE,
+  tcp_tso_rtt_log: BYTE,
   tcp_tw_reuse: { min: 0, max: 2 },
   tcp_tw_reuse_delay: { min: 1, max: 60000 },
   tcp_window_scaling: BYTE,

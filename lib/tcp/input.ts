@@ -13,6 +13,7 @@ import type { TcpOptions } from '../wire/tcp-options.ts'
 import { isGranted, SYN_ECN } from './ecn.ts'
 import { AckAction, type Effects } from './effects.ts'
 import { timestampAt } from './isn.ts'
+import { endLimit, Limit } from './limits.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { initMtuSearch } from './mtu-probing.ts'
 import { receiveData } from './receive.ts'
@@ -128,6 +129,8 @@ export class TcpInput {
     tcb.setState(tcb.finQueued ? TcpState.FIN_WAIT_1 : TcpState.ESTABLISHED, mib.tcp)
     tcb.establishedAt = now
     tcb.lastSent = now
+    tcb.timeoutTime += tcb.timeoutLasted(now)
+    tcb.timeoutSince = -1
     if (tcb.totalRetransmits > 1) tcb.congestion.onHandshakeLoss()
     tcb.retransmits = 0
     tcb.retransmitStart = Infinity
@@ -173,17 +176,19 @@ export class TcpInput {
       reject(effects, DropReason.TCP_RFC7323_PAWS)
       return false
     }
-    if (seqLt(end, tcb.rcvWup) || seqGt(seq, (tcb.rcvNxt + tcb.receiveWindow) | 0)) {
+    const misplaced = outOfSequence(tcb, segment)
+    if (misplaced !== 0) {
       if (isRst) {
         if (resetsLate(tcb, seq)) this.#reset(tcb, effects)
-        else reject(effects, DropReason.TCP_INVALID_SEQUENCE)
+        else reject(effects, misplaced)
         return false
       }
       if ((flags & TcpFlag.SYN) !== 0) return this.#challengeSyn(effects)
       effects.ack = AckAction.OUT_OF_WINDOW
       effects.skipped = TcpExtMib.TCPACKSkippedSeq
+      if (misplaced !== DropReason.TCP_OLD_SEQUENCE) mib.tcpExt[TcpExtMib.BeyondWindow]!++
       reportDuplicate(tcb, segment, mib.tcpExt)
-      reject(effects, DropReason.TCP_INVALID_SEQUENCE)
+      reject(effects, misplaced)
       return false
     }
     if (isRst) {
@@ -334,6 +339,7 @@ export class TcpInput {
         tcb.dataSeq = (tcb.dataSeq + bytes) | 0
         tcb.bytesAcked += bytes
         tcb.events |= TcbEvent.WRITABLE
+        endLimit(tcb, Limit.SEND_BUFFER, now)
       }
       if (tcb.sndUna === tcb.sndNxt) tcb.events |= TcbEvent.ACKED
     }
@@ -357,7 +363,11 @@ export class TcpInput {
       tcb.rtt.resetBackoff()
     }
     if (flightBefore > 0) this.#loss.onAck(tcb, segment, acked, duplicate, now)
-    if (acked > 0) tcb.retransmits = 0
+    if (acked > 0 && tcb.retransmits > 0) {
+      tcb.retransmits = 0
+      tcb.timeoutTime += tcb.timeoutLasted(now)
+      tcb.timeoutSince = -1
+    }
   }
 
   /** What was sent once tells the RTT (Karn, RFC 6298 §3); after a retransmission only timestamps do. */
@@ -428,6 +438,12 @@ function oldestAck({ maxSndWnd, bytesAcked, finSent, sndUna, sndNxt }: Tcb): num
 function resetsLate({ state, rcvNxt }: Tcb, seq: number): boolean {
   const late = state === TcpState.CLOSE_WAIT || state === TcpState.LAST_ACK || state === TcpState.CLOSING
   return late && seq === ((rcvNxt - 1) | 0)
+}
+
+/** Why a segment is not acceptable (RFC 9293 §3.10.7.4, first); 0: it is. */
+function outOfSequence(tcb: Tcb, { seq, end }: Segment): DropReason | 0 {
+  if (seqLt(end, tcb.rcvWup)) return DropReason.TCP_OLD_SEQUENCE
+  return seqGt(seq, (tcb.rcvNxt + tcb.receiveWindow) | 0) ? DropReason.TCP_INVALID_SEQUENCE : 0
 }
 
 /** Data that was here already is reported by the next acknowledgment (RFC 2883 §4). */

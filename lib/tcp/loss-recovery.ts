@@ -46,14 +46,14 @@ export class LossRecovery {
   /** An acknowledgment came while something was on its way: takes note of what has arrived, and how long it took. */
   deliver(tcb: Tcb, segment: Segment, now: number): void {
     const { transmissions, rack } = tcb
-    const delivery = this.#delivery.clear()
+    const delivery = this.#delivery.clear(now, this.#copiesBefore(tcb, segment, now))
     this.#inFlightBefore = this.inFlight(tcb)
     this.#duplicateBytes = this.#sackedNew = 0
     if (tcb.sack && segment.options.sackCount > 0) this.#takeSack(tcb, segment)
     transmissions.acknowledge(tcb.sndUna, tcb.recoveryPoint, delivery)
     tcb.delivered += delivery.bytes
     if (delivery.bytes > 0) tcb.deliveredAt = now
-    rack.advance(delivery, now, tcb.rtt.minRtt)
+    rack.advance(delivery)
     this.rtt = this.newestRtt = -1
     // Karn (RFC 6298 §3): not by what was sent twice.
     if (!delivery.retransmitted && delivery.oldestSentAt >= 0) {
@@ -88,7 +88,8 @@ export class LossRecovery {
     this.#react(tcb, segment, acked, duplicate, now)
     if (marked) this.enterCwr(tcb, now)
     this.#control(tcb, segment, acked, transmissions.totalLost - lostBefore, now)
-    if (transmissions.count > 0 && (acked > 0 || this.#sackedNew > 0)) this.scheduleProbe(tcb, now, acked > 0)
+    if (transmissions.count === 0) tcb.probeAt = Infinity
+    else if (acked > 0 || this.#sackedNew > 0) this.scheduleProbe(tcb, now, acked > 0)
     this.#traceFlight(tcb, now)
   }
 
@@ -135,6 +136,7 @@ export class LossRecovery {
   #noteMark(tcb: Tcb): void {
     const { tcpExt } = this.#ctx.mib
     tcpExt[TcpExtMib.TCPDeliveredCE]! += Math.ceil(this.#delivery.bytes / Math.max(1, tcb.mss))
+    tcb.deliveredMarked += this.#delivery.bytes
     tcb.undoing = false
   }
 
@@ -302,6 +304,19 @@ export class LossRecovery {
   }
 
   // ---- what has arrived
+
+  /**
+   * When a copy was sent at the latest for an acknowledgment to be about it, and not about an original (RFC 8985 §6.2
+   * step 2): a round trip ago, and not after the time that the peer echoes.
+   */
+  #copiesBefore({ rtt, timestamps, tsOffset }: Tcb, { options }: Segment, now: number): number {
+    const roundTrip = rtt.minRtt === Infinity ? now : now - rtt.minRtt
+    if (!timestamps || !options.timestamps || options.tsEcho === 0) return roundTrip
+    // The echo's tick, to its end.
+    const ago = (timestampAt(now, tsOffset) - options.tsEcho) | 0
+    const echoed = (Math.floor(now / MILLISECOND) - ago + 1) * MILLISECOND - 1
+    return Math.min(roundTrip, echoed)
+  }
 
   #takeSack(tcb: Tcb, segment: Segment): void {
     const { options, ack } = segment

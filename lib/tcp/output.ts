@@ -19,11 +19,13 @@ import {
 } from '../wire/tcp-options.ts'
 import { Ecn, SYN_ECN } from './ecn.ts'
 import { timestampAt } from './isn.ts'
+import { beginLimit, endLimit, endLimits, Limit } from './limits.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { Probe, probeLength, probeSent, searchedMtu } from './mtu-probing.ts'
-import { pace, pacingQuantum, pacingRate } from './pacing.ts'
+import { burstSize, pace, pacingQuantum, pacingRate } from './pacing.ts'
 import { DELAYED_ACK, selectWindow } from './receive-window.ts'
 import { writeTcpHeader, writeUrgent } from './replies.ts'
+import { sendLimit } from './send-buffer.ts'
 import { seqGt, seqLt } from './sequence.ts'
 import { type Tcb, TcpState } from './tcb.ts'
 import { urgentPointer } from './urgent.ts'
@@ -36,6 +38,8 @@ export class TcpOutput {
   readonly #loss: LossRecovery
   readonly #sackLeft = new Int32Array(MAX_SACK_BLOCKS)
   readonly #sackRight = new Int32Array(MAX_SACK_BLOCKS)
+  /** New data could not go for want of the peer's window, in {@link push}. */
+  #peerLimits = false
 
   constructor(ctx: Ipv4Context, loss: LossRecovery) {
     this.#ctx = ctx
@@ -54,10 +58,18 @@ export class TcpOutput {
       default:
         return
     }
-    if (tcb.sndUna === tcb.sndNxt && tcb.sndNxt === tcb.dataEnd && tcb.finQueued === tcb.finSent) return
+    const { now } = this.#ctx
+    if (tcb.sndUna === tcb.sndNxt && tcb.sndNxt === tcb.dataEnd && tcb.finQueued === tcb.finSent) {
+      endLimits(tcb, now)
+      return
+    }
+    if (tcb.limit === Limit.NONE) beginLimit(tcb, Limit.BUSY, now)
     const mss = this.currentMss(tcb)
     if (tcb.transmissions.lostBytes > 0 && !this.#retransmit(tcb, mss)) return
+    this.#peerLimits = false
     this.#sendNew(tcb, mss)
+    if (this.#peerLimits) beginLimit(tcb, Limit.PEER_WINDOW, now)
+    else endLimit(tcb, Limit.PEER_WINDOW, now)
     if (
       tcb.sndUna === tcb.sndNxt &&
       tcb.sndNxt !== tcb.dataEnd &&
@@ -65,7 +77,7 @@ export class TcpOutput {
       tcb.roomAt === Infinity
     ) {
       // The window is closed, or too small to be filled: somebody has to ask (RFC 9293 §3.8.6.1).
-      tcb.retransmitAt = this.#ctx.now + tcb.rtt.timeout
+      tcb.retransmitAt = now + tcb.rtt.timeout
     }
   }
 
@@ -205,13 +217,17 @@ export class TcpOutput {
       const unsent = (end - tcb.sndNxt) | 0
       if (unsent === 0) {
         if (tcb.finQueued) this.#sendFin(tcb)
-        else if (this.#loss.room(tcb) > 0) this.#loss.applicationLimited(tcb)
+        else if (this.#loss.room(tcb) > 0) this.#noteIdle(tcb)
         return
       }
       const wnd = (tcb.windowEnd - tcb.sndNxt) | 0
+      const room = this.#loss.room(tcb)
+      const next = Math.min(unsent, mss)
+      if (wnd < next && room >= next) this.#peerLimits = true
       if (wnd <= 0) return
-      const congestion = this.#loss.room(tcb)
-      let length = Math.min(unsent, wnd, congestion, largest)
+      let length = Math.min(unsent, wnd, room)
+      if (length > mss)
+        length = Math.min(length, Math.min(largest, burstSize(tcb, mss, this.#ctx.sysctl.ipv4)))
       // Whole segments, but for the end of what there is, if that may go.
       const small = length % mss
       if (small !== 0 && (length < unsent || this.#holdSmall(tcb, length))) length -= small
@@ -226,6 +242,15 @@ export class TcpOutput {
       }
       if (!this.#sendData(tcb, tcb.sndNxt, length, mss, false)) return
     }
+  }
+
+  /** All has been sent, and more might be: the program has no more, or has no room for it. */
+  #noteIdle(tcb: Tcb): void {
+    this.#loss.applicationLimited(tcb)
+    const { length, limit } = tcb.sendQueue
+    if (length < limit) return
+    const { now, sysctl } = this.#ctx
+    if (length >= sendLimit(tcb, sysctl.ipv4.tcp_wmem_max)) beginLimit(tcb, Limit.SEND_BUFFER, now)
   }
 
   /** It is not time yet for the next packet: look again then. */
@@ -297,7 +322,8 @@ export class TcpOutput {
       tcb.ecnReduced = false
     }
     if (fin) flags |= TcpFlag.FIN
-    if (length > 0 && ((seq + length) | 0) === end) flags |= TcpFlag.PSH
+    // A super-segment has it too, so that who puts its parts together again need not wait for more.
+    if (length > mss || (length > 0 && ((seq + length) | 0) === end)) flags |= TcpFlag.PSH
     this.#writeHeader(tcb, packet, at, seq, flags)
     if (lent) sendQueue.lend(offset, length, packet)
     else if (length > 0) sendQueue.copyTo(offset, length, packet.bytes, packet.put(length))

@@ -15,10 +15,11 @@ const STATIC_WINDOW = 2
 const NO_DUPTHRESH = 4
 
 export class Rack {
-  /** Of the transmission sent latest of all that have arrived: which it was, when it was sent, its end, and its RTT. */
+  /** The transmission sent latest of all that have arrived: which it was, when it was sent, its end. */
   order = 0
   sentAt = -1
   end = 0
+  /** By the last that has arrived, be it that one or another. */
   rtt = 0
   /** Something new has arrived since losses were last looked for. */
   advanced = false
@@ -30,15 +31,12 @@ export class Rack {
   #persist = 0
   #adaptedAt = 0
 
-  /** Takes over what has arrived (§6.2 steps 1 and 2). */
-  advance(delivery: Delivery, now: number, minRtt: number): void {
+  /** Takes over what has arrived (§6.2 step 2). */
+  advance(delivery: Delivery): void {
     const { rackSentAt } = delivery
     if (rackSentAt < 0) return
-    const rtt = now - rackSentAt
-    // It cannot be about the copy: that was sent less than a round trip ago.
-    if (delivery.rackRetransmitted && rtt < minRtt) return
     this.advanced = true
-    this.rtt = rtt
+    this.rtt = delivery.rackRtt
     const later = this.sentAt < 0 ? 1 : (delivery.rackOrder - this.order) | 0
     if (later < 0 || (later === 0 && ((delivery.rackEnd - this.end) | 0) <= 0)) return
     this.order = delivery.rackOrder

@@ -12,6 +12,9 @@ export const MAX_QUICK_ACKS = 16
 /** How long an acknowledgment waits for company (`TCP_DELACK_MIN`, `TCP_ATO_MIN`). */
 export const DELAYED_ACK = 40 * MILLISECOND
 
+/** What is not read may exceed the buffer by so much: a packet that came within the window, and ended beyond it. */
+const ONE_PACKET = 65535
+
 /** How long that of a FIN does before which no data came: till the next tick of a kernel with HZ=1000. */
 const FIN_ALONE = MILLISECOND
 
@@ -36,15 +39,20 @@ export function selectWindow(tcb: Tcb): number {
     // it, and taken away after that: then the edge that is kept to is still the one that was offered (RFC 7323 §2.4).
     const unit = 1 << rcvScale
     wnd = Math.ceil(offered / unit) * unit
-    if (wnd > ring.limit - ring.length) wnd = Math.floor(offered / unit) * unit
+    if (wnd > spaceLeft(tcb)) wnd = Math.floor(offered / unit) * unit
   }
   return Math.min(wnd, 0xffff << rcvScale)
 }
 
-/** Sets the size of the receive buffer; the ring holds a unit of the window scale besides. */
+/** Sets the size of the receive buffer; the ring takes what a last packet brings besides. */
 export function setReceiveBuffer(tcb: Tcb, bytes: number): void {
   tcb.receiveBuffer = bytes
-  tcb.ring.limit = bytes + (1 << tcb.rcvScale)
+  tcb.ring.limit = bytes + (1 << tcb.rcvScale) + ONE_PACKET
+}
+
+/** What the window may cover: the buffer, and a unit of the scale, since windows are rounded. */
+function spaceLeft({ receiveBuffer, rcvScale, ring }: Tcb): number {
+  return receiveBuffer + (1 << rcvScale) - ring.length
 }
 
 /** How long what has come may wait to be acknowledged (`icsk_ack.ato`, as `tcp_send_delayed_ack` reads it). */
@@ -56,7 +64,7 @@ export function ackDelay(tcb: Tcb): number {
 export function acknowledgesNow(tcb: Tcb): boolean {
   if (((tcb.rcvNxt - tcb.rcvWup) | 0) > tcb.rcvMss) {
     // Unless the window would shrink (by more than what the scale rounds off): then the application's reading says so.
-    return tcb.ring.limit - tcb.ring.length >= tcb.receiveWindow
+    return spaceLeft(tcb) >= tcb.receiveWindow
   }
   return !tcb.outOfOrder.isEmpty || tcb.quickAckRoute || (tcb.quickAcks > 0 && !tcb.interactive)
 }

@@ -1,7 +1,7 @@
 /**
  * Data and FIN of an acceptable segment (RFC 9293 §3.10.7.4, seventh and eighth): what is next goes to the ring, what
- * is early waits in the out-of-order queue, what is old is reported as a duplicate; what the window does not allow is
- * cut off.
+ * is early waits in the out-of-order queue, what is old is reported as a duplicate. Where a segment ends beyond the
+ * window it is taken whole or not at all.
  */
 import { Errno } from '../errors.ts'
 import { type Mib, TcpExtMib } from '../observe/mib.ts'
@@ -39,15 +39,17 @@ export function receiveData(
     effects.reason = DropReason.TCP_OLD_DATA
     return
   }
-  if (seqGt((segment.seq + segment.length) | 0, edge)) {
-    if (seqGe(segment.seq, edge) && segment.length > 0) {
-      tcpExt[wnd === 0 ? TcpExtMib.TCPZeroWindowDrop : TcpExtMib.BeyondWindow]!++
+  if (segment.length > 0 && seqGt((segment.seq + segment.length) | 0, edge)) {
+    const reason = refuseBeyond(tcb, segment, wnd, edge)
+    if (reason !== 0) {
+      if (reason === DropReason.TCP_ZEROWINDOW) tcpExt[TcpExtMib.TCPZeroWindowDrop]!++
+      else if (reason === DropReason.TCP_INVALID_END_SEQUENCE) tcpExt[TcpExtMib.BeyondWindow]!++
+      if (seqLt(segment.seq, tcb.rcvNxt)) reportHead(tcb, segment, tcpExt)
       enterQuickAck(tcb)
       effects.ack = AckAction.NOW
-      effects.reason = wnd === 0 ? DropReason.TCP_ZEROWINDOW : DropReason.TCP_OVERWINDOW
+      effects.reason = reason
       return
     }
-    segment.keep((edge - segment.seq) | 0)
   }
   if (tcb.ecn && segment.length > 0) receiveMark(tcb, segment)
   if (segment.length > tcb.rcvMss) learnSegmentSize(tcb, segment)
@@ -86,6 +88,16 @@ export function receiveData(
     effects.ack = AckAction.NOW // it filled (part of) a hole: RFC 5681 §4.2
     deliverEarly(tcb, effects, mib)
   }
+}
+
+/**
+ * Why data that ends beyond the window is not taken; 0: it is, all of it. As Linux does since 6.17: one packet may exceed
+ * the window while nothing waits to be read, so that no sender of large segments is stuck, and otherwise none may.
+ */
+function refuseBeyond(tcb: Tcb, { seq }: Segment, wnd: number, edge: number): DropReason | 0 {
+  if (tcb.ring.length > 0) return DropReason.TCP_INVALID_END_SEQUENCE
+  if (wnd === 0) return DropReason.TCP_ZEROWINDOW
+  return seqGe(seq, edge) ? DropReason.TCP_OVERWINDOW : 0
 }
 
 /** Behind the peer's FIN there is nothing, but old data and that FIN may come again. */
@@ -142,6 +154,7 @@ function receiveEarly(
     case Insertion.NEW:
     case Insertion.PARTIAL:
       tcpExt[TcpExtMib.TCPOFOQueue]!++
+      tcb.segmentsEarly += Math.max(1, packet.gsoSegments)
       // Without SACK another window would make the acknowledgment no duplicate.
       if (tcb.sack) openWindow(tcb, length)
       if (!tcb.orphan) growReceiveBuffer(tcb, tcb.rcvSpace, grow)
@@ -177,6 +190,7 @@ function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
       // Most applications close at once then: its acknowledgment waits a little for their FIN, as on Linux.
       tcb.interactive = true
       tcb.hasDsack = false // as Linux, whose other states have acknowledged by now
+      if (tcb.ring.length >= tcb.receiveBuffer) effects.ack = AckAction.NOW // no room: the peer may repeat it without end
       tcb.setState(TcpState.CLOSE_WAIT, mib.tcp)
       break
     case TcpState.FIN_WAIT_1:
@@ -189,6 +203,12 @@ function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
       break
     default:
   }
+}
+
+/** What of a segment was here already, where the rest of it is not taken. */
+function reportHead(tcb: Tcb, { seq }: Segment, tcpExt: Float64Array): void {
+  tcpExt[TcpExtMib.DelayedACKLost]!++
+  tcb.noteDuplicate(seq, tcb.rcvNxt)
 }
 
 function reportOld(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {

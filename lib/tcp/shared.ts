@@ -73,15 +73,16 @@ export class TcpShared {
       receiveBuffer: receiveBuffer !== 0 ? receiveBuffer : ipv4.tcp_rmem_default >>> 1,
       receiveBufferMax:
         receiveBuffer !== 0 ? receiveBuffer : Math.max(ipv4.tcp_rmem_max, ipv4.tcp_rmem_default) >>> 1,
+      receiveBufferFixed: receiveBuffer !== 0,
       sendBuffer: sendBuffer !== 0 ? sendBuffer : ipv4.tcp_wmem_default,
       sendBufferFixed: sendBuffer !== 0,
     }
   }
 
   /** The shift that lets the largest buffer be offered (`tcp_select_initial_window`). */
-  windowScale({ receiveBufferMax }: TcbSettings): number {
+  windowScale({ receiveBufferMax, receiveBufferFixed }: TcbSettings): number {
     const { sysctl } = this.ctx
-    let space = Math.max(2 * receiveBufferMax, sysctl.core.rmem_max)
+    let space = receiveBufferFixed ? receiveBufferMax : Math.max(2 * receiveBufferMax, sysctl.core.rmem_max)
     let scale = 0
     while (space > 65535 && scale < 14) {
       space >>>= 1
@@ -129,8 +130,8 @@ export class TcpShared {
  * @param segments the route's `initrwnd`; 0: as many as there is room for
  */
 export function initialWindow(buffer: number, mss: number, segments: number, isSigned: boolean): number {
-  const room = Math.min(buffer, isSigned ? 32767 : 65535)
-  const space = room > mss ? room - (room % mss) : room
+  const whole = buffer > mss ? buffer - (buffer % mss) : buffer
+  const space = Math.min(whole, isSigned ? 32767 : 65535)
   return segments > 0 ? Math.min(space, segments * mss) : space
 }
 

@@ -6,10 +6,12 @@
  */
 import type { EventSource } from '../device/softirq.ts'
 import { TcpMib } from '../observe/mib.ts'
+import { MILLISECOND } from '../time/clock.ts'
 import { Timer } from '../time/timer-wheel.ts'
 import type { CongestionControl } from './congestion/congestion-control.ts'
 import type { HalfOpen } from './half-open.ts'
 import type { Ipv4Path } from './ipv4-path.ts'
+import { Limit } from './limits.ts'
 import type { TcpMemory } from './memory.ts'
 import type { MtuSearch } from './mtu-probing.ts'
 import { OutOfOrderQueue } from './out-of-order.ts'
@@ -66,6 +68,8 @@ export interface TcbSettings {
   /** Bytes that may wait for the application at first, and at most (`tcp_rmem`). */
   receiveBuffer: number
   receiveBufferMax: number
+  /** The program has asked for it: it does not grow. */
+  receiveBufferFixed: boolean
   /** Bytes that may wait to be acknowledged (`tcp_wmem`). */
   sendBuffer: number
   /** The program has asked for it: it does not grow. */
@@ -126,7 +130,7 @@ export class Tcb {
   dataSeq = 0
   readonly sendQueue: SendQueue
   /** `SO_SNDBUF` was set. */
-  readonly sendBufferFixed: boolean
+  sendBufferFixed: boolean
   /** No more data after what is queued: FIN follows it. */
   finQueued = false
   finSent = false
@@ -305,6 +309,20 @@ export class Tcb {
   dataSegmentsIn = 0
   dataSegmentsOut = 0
   totalRetransmits = 0
+  /** Timeouts; rows of them; milliseconds from the first of a row to what was acknowledged next, and when that was. */
+  timeouts = 0
+  timeoutRows = 0
+  timeoutTime = 0
+  timeoutSince = -1
+  /** What holds the sender back, since when, and for how long so far, in milliseconds: limits.ts. */
+  limit: Limit = Limit.NONE
+  limitSince = 0
+  busyTime = 0
+  peerWindowTime = 0
+  sendBufferTime = 0
+  /** Segments that came early, and bytes whose path was marked. */
+  segmentsEarly = 0
+  deliveredMarked = 0
   dsackDuplicates = 0
   establishedAt = 0
   /** The handshake tells an RTT. */
@@ -372,6 +390,20 @@ export class Tcb {
   get receiveWindow(): number {
     const left = (this.rcvEdge - this.rcvNxt) | 0
     return left < 0 ? 0 : left
+  }
+
+  /** Milliseconds since the first timeout of a row, if one is going on. */
+  timeoutLasted(now: number): number {
+    return this.timeoutSince < 0 ? 0 : Math.floor(now / MILLISECOND) - this.timeoutSince
+  }
+
+  /** A timeout, of a SYN or of data. */
+  noteTimeout(now: number): void {
+    if (this.retransmits++ === 0) {
+      this.timeoutRows++
+      this.timeoutSince = Math.floor(now / MILLISECOND)
+    }
+    this.timeouts++
   }
 
   /** First sequence number that the peer's window does not allow. */

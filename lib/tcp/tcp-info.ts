@@ -4,6 +4,7 @@
  */
 import type { Ipv4Context } from '../ipv4/context.ts'
 import { MICROSECOND, MILLISECOND, SECOND } from '../time/clock.ts'
+import { limitTimes } from './limits.ts'
 import { pacingRate } from './pacing.ts'
 import { DELAYED_ACK } from './receive-window.ts'
 import type { Tcb } from './tcb.ts'
@@ -16,7 +17,7 @@ export interface TcpInfo {
   retransmits: number
   probes: number
   backoff: number
-  /** 1 timestamps, 2 SACK, 4 window scale. */
+  /** 1 timestamps, 2 SACK, 4 window scale, 8 ECN. */
   options: number
   snd_wscale: number
   rcv_wscale: number
@@ -70,11 +71,26 @@ export interface TcpInfo {
   /** What was last delivered, in bytes per second, and whether the application had no more to send. */
   delivery_rate: number
   delivery_rate_app_limited: number
+  /** Microseconds in which there was something to send or to be acknowledged. */
+  busy_time: number
+  /** Of these, in which the peer's window allowed no more; in which the send buffer was full and all of it was sent. */
+  rwnd_limited: number
+  sndbuf_limited: number
+  /** Segments that are known to have arrived; those acknowledged with a mark of congestion (ECN). */
+  delivered: number
+  delivered_ce: number
+  /** Segments that came early. */
+  rcv_ooopack: number
+  /** Timeouts; rows of them; milliseconds from the first of a row to the next progress. */
+  total_rto: number
+  total_rto_recoveries: number
+  total_rto_time: number
 }
 
 const TCPI_OPT_TIMESTAMPS = 1
 const TCPI_OPT_SACK = 2
 const TCPI_OPT_WSCALE = 4
+const TCPI_OPT_ECN = 8
 
 const whole = (rate: number): number => (rate === Infinity ? -1 : Math.round(rate))
 
@@ -84,6 +100,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
   const micro = (time: number): number => Math.round(time / MICROSECOND)
   const since = (time: number): number => Math.max(0, Math.round((now - time) / MILLISECOND))
   const inFlight = (tcb.sndNxt - tcb.sndUna) | 0
+  const [busy, peerWindow, sendBuffer] = limitTimes(tcb, now)
   return {
     state: tcb.state,
     ca_state: tcb.lossState,
@@ -93,7 +110,8 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     options:
       (tcb.timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
       (tcb.sack ? TCPI_OPT_SACK : 0) |
-      (tcb.windowScaling ? TCPI_OPT_WSCALE : 0),
+      (tcb.windowScaling ? TCPI_OPT_WSCALE : 0) |
+      (tcb.ecn ? TCPI_OPT_ECN : 0),
     snd_wscale: tcb.sndScale,
     rcv_wscale: tcb.rcvScale,
     rto: micro(rtt.timeout),
@@ -105,7 +123,7 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     lost: Math.ceil(tcb.transmissions.lostBytes / mss),
     retrans: Math.ceil(tcb.transmissions.retransmittedBytes / mss),
     last_data_sent: tcb.lastSent === -Infinity ? 0 : since(tcb.lastSent),
-    last_data_recv: tcb.lastReceived === -Infinity ? 0 : since(tcb.lastReceived),
+    last_data_recv: since(Math.max(tcb.lastReceived, tcb.establishedAt)),
     last_ack_recv: since(tcb.lastHeard),
     pmtu: tcb.path.mtu,
     rtt: micro(rtt.srtt),
@@ -136,5 +154,14 @@ export function tcpInfo(tcb: Tcb, { now }: Ipv4Context): TcpInfo {
     max_pacing_rate: whole(tcb.maxPacingRate),
     delivery_rate: Math.round(tcb.deliveryRate * SECOND),
     delivery_rate_app_limited: tcb.deliveryRateLimited ? 1 : 0,
+    busy_time: busy * 1000,
+    rwnd_limited: peerWindow * 1000,
+    sndbuf_limited: sendBuffer * 1000,
+    delivered: Math.ceil(tcb.delivered / mss),
+    delivered_ce: Math.ceil(tcb.deliveredMarked / mss),
+    rcv_ooopack: tcb.segmentsEarly,
+    total_rto: tcb.timeouts,
+    total_rto_recoveries: tcb.timeoutRows,
+    total_rto_time: tcb.timeoutTime + tcb.timeoutLasted(now),
   }
 }

@@ -6,6 +6,7 @@
 import { formatIpv4 } from '../address/ipv4-address.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
 import { MILLISECOND } from '../time/clock.ts'
+import { setReceiveBuffer } from './receive-window.ts'
 import { type Tcb, TcbEvent, TcpState, type TcpStateName, tcpStateName } from './tcb.ts'
 import type { Tcp } from './tcp.ts'
 import { type TcpInfo, tcpInfo } from './tcp-info.ts'
@@ -86,6 +87,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /** What `TCP_INFO` says. */
   get info(): TcpInfo {
+    this.#tcp.softirq.readClock()
     return tcpInfo(this.#tcb, this.#tcp.ip.ctx)
   }
 
@@ -119,6 +121,32 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   set noDelay(on: boolean) {
     this.#tcb.noDelay = on
     if (on) this.#tcp.flush(this.#tcb)
+  }
+
+  /**
+   * `SO_RCVBUF`: bytes that may wait to be read. Set, it does not grow any more; what was offered to the peer already
+   * is taken back by nobody (RFC 9293 §3.8.6.2.1). At least 1.
+   */
+  get receiveBuffer(): number {
+    return this.#tcb.receiveBuffer
+  }
+
+  set receiveBuffer(bytes: number) {
+    const tcb = this.#tcb
+    tcb.receiveBufferMax = atLeast('receiveBuffer', bytes, 1)
+    setReceiveBuffer(tcb, bytes)
+    tcb.rcvSsthresh = Math.min(tcb.rcvSsthresh, bytes)
+  }
+
+  /** `SO_SNDBUF`: bytes that may wait to be acknowledged before a write waits. Set, it does not grow any more. At least 1. */
+  get sendBuffer(): number {
+    return this.#tcb.sendQueue.limit
+  }
+
+  set sendBuffer(bytes: number) {
+    this.#tcb.sendQueue.limit = atLeast('sendBuffer', bytes, 1)
+    this.#tcb.sendBufferFixed = true
+    if (this.#hasRoom) for (const writer of this.#writers.splice(0)) writer.resolve()
   }
 
   /** `IP_TOS` of what is sent from now on: DSCP, without ECN. 0…255. */

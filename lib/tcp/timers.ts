@@ -98,7 +98,7 @@ export class TcpTimers {
     mib.tcpExt[TcpExtMib.TCPTimeouts]!++
     mib.tcpExt[TcpExtMib.TCPSynRetrans]!++
     mib.tcp[TcpMib.RetransSegs]!++
-    tcb.retransmits++
+    tcb.noteTimeout(now)
     tcb.totalRetransmits++
     if (tcb.retransmits > linear) tcb.rtt.backOff()
     // Perhaps somebody on the way throws away what asks for ECN (RFC 3168 §6.1.1.1).
@@ -111,7 +111,8 @@ export class TcpTimers {
   #probeTail(tcb: Tcb): void {
     const { now } = this.#ctx
     tcb.probeAt = Infinity
-    if (tcb.tlpEnd === null && tcb.sndUna !== tcb.sndNxt) this.#output.probeTail(tcb)
+    if (tcb.sndUna === tcb.sndNxt) return
+    if (tcb.tlpEnd === null) this.#output.probeTail(tcb)
     tcb.retransmitAt = now + tcb.rtt.timeout // the answer gets its time
   }
 
@@ -133,7 +134,7 @@ export class TcpTimers {
     mib.tcpExt[TcpExtMib.TCPTimeouts]!++
     this.#loss.onTimeout(tcb, now)
     this.#output.retransmitHead(tcb)
-    tcb.retransmits++
+    tcb.noteTimeout(now)
     tcb.rtt.backOff()
     tcb.retransmitAt = this.#clamped(tcb, tcb.retransmitStart === Infinity ? now : tcb.retransmitStart)
   }

@@ -121,11 +121,14 @@ export class Delivery {
   /** Lowest number that arrived late: behind something that had arrived, though it was sent once. */
   late = 0
   hasLate = false
-  /** The transmission sent latest of all that arrived (RFC 8985 §5.2): which, when, its end, whether it was a copy. */
+  /**
+   * The transmission sent latest of all that arrived (RFC 8985 §5.2): which, when, its end; and the RTT by the last that
+   * was looked at (§6.2 step 2). Those that may be of an original sent long before do not count.
+   */
   rackOrder = 0
   rackSentAt = -1
   rackEnd = 0
-  rackRetransmitted = false
+  rackRtt = 0
   /** Of that which was sent latest: for a sample of the delivery rate. */
   priorDelivered = -1
   priorDeliveredAt = 0
@@ -133,11 +136,29 @@ export class Delivery {
   priorFirstSentAt = 0
   appLimited = false
 
-  clear(): this {
+  #now = 0
+  /** A copy sent since then can't be what has arrived. */
+  #copiesBefore = 0
+
+  /** @param copiesBefore when a copy must have been sent at the latest to be what the acknowledgment is about */
+  clear(now: number, copiesBefore: number): this {
+    this.#now = now
+    this.#copiesBefore = copiesBefore
     this.bytes = 0
-    this.retransmitted = this.original = this.hasLate = this.rackRetransmitted = this.appLimited = false
+    this.retransmitted = this.original = this.hasLate = this.appLimited = false
     this.oldestSentAt = this.newestSentAt = this.sackedSentAt = this.rackSentAt = this.priorDelivered = -1
     return this
+  }
+
+  /** A transmission has arrived (RFC 8985 §6.2 step 2). */
+  rack(order: number, end: number, sentAt: number, isCopy: boolean): void {
+    if (isCopy && sentAt > this.#copiesBefore) return
+    this.rackRtt = this.#now - sentAt
+    const later = this.rackSentAt < 0 ? 1 : (order - this.rackOrder) | 0
+    if (later < 0 || (later === 0 && seqLe(end, this.rackEnd))) return
+    this.rackOrder = order
+    this.rackSentAt = sentAt
+    this.rackEnd = end
   }
 }
 
@@ -520,14 +541,7 @@ export class Transmissions {
 
   #noteRack(columns: Columns, i: number, end: number, delivery: Delivery): void {
     const sentAt = columns.sentAt[i]!
-    const order = columns.order[i]!
-    const later = delivery.rackSentAt < 0 ? 1 : (order - delivery.rackOrder) | 0
-    if (later > 0 || (later === 0 && seqGt(end, delivery.rackEnd))) {
-      delivery.rackOrder = order
-      delivery.rackSentAt = sentAt
-      delivery.rackEnd = end
-      delivery.rackRetransmitted = (columns.fate[i]! & Fate.EVER_RETRANSMITTED) !== 0
-    }
+    delivery.rack(columns.order[i]!, end, sentAt, (columns.fate[i]! & Fate.EVER_RETRANSMITTED) !== 0)
     const delivered = columns.delivered[i]!
     if (delivered < delivery.priorDelivered) return
     delivery.priorDelivered = delivered

@@ -102,12 +102,16 @@ export const DropReason = {
   PROTO_MEM: 60,
   /** A listener's queues are full. */
   TCP_LISTEN_OVERFLOW: 61,
+  /** Before what was acknowledged. */
+  TCP_OLD_SEQUENCE: 62,
+  /** It begins within the window, ends beyond it, and other data waits to be read. */
+  TCP_INVALID_END_SEQUENCE: 63,
 } as const
 
 export type DropReason = (typeof DropReason)[keyof typeof DropReason]
 
 /** How many reasons there are: the length of a table of counters. */
-export const DROP_REASONS = 62
+export const DROP_REASONS = 64
 
 const names = new Array<string>(DROP_REASONS).fill('NOT_SPECIFIED')
 for (const [name, reason] of Object.entries(DropReason)) names[reason] = name

@@ -450,15 +450,24 @@ describe('TCP: the window that is offered (RFC 9293 §3.8.6)', () => {
     expect(edge).to.be.greaterThan(60_000)
   })
 
-  it('data beyond the window is cut off', async () => {
+  it('data that ends beyond the window is not taken while other data waits; its acknowledgment counts', async () => {
     const peer = await open(bench(), HOLD)
     const first = (await peer.write([1], {}, 100)).at(-1)!
     const edge = first.ack + first.window
     const answers = await peer.send({ seq: edge - 5, data: pattern(10) })
+    expect(bench().count('TcpExtBeyondWindow')).to.equal(1)
     while (peer.next < edge - 5) {
       answers.push(...(await peer.write(pattern(Math.min(1460, edge - 5 - peer.next)))))
     }
     answers.push(...(await peer.elapse(100)))
-    expect(ackOf(answers)).to.equal(edge)
+    expect(ackOf(answers)).to.equal(edge - 5)
+  })
+
+  it('data that begins within the window and ends beyond it is taken where nothing waits', async () => {
+    const peer = await open(bench(), HOLD)
+    const answers = await peer.write(pattern(65_495), {}, 100)
+    expect(bench().count('TcpExtBeyondWindow')).to.equal(0)
+    expect(ackOf(answers)).to.equal(peer.next)
+    expect(answers.at(-1)!.window).to.equal(0)
   })
 })

@@ -230,7 +230,7 @@ describe('TCP timers', () => {
       expect(wnd).to.equal(0)
       const [beyond] = peer.send({ seq, ack: 1, data: [1] })
       expect(beyond).to.include({ ack: seq, window: 0 })
-      expect(bench().count('TcpExtTCPZeroWindowDrop')).to.equal(1)
+      expect(bench().count('TcpExtBeyondWindow')).to.equal(1)
       const byte = new Uint8Array(1)
       for (let i = 0; i < 400; i++) await socket.readInto(byte)
       expect(peer.take(), 'no silly window').to.have.length(0)
