@@ -30,8 +30,11 @@ import { seqGt, seqLt } from './sequence.ts'
 import { type Tcb, TcpState } from './tcb.ts'
 import { urgentPointer } from './urgent.ts'
 
-/** How soon a connection looks again whether its device has room, or the pool a packet. */
+/** How soon a connection looks again whether its device has room, or the pool a packet; how late at most. */
 const ROOM_RETRY = MILLISECOND
+const LONGEST_ROOM_RETRY = 500 * MILLISECOND
+/** Of the time that it has waited so far, after which it looks again. */
+const ROOM_RETRY_PART = 1 / 8
 
 export class TcpOutput {
   readonly #ctx: Ipv4Context
@@ -180,7 +183,7 @@ export class TcpOutput {
       if (room < Math.min(mss, missing)) return false
       if (paced && this.#isHeld(tcb)) return false
       if (tcb.path.room <= 0) {
-        tcb.roomAt = this.#ctx.now + ROOM_RETRY
+        awaitRoom(tcb, this.#ctx.now)
         return false
       }
       const length = Math.min(mss, missing)
@@ -233,7 +236,7 @@ export class TcpOutput {
       if (small !== 0 && (length < unsent || this.#holdSmall(tcb, length))) length -= small
       if (length <= 0) return
       if (tcb.path.room <= 0) {
-        tcb.roomAt = this.#ctx.now + ROOM_RETRY
+        awaitRoom(tcb, this.#ctx.now)
         return
       }
       if (rate > 0) {
@@ -309,7 +312,7 @@ export class TcpOutput {
     const lent = length > mss && sendQueue.lends(offset, length)
     const packet = ctx.pool.allocate(TCP_MIN_HEADER + TCP_MAX_OPTIONS + (lent ? 0 : length), HEADROOM)
     if (packet === null) {
-      tcb.roomAt = now + ROOM_RETRY
+      awaitRoom(tcb, now)
       return false
     }
     const at = packet.put(TCP_MIN_HEADER)
@@ -344,6 +347,7 @@ export class TcpOutput {
     // Data that answers data: acknowledgments may wait for more of it.
     if (length > 0 && now - tcb.lastReceived < DELAYED_ACK) tcb.interactive = true
     tcb.lastSent = now
+    tcb.roomSince = Infinity
     if (tcb.retransmitAt === Infinity || (again && seq === tcb.sndUna))
       tcb.retransmitAt = now + tcb.rtt.timeout
     tcb.bytesSent += length
@@ -448,4 +452,11 @@ export class TcpOutput {
     this.#ctx.mib.tcp[TcpMib.OutSegs]! += segments
     tcb.path.send(packet, at, ecn)
   }
+}
+
+/** Nothing can leave now: looks again, the more seldom the longer that lasts, since each of many connections does. */
+function awaitRoom(tcb: Tcb, now: number): void {
+  tcb.roomSince = Math.min(tcb.roomSince, now)
+  const wait = Math.max((now - tcb.roomSince) * ROOM_RETRY_PART, ROOM_RETRY)
+  tcb.roomAt = now + Math.min(wait, LONGEST_ROOM_RETRY)
 }

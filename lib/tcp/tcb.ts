@@ -291,6 +291,8 @@ export class Tcb {
   keepaliveAt = Infinity
   /** The device had no room: try again then. */
   roomAt = Infinity
+  /** Since when it has had none; Infinity: it has. */
+  roomSince = Infinity
   keepAlive = false
   /** 0: as the sysctls say. Nanoseconds. */
   keepIdle = 0

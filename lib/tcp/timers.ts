@@ -50,6 +50,9 @@ export class TcpTimers {
     }
     if (now >= tcb.roomAt) {
       tcb.roomAt = Infinity
+      // What has never left is not retransmitted either: the user timeout counts from when it could not leave.
+      if (tcb.userTimeout !== 0 && tcb.sndUna === tcb.sndNxt && now - tcb.roomSince >= tcb.userTimeout)
+        return this.#timeOut(tcb)
       this.#output.push(tcb)
     }
     if (now >= tcb.reorderAt) {

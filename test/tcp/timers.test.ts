@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { SECOND } from '../../lib/index.ts'
+import { SECOND, type TcpSocket } from '../../lib/index.ts'
 import { modelTimeout } from '../../lib/tcp/timers.ts'
-import { HostBench, useBench } from '../conformance/harness.ts'
+import { HostBench, PEER, useBench } from '../conformance/harness.ts'
 import { Pair } from './pair.ts'
 import { accepted, codeOf, type RawPeer } from './raw-peer.ts'
 
@@ -158,6 +158,43 @@ describe('TCP timers', () => {
     expect(socket.state).to.equal('CLOSED')
     expect(await codeOf(socket.readInto(new Uint8Array(1)))).to.equal('ETIMEDOUT')
     expect(bench().count('TcpExtTCPKeepAlive')).to.equal(4)
+  })
+
+  describe('a device that takes nothing', () => {
+    /** A connection with 100 bytes to send that its device, which is full, does not take. */
+    async function stuck(): Promise<TcpSocket> {
+      const { socket } = await accepted(bench(), { mss: 1460 })
+      const { tun, stack } = bench()
+      tun.blocked = true
+      const others = stack.udp.bind()
+      for (let i = 0; i < 1100; i++) others.trySend(new Uint8Array(10), { address: PEER, port: 9 })
+      others.close()
+      await socket.write(new Uint8Array(100))
+      return socket
+    }
+
+    it('is asked again, the more seldom the longer it lasts; then it goes on', async () => {
+      const socket = await stuck()
+      const { clock, tun } = bench()
+      const before = clock.fired
+      bench().pass(10_000)
+      expect(clock.fired - before).to.be.within(20, 100)
+      expect(socket.info).to.include({ notsent_bytes: 100, state: 1 })
+      tun.release()
+      bench().pass(500)
+      expect(socket.info).to.include({ notsent_bytes: 0 })
+      expect(tun.take().length).to.be.above(1000)
+    })
+
+    it('is waited for as long as the user timeout says', async () => {
+      const socket = await stuck()
+      socket.userTimeout = 3000
+      bench().pass(2900)
+      expect(socket.state).to.equal('ESTABLISHED')
+      bench().pass(700)
+      expect(socket.state).to.equal('CLOSED')
+      expect(await codeOf(socket.write(new Uint8Array(1)))).to.equal('ETIMEDOUT')
+    })
   })
 
   describe('closed window', () => {
