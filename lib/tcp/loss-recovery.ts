@@ -46,7 +46,11 @@ export class LossRecovery {
   /** An acknowledgment came while something was on its way: takes note of what has arrived, and how long it took. */
   deliver(tcb: Tcb, segment: Segment, now: number): void {
     const { transmissions, rack } = tcb
-    const delivery = this.#delivery.clear(now, this.#copiesBefore(tcb, segment, now))
+    const delivery = this.#delivery.clear(
+      now,
+      this.#copiesBefore(tcb, segment, now),
+      transmissions.highestSacked,
+    )
     this.#inFlightBefore = this.inFlight(tcb)
     this.#duplicateBytes = this.#sackedNew = 0
     if (tcb.sack && segment.options.sackCount > 0) this.#takeSack(tcb, segment)
@@ -262,8 +266,8 @@ export class LossRecovery {
       tcb.deliveredAt,
       tcb.firstSentAt,
     )
-    if (tcb.lossState === LossState.LOSS) mib.tcpExt[TcpExtMib.TCPSlowStartRetrans]!++
-    else mib.tcpExt[TcpExtMib.TCPFastRetrans]!++
+    const kind = tcb.lossState === LossState.LOSS ? TcpExtMib.TCPSlowStartRetrans : TcpExtMib.TCPFastRetrans
+    mib.tcpExt[kind]! += Math.max(1, Math.ceil(length / tcb.mss))
     if (isReducing(tcb)) tcb.prrOut += length
     if (tcb.undoRetransmitted === NONE_COUNTED) tcb.undoRetransmitted = 0
     tcb.undoRetransmitted += length

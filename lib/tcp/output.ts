@@ -186,32 +186,42 @@ export class TcpOutput {
         awaitRoom(tcb, this.#ctx.now)
         return false
       }
-      const length = Math.min(mss, missing)
+      // Of one transmission, what may go now goes together.
+      let length = Math.min(mss, missing)
+      if (missing > mss && room >= 2 * mss) {
+        length = Math.min(room, missing, this.#largestRun(tcb, mss))
+        if (paced) length = Math.min(length, pacingQuantum(pacingRate(tcb), mss))
+        if (length < missing) length -= length % mss
+      }
       if (!this.#resend(tcb, at, length, mss)) return false
       loss.retransmitted(tcb, at, length)
     }
+  }
+
+  /** Bytes that may go as one packet, a multiple of `mss`. */
+  #largestRun(tcb: Tcb, mss: number): number {
+    // A super-segment has one urgent pointer, which would be wrong in all but its first part.
+    // Nor would one that says in its first part only that a mark was heard of pass every device.
+    const superSegment = tcb.sndUrgent || tcb.ecnReduced ? 0 : tcb.path.superSegment
+    if (superSegment === 0) return mss
+    const largest = Math.floor((superSegment - tcb.path.headers - TCP_MAX_OPTIONS) / mss) * mss
+    return Math.max(mss, Math.min(largest, burstSize(tcb, mss, this.#ctx.sysctl.ipv4)))
   }
 
   /** `length` counts FIN. */
   #resend(tcb: Tcb, seq: number, length: number, mss: number): boolean {
     if (tcb.retransmitStart === Infinity) tcb.retransmitStart = this.#ctx.now
     if (tcb.mtuSearch !== null) tcb.mtuSearch.size = 0 // whatever is heard of the probe now tells nothing
-    tcb.totalRetransmits++
+    const segments = Math.max(1, Math.ceil(length / mss))
+    tcb.totalRetransmits += segments
     tcb.bytesRetransmitted += length
-    this.#ctx.mib.tcp[TcpMib.RetransSegs]!++
+    this.#ctx.mib.tcp[TcpMib.RetransSegs]! += segments
     const sent = this.#sendData(tcb, seq, length, mss, true)
     if (!sent) this.#ctx.mib.tcpExt[TcpExtMib.TCPRetransFail]!++
     return sent
   }
 
   #sendNew(tcb: Tcb, mss: number): void {
-    // A super-segment has one urgent pointer, which would be wrong in all but its first part.
-    // Nor would one that says in its first part only that a mark was heard of pass every device.
-    const superSegment = tcb.sndUrgent || tcb.ecnReduced ? 0 : tcb.path.superSegment
-    const largest =
-      superSegment === 0
-        ? mss
-        : Math.max(mss, Math.floor((superSegment - tcb.path.headers - TCP_MAX_OPTIONS) / mss) * mss)
     const end = tcb.dataEnd
     this.#restartAfterIdle(tcb)
     const rate = pacingRate(tcb)
@@ -229,8 +239,7 @@ export class TcpOutput {
       if (wnd < next && room >= next) this.#peerLimits = true
       if (wnd <= 0) return
       let length = Math.min(unsent, wnd, room)
-      if (length > mss)
-        length = Math.min(length, Math.min(largest, burstSize(tcb, mss, this.#ctx.sysctl.ipv4)))
+      if (length > mss) length = Math.min(length, this.#largestRun(tcb, mss))
       // Whole segments, but for the end of what there is, if that may go.
       const small = length % mss
       if (small !== 0 && (length < unsent || this.#holdSmall(tcb, length))) length -= small

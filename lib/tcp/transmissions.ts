@@ -136,13 +136,19 @@ export class Delivery {
   priorFirstSentAt = 0
   appLimited = false
 
+  /** The highest number that was known to have arrived before this acknowledgment: below it, what was sent once is late. */
+  fack = 0
   #now = 0
   /** A copy sent since then can't be what has arrived. */
   #copiesBefore = 0
 
-  /** @param copiesBefore when a copy must have been sent at the latest to be what the acknowledgment is about */
-  clear(now: number, copiesBefore: number): this {
+  /**
+   * @param copiesBefore when a copy must have been sent at the latest to be what the acknowledgment is about
+   * @param fack {@link Transmissions.highestSacked} before it
+   */
+  clear(now: number, copiesBefore: number, fack: number): this {
     this.#now = now
+    this.fack = fack
     this.#copiesBefore = copiesBefore
     this.bytes = 0
     this.retransmitted = this.original = this.hasLate = this.appLimited = false
@@ -246,26 +252,16 @@ export class Transmissions {
 
   /** Everything before `una` is acknowledged. @param recoveryPoint what was sent before it counts as original */
   acknowledge(una: number, recoveryPoint: number, delivery: Delivery): void {
-    const fack = this.highestSacked
-    const hadSacked = this.sackedBytes > 0
     const columns = this.#columns
     this.#una = una
     if (columns !== null) {
       while (this.#head < this.#tail && seqLe(columns.end[this.#head]!, una)) {
-        this.#acknowledgeRecord(
-          columns,
-          this.#head,
-          columns.end[this.#head]!,
-          recoveryPoint,
-          hadSacked,
-          fack,
-          delivery,
-        )
+        this.#acknowledgeRecord(columns, this.#head, columns.end[this.#head]!, recoveryPoint, delivery)
         this.#head++
       }
       if (this.#head < this.#tail && seqLt(columns.start[this.#head]!, una)) {
         // A part of a super-segment: what is left stays on its way.
-        this.#acknowledgeRecord(columns, this.#head, una, recoveryPoint, hadSacked, fack, delivery)
+        this.#acknowledgeRecord(columns, this.#head, una, recoveryPoint, delivery)
         columns.start[this.#head] = una
         columns.segments[this.#head] = this.#segmentsOf(columns.end[this.#head]! - una)
         if ((columns.fate[this.#head]! & Fate.SACKED) !== 0) this.#recountSacked()
@@ -288,7 +284,6 @@ export class Transmissions {
       if (cut < 0) return 0
       first = cut + 1
     }
-    const fack = this.highestSacked
     let fresh = 0
     let last = first
     for (; last < this.#tail && seqLt(this.#columns!.start[last]!, right); last++) {
@@ -299,7 +294,7 @@ export class Transmissions {
         first += cut - last
         last = cut
       }
-      fresh += this.#sackRecord(last, recoveryPoint, fack, delivery)
+      fresh += this.#sackRecord(last, recoveryPoint, delivery)
     }
     if (fresh > 0) {
       this.#highestSacked = seqMax(this.#highestSacked, right)
@@ -485,8 +480,6 @@ export class Transmissions {
     i: number,
     end: number,
     recoveryPoint: number,
-    hadSacked: boolean,
-    fack: number,
     delivery: Delivery,
   ): void {
     const start = columns.start[i]!
@@ -509,11 +502,11 @@ export class Transmissions {
     const sentAt = columns.sentAt[i]!
     if (delivery.oldestSentAt < 0) delivery.oldestSentAt = sentAt
     delivery.newestSentAt = sentAt
-    if (hadSacked && seqLt(start, fack)) this.#noteLate(start, delivery)
+    if (seqLt(start, delivery.fack)) this.#noteLate(start, delivery)
     if (seqLe(end, recoveryPoint)) delivery.original = true
   }
 
-  #sackRecord(i: number, recoveryPoint: number, fack: number, delivery: Delivery): number {
+  #sackRecord(i: number, recoveryPoint: number, delivery: Delivery): number {
     const columns = this.#columns!
     const start = columns.start[i]!
     const end = columns.end[i]!
@@ -521,7 +514,7 @@ export class Transmissions {
     const fate = columns.fate[i]!
     this.#noteRack(columns, i, end, delivery)
     if ((fate & Fate.EVER_RETRANSMITTED) === 0) {
-      if (seqLt(start, fack)) this.#noteLate(start, delivery)
+      if (seqLt(start, delivery.fack)) this.#noteLate(start, delivery)
       if (seqLe(end, recoveryPoint)) delivery.original = true
       delivery.sackedSentAt = Math.max(delivery.sackedSentAt, columns.sentAt[i]!)
     } else delivery.retransmitted = true

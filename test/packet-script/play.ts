@@ -45,8 +45,11 @@ interface Descriptor {
     userTimeout?: number
   }
   blocking: boolean
+  /** `bind()` was called. */
+  bound: boolean
   server: TcpServer | null
   socket: TcpSocket | null
+  backlog: number
   /** Ends an attempt to connect. */
   giveUp: AbortController | null
   /** Why connecting failed. */
@@ -73,6 +76,8 @@ export class Player {
   readonly #pending: Pending[] = []
   readonly #tolerance: number
   readonly #tick: number
+  /** Segments are as the script has them, instead of parts of one. */
+  readonly #strict: boolean
   #numbering = new Numbering(1_000_003)
   #ends: Ends = { local: LOCAL, localPort: LISTENING_PORT, remote: REMOTE, remotePort: 40_000 }
   /** The time of the script, in seconds, which the next event counts from. */
@@ -83,10 +88,20 @@ export class Player {
   /** @throws NotPlayable */
   constructor(script: Script) {
     this.#script = script
-    const known = new Set(['mss', 'mtu', 'tolerance_usecs', 'tcp_ts_tick_usecs', 'ip_version'])
+    const known = new Set([
+      'mss',
+      'mtu',
+      'tolerance_usecs',
+      'tolerance_percent',
+      'tcp_ts_tick_usecs',
+      'ip_version',
+      'strict_segments',
+      'bind_port',
+    ])
     for (const name of script.options.keys()) if (!known.has(name)) throw new NotPlayable(`--${name}`)
     if (script.options.get('ip_version')?.startsWith('ipv6') === true) throw new NotPlayable('IPv6')
     this.#tolerance = Number(script.options.get('tolerance_usecs') ?? TOLERANCE * 1e6) / 1e6
+    this.#strict = script.options.has('strict_segments')
     this.#tick = Number(script.options.get('tcp_ts_tick_usecs') ?? 0)
     this.#wire = new Wire('tun0', Number(script.options.get('mtu') ?? 1500))
     this.#wire.onSend = (bytes) => {
@@ -187,8 +202,13 @@ export class Player {
   }
 
   #receive(segment: ScriptSegment): void {
-    if (segment.flags === 'S') this.#newConnection(LISTENING_PORT, this.#ends.remotePort + 1)
+    if (/^SE?W?$/.test(segment.flags)) this.#newConnection(this.#port, this.#ends.remotePort + 1)
     this.#wire.push(packetOf(segment, this.#ends, this.#numbering))
+  }
+
+  /** Where this end listens, or what it binds to. */
+  get #port(): number {
+    return Number(this.#script.options.get('bind_port') || LISTENING_PORT)
   }
 
   #newConnection(localPort: number, remotePort: number): void {
@@ -240,7 +260,7 @@ export class Player {
         length: expected.length - have,
       }
       // Of a super-segment only the last has what ends it.
-      const isPart = sent.length > 0 && sent.length < rest.length
+      const isPart = !this.#strict && sent.length > 0 && sent.length < rest.length
       const want: ScriptSegment = isPart
         ? {
             ...rest,
@@ -336,6 +356,8 @@ export class Player {
         this.#files.set(result!, {
           options: {},
           blocking: !args[1]!.includes('NONBLOCK'),
+          bound: false,
+          backlog: 0,
           server: null,
           socket: null,
           giveUp: null,
@@ -343,6 +365,7 @@ export class Player {
         })
         return null
       case 'bind':
+        this.#file(args[0]).bound = true
         return null
       case 'fcntl':
         if (args[1] === 'F_SETFL') this.#file(args[0]).blocking = !args[2]!.includes('O_NONBLOCK')
@@ -356,7 +379,8 @@ export class Player {
         const { tos, ttl, userTimeout, ...options } = file.options
         if ([tos, ttl, userTimeout].some((option) => option !== undefined))
           throw new NotPlayable('such an option of a listening socket')
-        file.server = this.stack.tcp.listen({ port: LISTENING_PORT, backlog: Number(args[1]), ...options })
+        file.backlog = Number(args[1])
+        file.server = this.stack.tcp.listen({ port: this.#port, backlog: file.backlog, ...options })
         return null
       }
       case 'accept':
@@ -412,9 +436,12 @@ export class Player {
 
   #connect(file: Descriptor, inProgress: boolean): Promise<number> {
     this.#newConnection(0, LISTENING_PORT)
+    const open = this.stack.tcp.usage.inuse
     file.giveUp = new AbortController()
+    const { signal } = file.giveUp
+    const from = file.bound ? { localPort: this.#port } : {}
     const opening = this.stack.tcp
-      .connect({ address: REMOTE, port: LISTENING_PORT, signal: file.giveUp.signal, ...file.options })
+      .connect({ address: REMOTE, port: LISTENING_PORT, signal, ...from, ...file.options })
       .then((socket) => {
         file.socket = socket
         file.giveUp = null
@@ -423,7 +450,8 @@ export class Player {
     opening.catch((error: TunstackError) => {
       file.error = error.code
     })
-    if (inProgress) {
+    // What can't even begin fails at once.
+    if (inProgress && this.stack.tcp.usage.inuse > open) {
       return Promise.reject(Object.assign(new Error('in progress'), { code: 'EINPROGRESS' }))
     }
     return opening.then(() => 0)
@@ -460,13 +488,24 @@ export class Player {
     const before = (key: keyof Descriptor['options'], what: unknown): null => {
       if (socket !== null) throw new NotPlayable(`${option} of a connection`)
       Object.assign(options, { [key]: what })
+      if (file.server === null) return null
+      void file.server.close()
+      file.server = this.stack.tcp.listen({ port: this.#port, backlog: file.backlog, ...options })
       return null
     }
     switch (option) {
       case 'SO_REUSEADDR':
       case 'SO_REUSEPORT':
-      case 'SO_DEBUG':
+      case 'IP_BIND_ADDRESS_NO_PORT':
         return null
+      case 'IP_MTU_DISCOVER': // DF is not looked at
+        return null
+      case 'IP_LOCAL_PORT_RANGE': {
+        const range = Number(/\[\s*(0x[\da-f]+|\d+)\s*\]/i.exec(text)?.[1])
+        if (socket !== null || file.server !== null) throw new NotPlayable(`${option} of a connection`)
+        this.stack.sysctlSet('net.ipv4.ip_local_port_range', `${range & 0xffff} ${range >>> 16}`)
+        return null
+      }
       case 'SO_RCVBUF':
         if (socket === null) return before('receiveBuffer', value)
         socket.receiveBuffer = value
@@ -520,6 +559,11 @@ export class Player {
       case 'SO_SNDBUF': // Linux's are twice what was asked for: half is for its own use
         if (2 * this.#socketOf(file).sendBuffer !== must) throw new Error(`SO_SNDBUF is not ${must}`)
         return null
+      case 'TCP_MAXSEG': {
+        const is = file.socket?.info.snd_mss ?? file.options.maxSegment
+        if (is !== must) throw new Error(`${option} is ${is}; must be ${must}`)
+        return null
+      }
       default:
         throw new NotPlayable(option)
     }

@@ -1,5 +1,5 @@
 /** What the commands of a packet script's shell mean for a stack: sysctls, and what a link does. */
-import type { Stack } from '../../lib/index.ts'
+import { ip, type Stack } from '../../lib/index.ts'
 
 /** Sysctls as Linux's scripts want them before everything (`./defaults.sh`). */
 const DEFAULTS: Readonly<Record<string, string>> = {
@@ -49,6 +49,11 @@ export function setUp(text: string, stack: Stack, refuse: (what: string) => neve
     }
     // Segments are not joined before the wire here, so there is nothing to turn off.
     if (/^ethtool -K tun0 (tso|gso) off/.test(command)) continue
+    if (/^ip route /.test(command)) {
+      const { status, stderr } = ip(stack, command.slice(3))
+      if (status !== 0) refuse(`${command}: ${stderr.trim()}`)
+      continue
+    }
     const words = [...command.matchAll(/([\w./]+)="?([^"=]*?)"?(?=\s+[\w./]+=|$)/g)]
     if (!/^(sysctl|\S*set_sysctls\.py)\s/.test(command) || words.length === 0) refuse(command)
     for (const [, name, value] of words)

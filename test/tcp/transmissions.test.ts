@@ -36,7 +36,7 @@ describe('Transmissions', () => {
 
   it('tcp-sack-rexmit: what was sent before the latest that arrived is lost, and goes again once', () => {
     const sent = flight(8)
-    sent.sack(10, 30, 0, delivery.clear(0, Infinity))
+    sent.sack(10, 30, 0, delivery.clear(0, Infinity, sent.highestSacked))
     sent.sack(40, 80, 0, delivery)
     expect([delivery.bytes, delivery.rackOrder, delivery.rackEnd, sent.sackedBytes]).to.deep.equal([
       60, 8, 80, 60,
@@ -52,14 +52,14 @@ describe('Transmissions', () => {
 
   it('finds that a copy was lost as well', () => {
     const sent = flight(4)
-    sent.sack(20, 40, 0, delivery.clear(0, Infinity))
+    sent.sack(20, 40, 0, delivery.clear(0, Infinity, sent.highestSacked))
     sent.detectLoss(4, 40, 0, 10)
     expect(waiting(sent, 20)).to.deep.equal([
       [0, 10],
       [10, 20],
     ])
     // The second copy arrives; it was sent in the same nanosecond, but after the first.
-    sent.sack(10, 20, 0, delivery.clear(0, Infinity))
+    sent.sack(10, 20, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([delivery.rackSentAt, delivery.retransmitted]).to.deep.equal([20, true])
     expect(sent.detectLoss(delivery.rackOrder, 20, 15, 30)).to.equal(5)
     expect(waiting(sent)).to.deep.equal([])
@@ -69,38 +69,38 @@ describe('Transmissions', () => {
 
   it('takes the RTT of the last that it looks at, and not of a copy that can’t have arrived', () => {
     const sent = flight(4)
-    sent.sack(20, 40, 0, delivery.clear(9, Infinity))
+    sent.sack(20, 40, 0, delivery.clear(9, Infinity, sent.highestSacked))
     expect([delivery.rackEnd, delivery.rackRtt]).to.deep.equal([40, 5])
     sent.detectLoss(4, 40, 0, 10)
     waiting(sent, 20) // copies of both
-    sent.sack(10, 20, 0, delivery.clear(25, 19))
+    sent.sack(10, 20, 0, delivery.clear(25, 19, sent.highestSacked))
     expect([delivery.rackSentAt, delivery.bytes], 'the original').to.deep.equal([-1, 10])
-    sent.acknowledge(40, 0, delivery.clear(30, 25))
+    sent.acknowledge(40, 0, delivery.clear(30, 25, sent.highestSacked))
     expect([delivery.rackSentAt, delivery.rackRtt], 'the copy of the first').to.deep.equal([20, 10])
   })
 
   it('cuts a super-segment where a part of it arrived, and joins what has arrived', () => {
     const sent = make()
     sent.add(0, 100, 10, 1, 0, 0, 0, false)
-    sent.sack(30, 50, 0, delivery.clear(0, Infinity))
+    sent.sack(30, 50, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([sent.count, sent.sackedSegments, delivery.bytes]).to.deep.equal([3, 2, 20])
-    sent.sack(50, 70, 0, delivery.clear(0, Infinity))
+    sent.sack(50, 70, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([sent.count, sent.sackedBytes, sent.sackedSegments]).to.deep.equal([3, 40, 4])
-    sent.acknowledge(15, 0, delivery.clear(0, Infinity))
+    sent.acknowledge(15, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([sent.una, sent.count, delivery.bytes]).to.deep.equal([15, 3, 15])
-    sent.acknowledge(60, 0, delivery.clear(0, Infinity))
+    sent.acknowledge(60, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([delivery.bytes, sent.sackedBytes, sent.sackedSegments]).to.deep.equal([15, 10, 1])
-    sent.acknowledge(100, 0, delivery.clear(0, Infinity))
+    sent.acknowledge(100, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([delivery.bytes, sent.sackedBytes, sent.count]).to.deep.equal([30, 0, 0])
   })
 
   it('tells what came late, what is original, and how long it took', () => {
     const sent = flight(5)
-    sent.sack(30, 40, 0, delivery.clear(0, Infinity))
+    sent.sack(30, 40, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([delivery.hasLate, delivery.sackedSentAt]).to.deep.equal([false, 4])
-    sent.sack(10, 20, 50, delivery.clear(0, Infinity))
+    sent.sack(10, 20, 50, delivery.clear(0, Infinity, sent.highestSacked))
     expect([delivery.hasLate, delivery.late, delivery.original]).to.deep.equal([true, 10, true])
-    sent.acknowledge(30, 50, delivery.clear(0, Infinity))
+    sent.acknowledge(30, 50, delivery.clear(0, Infinity, sent.highestSacked))
     expect([delivery.hasLate, delivery.late, delivery.oldestSentAt, delivery.newestSentAt]).to.deep.equal([
       true,
       0,
@@ -111,7 +111,7 @@ describe('Transmissions', () => {
 
   it('joins what is lost, so that it can be cut anew', () => {
     const sent = flight(6)
-    sent.sack(20, 30, 0, delivery.clear(0, Infinity))
+    sent.sack(20, 30, 0, delivery.clear(0, Infinity, sent.highestSacked))
     sent.loseAll()
     sent.joinLost()
     expect(waiting(sent)).to.deep.equal([
@@ -125,9 +125,9 @@ describe('Transmissions', () => {
     const sent = make()
     for (let i = 0; i < 2 * MAX_TRANSMISSIONS; i++) sent.add(i, i + 1, 1, i, 0, 0, 0, false)
     expect(sent.count).to.equal(MAX_TRANSMISSIONS)
-    for (let i = 1; i < 2 * MAX_TRANSMISSIONS; i += 2) sent.sack(i, i + 1, 0, delivery.clear(0, Infinity))
+    for (let i = 1; i < 2 * MAX_TRANSMISSIONS; i += 2) sent.sack(i, i + 1, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect(sent.count).to.be.at.most(MAX_TRANSMISSIONS)
-    sent.acknowledge(2 * MAX_TRANSMISSIONS, 0, delivery.clear(0, Infinity))
+    sent.acknowledge(2 * MAX_TRANSMISSIONS, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([sent.count, sent.sackedBytes, sent.lostBytes]).to.deep.equal([0, 0, 0])
   })
 
@@ -136,7 +136,7 @@ describe('Transmissions', () => {
     const [one, two] = [new Transmissions(store), new Transmissions(store)]
     one.reset(0)
     one.add(0, 10, 1, 1, 0, 0, 0, false)
-    one.acknowledge(10, 0, delivery.clear(0, Infinity))
+    one.acknowledge(10, 0, delivery.clear(0, Infinity, one.highestSacked))
     const columns = store.take(16)
     store.give(columns)
     two.reset(0)
@@ -192,7 +192,7 @@ describe('Transmissions', () => {
               const n = Math.min(one.n, out)
               const fresh = bytes.slice(una, una + n).filter(({ sacked }) => !sacked).length
               una += n
-              sent.acknowledge((base + una) | 0, base, delivery.clear(0, Infinity))
+              sent.acknowledge((base + una) | 0, base, delivery.clear(0, Infinity, sent.highestSacked))
               expect(delivery.bytes).to.equal(fresh)
               break
             }
@@ -206,7 +206,7 @@ describe('Transmissions', () => {
               }
               if (left < right)
                 expect(
-                  sent.sack((base + left) | 0, (base + right) | 0, base, delivery.clear(0, Infinity)),
+                  sent.sack((base + left) | 0, (base + right) | 0, base, delivery.clear(0, Infinity, sent.highestSacked)),
                 ).to.equal(fresh)
               break
             }
