@@ -33,20 +33,21 @@ const ENDS = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED', 'ENETD
 
 const spare: Uint8Array[] = []
 
-/** Lends a buffer for as long as `use` takes: with thousands of connections, most have nothing to read. */
-async function withBuffer(use: (buffer: Uint8Array) => Promise<void>): Promise<void> {
-  const buffer = spare.pop() ?? new Uint8Array(CHUNK)
+/** A buffer to read into, which goes back to the spare ones after use. */
+const takeBuffer = (): Uint8Array => spare.pop() ?? new Uint8Array(CHUNK)
+
+/** Reads to the end, for nothing. */
+async function drain(socket: TcpSocket): Promise<void> {
+  const buffer = takeBuffer()
   try {
-    await use(buffer)
+    while ((await socket.readInto(buffer)) > 0) {}
   } finally {
     spare.push(buffer)
   }
 }
 
 async function discard(socket: TcpSocket): Promise<void> {
-  await withBuffer(async (buffer) => {
-    while ((await socket.readInto(buffer)) > 0) {}
-  })
+  await drain(socket)
   await socket.close()
 }
 
@@ -65,9 +66,7 @@ const generated = characters()
 
 async function generate(socket: TcpSocket): Promise<void> {
   // The peer ends it by closing its side; meanwhile there is nothing to read.
-  const ended = withBuffer(async (buffer) => {
-    while ((await socket.readInto(buffer)) > 0) {}
-  }).then(
+  const ended = drain(socket).then(
     () => false,
     () => false,
   )
@@ -79,11 +78,14 @@ async function generate(socket: TcpSocket): Promise<void> {
 }
 
 async function echo(socket: TcpSocket): Promise<void> {
-  await withBuffer(async (buffer) => {
+  const buffer = takeBuffer()
+  try {
     for (let n = await socket.readInto(buffer); n > 0; n = await socket.readInto(buffer)) {
       await socket.write(buffer.subarray(0, n))
     }
-  })
+  } finally {
+    spare.push(buffer)
+  }
   await socket.close()
 }
 

@@ -234,8 +234,7 @@ export class EndpointTable<E extends object> {
   /** Undoes {@link connect}; `false` if the four-tuple is not this endpoint's. */
   disconnect(key: Int32Array, endpoint: E): boolean {
     this.#last = null
-    if (this.#connected.get(key) !== endpoint) return false
-    this.#connected.remove(key)
+    if (this.#connected.remove(key, endpoint) === null) return false
     if (key[FlowKey.DEVICE] !== 0) this.#connectedToDevice--
     return true
   }

@@ -50,11 +50,11 @@ export class FlowTable<E extends object> {
     return true
   }
 
-  /** Takes the entry of a key out; `null` if there is none. */
-  remove(key: Int32Array): E | null {
+  /** Takes the entry of a key out; `null` if there is none, or it is another than `only`. */
+  remove(key: Int32Array, only: E | null = null): E | null {
     let hole = this.#find(key, this.#hashOf(key))
     const removed = this.#entries[hole]!
-    if (removed === null) return null
+    if (removed === null || (only !== null && removed !== only)) return null
     const mask = this.#mask
     for (let place = (hole + 1) & mask; this.#entries[place] !== null; place = (place + 1) & mask) {
       // It may move back if the hole lies between where its hash would have it and where it is.

@@ -24,6 +24,9 @@ const MAX_FINS = 4
 /** How many of the latest ranges are remembered: no more fit into the SACK option (RFC 2018 §3). */
 const RECENT = 4
 
+/** Most connections never have anything out of order. */
+const NOTHING = new Int32Array(0)
+
 /** Places of the table of blocks that an empty queue does not give away. */
 const KEPT_PLACES = 32
 
@@ -53,10 +56,10 @@ export class OutOfOrderQueue {
   /** Block `n` lies at `n` modulo its length, a power of two. */
   #blocks: (Uint8Array<ArrayBuffer> | null)[] = []
   /** Left edges of the ranges that were touched last, the latest first (RFC 2018 §4). */
-  readonly #recent = new Int32Array(RECENT)
+  #recent = NOTHING
   #recentCount = 0
   /** Where FINs are. There is one, unless somebody lies: then the first that is reached counts, as in Linux. */
-  readonly #fins = new Int32Array(MAX_FINS)
+  #fins = NOTHING
   #finCount = 0
 
   constructor(store: RingStore) {
@@ -101,6 +104,10 @@ export class OutOfOrderQueue {
     }
     if (first === last && ranges.count === MAX_RANGES) return Insertion.FULL
     if (fin && this.#finCount === MAX_FINS) return Insertion.FULL
+    if (this.#recent === NOTHING) {
+      this.#recent = new Int32Array(RECENT)
+      this.#fins = new Int32Array(MAX_FINS)
+    }
     if (!this.#allocate(seq, end)) return Insertion.FULL
     const partial = this.#fill(first, last, seq, dataEnd, end, bytes, from)
     this.#touch(ranges.merge(first, last, seq, end), ranges.right[first]!)

@@ -9,34 +9,32 @@ import { TunstackError } from '../errors.ts'
 import type { HalfOpen } from './half-open.ts'
 import type { Listener } from './listener.ts'
 import type { Tcp } from './tcp.ts'
-import { TcpSocket, waitFor } from './tcp-socket.ts'
-
-interface Waiter<T> {
-  resolve(value: T): void
-  reject(error: unknown): void
-}
+import { TcpSocket } from './tcp-socket.ts'
+import { Waiting } from './waiting.ts'
 
 /** Gives what comes up to who waits for it, in order; the end comes once to each. */
 class Backlog<T> {
-  readonly #waiting: Waiter<T | null>[] = []
+  readonly #waiting: Waiting<IteratorResult<T, undefined>>[] = []
   #over = false
 
   get hasWaiter(): boolean {
     return this.#waiting.length > 0
   }
 
-  next(tcp: Tcp): Promise<T | null> {
-    if (this.#over) return Promise.resolve(null)
-    return waitFor(tcp, (waiter) => this.#waiting.push(waiter))
+  next({ clock }: Tcp): Promise<IteratorResult<T, undefined>> {
+    if (this.#over) return Promise.resolve({ value: undefined, done: true })
+    const waiting = new Waiting<IteratorResult<T, undefined>>(clock)
+    this.#waiting.push(waiting)
+    return waiting.promise
   }
 
   give(value: T): void {
-    this.#waiting.shift()!.resolve(value)
+    this.#waiting.shift()!.resolve({ value, done: false })
   }
 
   end(): void {
     this.#over = true
-    for (const waiter of this.#waiting.splice(0)) waiter.resolve(null)
+    for (const waiting of this.#waiting.splice(0)) waiting.resolve({ value: undefined, done: true })
   }
 }
 
@@ -68,19 +66,15 @@ export class TcpServer implements AsyncIterable<TcpSocket> {
    * @throws TunstackError `ECONNABORTED` when the server is closed
    */
   async accept(): Promise<TcpSocket> {
-    const socket = await this.#next()
-    if (socket === null)
+    const { value, done } = await this.next()
+    if (done === true)
       throw new TunstackError('ECONNABORTED', 'this server was closed', { syscall: 'accept' })
-    return socket
+    return value
   }
 
   /** Connections until the server is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<TcpSocket, void, undefined> {
-    for (;;) {
-      const socket = await this.#next()
-      if (socket === null) return
-      yield socket
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<TcpSocket, undefined, undefined> {
+    return new Connections(this)
   }
 
   /** Ends listening; connections that were accepted go on. */
@@ -103,10 +97,34 @@ export class TcpServer implements AsyncIterable<TcpSocket> {
     if (closed) this.#backlog.end()
   }
 
-  #next(): Promise<TcpSocket | null> {
+  /** @internal */
+  next(): Promise<IteratorResult<TcpSocket, undefined>> {
     const tcb = this.#listener.acceptQueue.shift()
-    if (tcb !== undefined) return Promise.resolve(new TcpSocket(this.#tcp, tcb))
+    if (tcb !== undefined) return Promise.resolve({ value: new TcpSocket(this.#tcp, tcb), done: false })
     return this.#backlog.next(this.#tcp)
+  }
+}
+
+/** What an async generator would do, which needs three promises for each connection. */
+class Connections implements AsyncIterableIterator<TcpSocket, undefined, undefined> {
+  #server: TcpServer | null
+
+  constructor(server: TcpServer) {
+    this.#server = server
+  }
+
+  next(): Promise<IteratorResult<TcpSocket, undefined>> {
+    return this.#server === null ? this.return() : this.#server.next()
+  }
+
+  /** The loop was left; the server listens on. */
+  return(): Promise<IteratorReturnResult<undefined>> {
+    this.#server = null
+    return Promise.resolve({ value: undefined, done: true })
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
   }
 }
 
@@ -119,7 +137,7 @@ export class TcpRequest {
   readonly #tcp: Tcp
   readonly #halfOpen: HalfOpen
   /** @internal */
-  waiter: Waiter<TcpSocket> | null = null
+  waiting: Waiting<TcpSocket> | null = null
 
   /** @internal */
   constructor(tcp: Tcp, halfOpen: HalfOpen) {
@@ -138,10 +156,9 @@ export class TcpRequest {
    */
   accept(): Promise<TcpSocket> {
     if (!this.#halfOpen.undecided) return Promise.reject(this.aborted())
-    return waitFor<TcpSocket>(this.#tcp, (waiter) => {
-      this.waiter = waiter
-      this.#tcp.handshakes.acceptRequest(this.#halfOpen)
-    })
+    this.waiting = new Waiting(this.#tcp.clock)
+    this.#tcp.handshakes.acceptRequest(this.#halfOpen)
+    return this.waiting.promise
   }
 
   /** Answers with a reset: connection refused. */
@@ -178,9 +195,12 @@ export class TcpCatchAll implements AsyncIterable<TcpRequest> {
   async *[Symbol.asyncIterator](): AsyncGenerator<TcpRequest, void, undefined> {
     for (;;) {
       const halfOpen = this.#listener.undecided.shift()
-      const request = halfOpen !== undefined ? this.#request(halfOpen) : await this.#backlog.next(this.#tcp)
-      if (request === null) return
-      yield request
+      if (halfOpen !== undefined) yield this.#request(halfOpen)
+      else {
+        const { value, done } = await this.#backlog.next(this.#tcp)
+        if (done === true) return
+        yield value
+      }
     }
   }
 
@@ -201,11 +221,11 @@ export class TcpCatchAll implements AsyncIterable<TcpRequest> {
     for (const tcb of acceptQueue.splice(0)) {
       const request = tcb.handshake!.user as TcpRequest | null
       tcb.handshake = null
-      request?.waiter?.resolve(new TcpSocket(this.#tcp, tcb))
+      request?.waiting?.resolve(new TcpSocket(this.#tcp, tcb))
     }
     for (const halfOpen of failed.splice(0)) {
       const request = halfOpen.user as TcpRequest | null
-      request?.waiter?.reject(request.aborted())
+      request?.waiting?.reject(request.aborted())
     }
     while (this.#backlog.hasWaiter && undecided.length > 0) {
       this.#backlog.give(this.#request(undecided.shift()!))

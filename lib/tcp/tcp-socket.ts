@@ -5,26 +5,30 @@
  */
 import { formatIpv4 } from '../address/ipv4-address.ts'
 import { Errno, errnoName, invalidArgument, TunstackError } from '../errors.ts'
-import { MILLISECOND } from '../time/clock.ts'
+import { type Clock, MILLISECOND } from '../time/clock.ts'
 import { setReceiveBuffer } from './receive-window.ts'
 import { type Tcb, TcbEvent, TcpState, type TcpStateName, tcpStateName } from './tcb.ts'
 import type { Tcp } from './tcp.ts'
 import { type TcpInfo, tcpInfo } from './tcp-info.ts'
 import type { TcpEventListener } from './trace.ts'
 import { urgentLength } from './urgent.ts'
+import { Waiting } from './waiting.ts'
 
 /** Longest chunk that iteration gives. */
 const CHUNK = 65536
 
-interface Waiter<T> {
-  resolve(value: T): void
-  reject(error: unknown): void
-}
+/** A read that waits, and where the bytes go. */
+class Reading extends Waiting<number> {
+  readonly target: Uint8Array
+  readonly offset: number
+  readonly length: number
 
-interface Reader extends Waiter<number> {
-  target: Uint8Array
-  offset: number
-  length: number
+  constructor(clock: Clock, target: Uint8Array, offset: number, length: number) {
+    super(clock)
+    this.target = target
+    this.offset = offset
+    this.length = length
+  }
 }
 
 const MESSAGES: Partial<Record<string, string>> = {
@@ -41,17 +45,13 @@ const MESSAGES: Partial<Record<string, string>> = {
 export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   /** @internal */
   eventsPending = false
-  readonly localAddress: string
-  readonly localPort: number
-  readonly remoteAddress: string
-  readonly remotePort: number
   readonly #tcp: Tcp
   readonly #tcb: Tcb
-  #opening: Waiter<TcpSocket> | null = null
-  #reader: Reader | null = null
-  #readable: Waiter<void> | null = null
-  readonly #writers: Waiter<void>[] = []
-  readonly #closers: Waiter<void>[] = []
+  #opening: Waiting<TcpSocket> | null = null
+  #reader: Reading | null = null
+  #readable: Waiting<void> | null = null
+  #writers: Waiting<void>[] | null = null
+  #closers: Waiting<void>[] | null = null
   /** Told when the peer has sent urgent data, before it is read (RFC 9293 §3.8.5). */
   onUrgent: (() => void) | null = null
   #ended = false
@@ -61,13 +61,24 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   constructor(tcp: Tcp, tcb: Tcb) {
     this.#tcp = tcp
     this.#tcb = tcb
-    const { path } = tcb
-    this.localAddress = formatIpv4(path.local)
-    this.localPort = path.localPort
-    this.remoteAddress = formatIpv4(path.remote)
-    this.remotePort = path.remotePort
     tcb.user = this
     if (tcb.events !== 0) tcp.softirq.eventPending(this)
+  }
+
+  get localAddress(): string {
+    return formatIpv4(this.#tcb.path.local)
+  }
+
+  get localPort(): number {
+    return this.#tcb.path.localPort
+  }
+
+  get remoteAddress(): string {
+    return formatIpv4(this.#tcb.path.remote)
+  }
+
+  get remotePort(): number {
+    return this.#tcb.path.remotePort
   }
 
   /** `'ESTABLISHED'`, `'CLOSE_WAIT'`, … */
@@ -146,7 +157,7 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   set sendBuffer(bytes: number) {
     this.#tcb.sendQueue.limit = atLeast('sendBuffer', bytes, 1)
     this.#tcb.sendBufferFixed = true
-    if (this.#hasRoom) for (const writer of this.#writers.splice(0)) writer.resolve()
+    if (this.#hasRoom) this.#wakeWriters()
   }
 
   /** `IP_TOS` of what is sent from now on: DSCP, without ECN. 0…255. */
@@ -207,7 +218,10 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     if (urgent) this.#tcp.sendUrgent(tcb)
     else this.#tcp.flush(tcb)
     if (this.#hasRoom) return Promise.resolve()
-    return this.#wait((waiter) => this.#writers.push(waiter))
+    const writer = this.#wait<void>()
+    this.#writers ??= []
+    this.#writers.push(writer)
+    return writer.promise
   }
 
   /** As {@link write}, but urgent: the peer is told of these bytes at once, even if its window is closed. */
@@ -241,9 +255,8 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     const tcb = this.#tcb
     if (tcb.ring.length > 0) return Promise.resolve(this.#take(target, offset, length))
     if (tcb.atEnd) return tcb.readErrno === 0 ? Promise.resolve(0) : Promise.reject(this.#deathError('read'))
-    return this.#wait((waiter) => {
-      this.#reader = { target, offset, length, ...waiter }
-    })
+    this.#reader = new Reading(this.#tcp.clock, target, offset, length)
+    return this.#reader.promise
   }
 
   /** Chunks as they come, to the end. Leaving the loop leaves the connection as it is. */
@@ -262,9 +275,8 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
         return
       }
       if (this.#reader !== null || this.#readable !== null) throw this.#busy()
-      await this.#wait<void>((waiter) => {
-        this.#readable = waiter
-      })
+      this.#readable = this.#wait()
+      await this.#readable.promise
     }
   }
 
@@ -280,7 +292,10 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
       this.#serveReader()
     }
     if (this.#isOver) return Promise.resolve()
-    return this.#wait((waiter) => this.#closers.push(waiter))
+    const closer = this.#wait<void>()
+    this.#closers ??= []
+    this.#closers.push(closer)
+    return closer.promise
   }
 
   /** Ends it at once: the peer is reset, what was not sent is lost. */
@@ -302,9 +317,8 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
 
   /** @internal done when the handshake is */
   opened(): Promise<TcpSocket> {
-    return this.#wait((waiter) => {
-      this.#opening = waiter
-    })
+    this.#opening = this.#wait()
+    return this.#opening.promise
   }
 
   /** @internal */
@@ -316,15 +330,24 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     if ((events & TcbEvent.URGENT) !== 0) this.onUrgent?.()
     if ((events & TcbEvent.CONNECTED) !== 0) this.#settleOpening(null)
     if ((events & (TcbEvent.READABLE | TcbEvent.CLOSED)) !== 0) this.#serveReader()
-    if ((events & TcbEvent.WRITABLE) !== 0 && this.#hasRoom) {
-      for (const writer of this.#writers.splice(0)) writer.resolve()
-    }
+    if ((events & TcbEvent.WRITABLE) !== 0 && this.#writers !== null && this.#hasRoom) this.#wakeWriters()
     if ((events & TcbEvent.CLOSED) !== 0) {
       if (this.#opening !== null) this.#settleOpening(this.#deathError('connect'))
-      for (const writer of this.#writers.splice(0)) writer.reject(this.#deathError('write'))
+      const writers = this.#writers
+      this.#writers = null
+      if (writers !== null) for (const writer of writers) writer.reject(this.#deathError('write'))
     }
-    if (this.#closers.length > 0 && this.#isOver)
-      for (const closer of this.#closers.splice(0)) closer.resolve()
+    if (this.#closers !== null && this.#isOver) {
+      const closers = this.#closers
+      this.#closers = null
+      for (const closer of closers) closer.resolve()
+    }
+  }
+
+  #wakeWriters(): void {
+    const writers = this.#writers
+    this.#writers = null
+    if (writers !== null) for (const writer of writers) writer.resolve()
   }
 
   /** Two thirds of the buffer are taken at most (`sk_stream_is_writeable`). */
@@ -383,8 +406,8 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   }
 
   /** A promise that somebody waits for: timers keep the process alive for it. */
-  #wait<T>(take: (waiter: Waiter<T>) => void): Promise<T> {
-    return waitFor(this.#tcp, take)
+  #wait<T>(): Waiting<T> {
+    return new Waiting(this.#tcp.clock)
   }
 
   #busy(): TunstackError {
@@ -401,24 +424,6 @@ export class TcpSocket implements AsyncIterable<Uint8Array<ArrayBuffer>> {
     const what = MESSAGES[code]
     return new TunstackError(code, what === undefined ? `${code}: ${peer}` : `${what} ${peer}`, { syscall })
   }
-}
-
-/** @internal a promise that keeps the process alive until it is settled */
-export function waitFor<T>(tcp: Tcp, take: (waiter: Waiter<T>) => void): Promise<T> {
-  const { clock } = tcp
-  return new Promise<T>((resolve, reject) => {
-    clock.hold?.(true)
-    take({
-      resolve(value) {
-        clock.hold?.(false)
-        resolve(value)
-      },
-      reject(error) {
-        clock.hold?.(false)
-        reject(error)
-      },
-    })
-  })
 }
 
 function atLeast(name: string, value: number, least: number): number {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { TcpEvent } from '../../lib/index.ts'
+import type { TcpEvent, TcpSocket } from '../../lib/index.ts'
 import { impaired } from './impaired.ts'
 import { content, LEFT, Pair, RIGHT, readAll, tick } from './pair.ts'
 import { codeOf } from './raw-peer.ts'
@@ -120,6 +120,30 @@ describe('TcpSocket', () => {
       failure = reason
     }
     expect(failure).to.have.property('code', 'ECONNRESET')
+  })
+
+  it('gives connections in loops, one after another, until the server is closed', async () => {
+    const listener = pair.right.tcp.listen({ port: 80 })
+    const dial = (): Promise<TcpSocket> => pair.until(pair.left.tcp.connect({ address: RIGHT, port: 80 }))
+    const clients = [await dial(), await dial(), await dial()]
+    const ports: number[] = []
+    for await (const { remotePort } of listener) {
+      ports.push(remotePort)
+      if (ports.length === 2) break // the server listens on
+    }
+    const loop = (async () => {
+      for await (const { remotePort } of listener) ports.push(remotePort)
+    })()
+    await tick()
+    clients.push(await dial())
+    await tick()
+    await listener.close()
+    await loop
+    expect(ports).to.deep.equal(clients.map(({ localPort }) => localPort))
+    const iterator = listener[Symbol.asyncIterator]()
+    expect(iterator[Symbol.asyncIterator]()).to.equal(iterator)
+    expect(await iterator.next()).to.deep.equal({ value: undefined, done: true })
+    for (const client of clients) client.reset()
   })
 
   it('ends with the stack', async () => {

@@ -125,7 +125,8 @@ describe('Transmissions', () => {
     const sent = make()
     for (let i = 0; i < 2 * MAX_TRANSMISSIONS; i++) sent.add(i, i + 1, 1, i, 0, 0, 0, false)
     expect(sent.count).to.equal(MAX_TRANSMISSIONS)
-    for (let i = 1; i < 2 * MAX_TRANSMISSIONS; i += 2) sent.sack(i, i + 1, 0, delivery.clear(0, Infinity, sent.highestSacked))
+    for (let i = 1; i < 2 * MAX_TRANSMISSIONS; i += 2)
+      sent.sack(i, i + 1, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect(sent.count).to.be.at.most(MAX_TRANSMISSIONS)
     sent.acknowledge(2 * MAX_TRANSMISSIONS, 0, delivery.clear(0, Infinity, sent.highestSacked))
     expect([sent.count, sent.sackedBytes, sent.lostBytes]).to.deep.equal([0, 0, 0])
@@ -206,7 +207,12 @@ describe('Transmissions', () => {
               }
               if (left < right)
                 expect(
-                  sent.sack((base + left) | 0, (base + right) | 0, base, delivery.clear(0, Infinity, sent.highestSacked)),
+                  sent.sack(
+                    (base + left) | 0,
+                    (base + right) | 0,
+                    base,
+                    delivery.clear(0, Infinity, sent.highestSacked),
+                  ),
                 ).to.equal(fresh)
               break
             }
