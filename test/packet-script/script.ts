@@ -45,10 +45,6 @@ export interface ScriptIcmp {
   readonly length: number
 }
 
-export type Argument =
-  | { readonly kind: 'name'; readonly text: string }
-  | { readonly kind: 'list'; readonly text: string }
-
 export interface Call {
   readonly name: string
   readonly args: readonly string[]
