@@ -91,8 +91,8 @@ export function receiveData(
 }
 
 /**
- * Why data that ends beyond the window is not taken; 0: it is, all of it. As Linux does since 6.17: one packet may exceed
- * the window while nothing waits to be read, so that no sender of large segments is stuck, and otherwise none may.
+ * Why data that ends beyond the window is not taken; 0: it is, all of it. As Linux 6.18 does: one packet may exceed the
+ * window while nothing waits to be read, so that no sender of large segments is stuck, and otherwise none may.
  */
 function refuseBeyond(tcb: Tcb, { seq }: Segment, wnd: number, edge: number): DropReason | 0 {
   if (tcb.ring.length > 0) return DropReason.TCP_INVALID_END_SEQUENCE
