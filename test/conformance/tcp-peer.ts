@@ -34,6 +34,7 @@ export interface Segment {
   /** Letters of FSRPAUEC. */
   flags: string
   window: number
+  urgent: number
   data: Bytes
   options: Options
   df: boolean
@@ -157,6 +158,7 @@ export function readSegment(packet: Bytes, at = 0): Segment {
     ack: view.getUint32(8),
     flags: [...LETTERS].filter((_, bit) => bytes[13]! & (1 << bit)).join(''),
     window: view.getUint16(14),
+    urgent: view.getUint16(18),
     data: bytes.slice(headerLength),
     options,
     df,

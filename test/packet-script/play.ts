@@ -4,7 +4,7 @@
  * segment of the script is the run of segments that it would be cut into.
  */
 import {
-  MICROSECOND,
+  SECOND,
   Stack,
   seededRandom,
   type TcpServer,
@@ -13,6 +13,7 @@ import {
   VirtualClock,
 } from '../../lib/index.ts'
 import { icmp } from '../conformance/packets.ts'
+import { tcpSegment } from '../conformance/tcp-peer.ts'
 import { Wire } from '../conformance/wire.ts'
 import { assertion } from './assertion.ts'
 import { NotPlayable } from './not-playable.ts'
@@ -22,10 +23,17 @@ import { setUp } from './shell.ts'
 
 const LOCAL = '192.168.0.1'
 const REMOTE = '192.0.2.1'
-const SECOND = 1_000_000 * MICROSECOND
 /** By how much, in seconds, something may be early or late: timers of the kernel are not finer (packetdrill's default). */
 const TOLERANCE = 0.004
 const LISTENING_PORT = 8080
+
+/** Options that are numbers, of a connection and before there is one. */
+const NUMBERS: Readonly<Record<string, 'receiveBuffer' | 'sendBuffer' | 'userTimeout' | 'tos'>> = {
+  SO_RCVBUF: 'receiveBuffer',
+  SO_SNDBUF: 'sendBuffer',
+  TCP_USER_TIMEOUT: 'userTimeout',
+  IP_TOS: 'tos',
+}
 
 /** The stack does something else than the script says. */
 export class Mismatch extends Error {}
@@ -108,9 +116,7 @@ export class Player {
     this.stack.addDevice(this.#wire).addAddress(`${LOCAL}/16`)
     this.stack.routes.add('default dev tun0')
     this.stack.sysctlSet('net.ipv4.tcp_congestion_control', 'cubic')
-    setUp(script.setup, this.stack, (what) => {
-      throw new NotPlayable(what)
-    })
+    setUp(script.setup, this.stack)
   }
 
   get #now(): number {
@@ -225,13 +231,15 @@ export class Player {
     }
     const number = codes[code]
     if (number === undefined) throw new NotPlayable(`icmp unreachable ${code}`)
-    const quoted = packetOf(
-      { flags: '.', seq: 0, length, ack: 1, window: 0, urgent: 0, ecn: 0, options: [] },
-      { local: REMOTE, localPort: this.#ends.remotePort, remote: LOCAL, remotePort: this.#ends.localPort },
-      Object.assign(new Numbering(((this.#numbering.local ?? 0) + seq) | 0), {
-        local: this.#numbering.remote,
-      }),
-    )
+    const { local, localPort, remote, remotePort } = this.#ends
+    const quoted = tcpSegment({
+      src: local,
+      dst: remote,
+      sport: localPort,
+      dport: remotePort,
+      seq: ((this.#numbering.local ?? 0) + seq) | 0,
+      data: new Uint8Array(length),
+    })
     this.#wire.push(
       icmp({ src: REMOTE, dst: LOCAL }, { type: 3, code: number, word: mtu }, quoted.subarray(0, 28)),
     )
@@ -297,9 +305,7 @@ export class Player {
       this.#wire.blocked = true
       return
     }
-    setUp(text, this.stack, (what) => {
-      throw new NotPlayable(what)
-    })
+    setUp(text, this.stack)
   }
 
   #file(text: string | undefined): Descriptor {
@@ -459,8 +465,8 @@ export class Player {
 
   #sendMessage(args: readonly string[]): Promise<number> {
     if (args[2] !== '0') throw new NotPlayable(args[2]!)
-    const counts = [...(/\{\.\.\.,\s*(\d+)\}/.exec(args[1]!) ?? [])].slice(1).map(Number)
-    const count = [...args[1]!.matchAll(/\{\.\.\.,\s*(\d+)\}/g)].reduce((sum, [, n]) => sum + Number(n), 0)
+    const counts = [...args[1]!.matchAll(/\{\.\.\.,\s*(\d+)\}/g)].map(([, n]) => Number(n))
+    const count = counts.reduce((sum, n) => sum + n, 0)
     if (counts.length === 0 || args[1]!.includes('msg_control')) throw new NotPlayable('sendmsg() with more')
     return this.#connected(args[0])
       .write(new Uint8Array(count))
@@ -487,6 +493,12 @@ export class Player {
       file.server = this.stack.tcp.listen({ port: this.#port, backlog: file.backlog, ...options })
       return null
     }
+    const property = NUMBERS[option]
+    if (property !== undefined) {
+      if (socket === null) return before(property, value)
+      socket[property] = value
+      return null
+    }
     switch (option) {
       case 'SO_REUSEADDR':
       case 'SO_REUSEPORT':
@@ -500,14 +512,6 @@ export class Player {
         this.stack.sysctlSet('net.ipv4.ip_local_port_range', `${range & 0xffff} ${range >>> 16}`)
         return null
       }
-      case 'SO_RCVBUF':
-        if (socket === null) return before('receiveBuffer', value)
-        socket.receiveBuffer = value
-        return null
-      case 'SO_SNDBUF':
-        if (socket === null) return before('sendBuffer', value)
-        socket.sendBuffer = value
-        return null
       case 'TCP_MAXSEG':
         return before('maxSegment', value)
       case 'TCP_NODELAY':
@@ -525,14 +529,6 @@ export class Player {
         if (option === 'TCP_KEEPIDLE') socket.setKeepAlive(true, { idle: value * 1000 })
         else if (option === 'TCP_KEEPINTVL') socket.setKeepAlive(true, { interval: value * 1000 })
         else socket.setKeepAlive(true, { count: value })
-        return null
-      case 'TCP_USER_TIMEOUT':
-        if (socket === null) return before('userTimeout', value)
-        socket.userTimeout = value
-        return null
-      case 'IP_TOS':
-        if (socket === null) return before('tos', value)
-        socket.tos = value
         return null
       case 'TCP_CONGESTION':
         return before('congestion', /"(\w+)"/.exec(text)?.[1])

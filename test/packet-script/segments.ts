@@ -3,7 +3,8 @@
  * their end, and its timestamps are names for the stack's. What the stack sent is told apart by the code of the
  * tests, not by its own.
  */
-import { type Bytes, concat, decode, internetChecksum, ipv4, pseudoSum } from '../conformance/packets.ts'
+import { type Bytes, decode } from '../conformance/packets.ts'
+import { readSegment, type Segment, tcpSegment } from '../conformance/tcp-peer.ts'
 import type { ScriptOption, ScriptSegment } from './script.ts'
 
 export interface Ends {
@@ -45,19 +46,11 @@ export interface Sent {
   readonly time: number
 }
 
-const BITS: readonly (readonly [letter: string, bit: number])[] = [
-  ['F', 1],
-  ['S', 2],
-  ['R', 4],
-  ['P', 8],
-  ['.', 16],
-  ['U', 32],
-  ['E', 64],
-  ['W', 128],
-]
+/** Flags of a script in the letters of the wire's builder and reader, and back. */
+const toWire = (flags: string): string => flags.replace('.', 'A').replace('W', 'C')
+const fromWire = (flags: string): string => flags.replace('A', '.').replace('C', 'W')
 
 const word = (n: number): number[] => [(n >>> 24) & 255, (n >>> 16) & 255, (n >>> 8) & 255, n & 255]
-const half = (n: number): number[] => [(n >>> 8) & 255, n & 255]
 
 /** Option bytes of what the peer sends: its SACK blocks are of the stack's numbers, its echoes the stack's timestamps. */
 function optionBytes(options: readonly ScriptOption[], numbering: Numbering): number[] {
@@ -68,7 +61,7 @@ function optionBytes(options: readonly ScriptOption[], numbering: Numbering): nu
       case 'nop':
         return [1]
       case 'mss':
-        return [2, 4, ...half(option.value)]
+        return [2, 4, option.value >>> 8, option.value & 255]
       case 'wscale':
         return [3, 3, option.value]
       case 'sackOK':
@@ -89,86 +82,68 @@ function optionBytes(options: readonly ScriptOption[], numbering: Numbering): nu
 /** The packet of what comes from the peer. */
 export function packetOf(segment: ScriptSegment, ends: Ends, numbering: Numbering): Bytes {
   const { local, localPort, remote, remotePort } = ends
-  const options = optionBytes(segment.options ?? [], numbering)
-  while (options.length % 4 !== 0) options.push(0)
-  const flags = BITS.reduce((sum, [letter, bit]) => sum | (segment.flags.includes(letter) ? bit : 0), 0)
-  const ack = segment.ack === null ? 0 : ((numbering.local ?? 0) + segment.ack) | 0
-  const bytes = concat(
-    [
-      ...half(remotePort),
-      ...half(localPort),
-      ...word((numbering.remote + segment.seq) | 0),
-      ...word(ack),
-      ((20 + options.length) / 4) << 4,
-      flags,
-      ...half(segment.window ?? 0),
-      0,
-      0,
-      ...half(segment.urgent),
-      ...options,
-    ],
-    new Uint8Array(segment.length),
-  )
-  const sum = internetChecksum(bytes, pseudoSum(remote, local, 6, bytes.length))
-  bytes[16] = sum >>> 8
-  bytes[17] = sum & 255
-  return ipv4({ src: remote, dst: local, protocol: 6, df: true, tos: segment.ecn ?? 0 }, bytes)
+  return tcpSegment({
+    src: remote,
+    dst: local,
+    sport: remotePort,
+    dport: localPort,
+    seq: (numbering.remote + segment.seq) | 0,
+    ack: segment.ack === null ? 0 : ((numbering.local ?? 0) + segment.ack) | 0,
+    flags: toWire(segment.flags),
+    window: segment.window ?? 0,
+    urgent: segment.urgent,
+    tos: segment.ecn ?? 0,
+    rawOptions: optionBytes(segment.options ?? [], numbering),
+    data: new Uint8Array(segment.length),
+  })
 }
 
-function optionsOf(bytes: Uint8Array, numbering: Numbering): ScriptOption[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const options: ScriptOption[] = []
-  for (let i = 0; i < bytes.length; ) {
-    const kind = bytes[i]!
-    if (kind === 0 || kind === 1) {
-      options.push({ kind: kind === 0 ? 'eol' : 'nop' })
-      i++
-      continue
+/** The options of a segment of the stack, each as a script has it. */
+function optionsOf(
+  { kinds, options: { mss, scale, ts, sack } }: Segment,
+  numbering: Numbering,
+): ScriptOption[] {
+  const edge = (absolute: number): number => (absolute - numbering.remote) | 0
+  return kinds.map((kind): ScriptOption => {
+    switch (kind) {
+      case 0:
+        return { kind: 'eol' }
+      case 1:
+        return { kind: 'nop' }
+      case 2:
+        return { kind: 'mss', value: mss! }
+      case 3:
+        return { kind: 'wscale', value: scale! }
+      case 4:
+        return { kind: 'sackOK' }
+      case 5:
+        return { kind: 'sack', blocks: sack!.map(([left, right]) => [edge(left), edge(right)]) }
+      case 8:
+        return { kind: 'ts', value: ts![0], echo: ts![1] }
+      default:
+        throw new Error(`the stack sent an option of kind ${kind}`)
     }
-    const length = bytes[i + 1]!
-    if (kind === 2) options.push({ kind: 'mss', value: view.getUint16(i + 2) })
-    else if (kind === 3) options.push({ kind: 'wscale', value: bytes[i + 2]! })
-    else if (kind === 4) options.push({ kind: 'sackOK' })
-    else if (kind === 8)
-      options.push({ kind: 'ts', value: view.getUint32(i + 2), echo: view.getUint32(i + 6) })
-    else if (kind === 5) {
-      const blocks: [number, number][] = []
-      for (let at = i + 2; at < i + length; at += 8) {
-        const edge = (offset: number): number => (view.getUint32(offset) - numbering.remote) | 0
-        blocks.push([edge(at), edge(at + 4)])
-      }
-      options.push({ kind: 'sack', blocks })
-    } else throw new Error(`the stack sent an option of kind ${kind}`)
-    i += length
-  }
-  return options
+  })
 }
 
 /** What a packet of the stack says; `null` if it is no TCP. The first SYN of a connection tells its numbers. */
 export function sentOf(packet: Bytes, time: number, numbering: Numbering): Sent | null {
-  const { protocol, payload } = decode(packet)
-  if (protocol !== 6) return null
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.length)
-  const bits = payload[13]!
-  const flags = BITS.filter(([, bit]) => (bits & bit) !== 0)
-    .map(([letter]) => letter)
-    .join('')
-  const header = (payload[12]! >>> 4) * 4
-  const seq = view.getUint32(4)
-  if ((bits & 2) !== 0 && numbering.local === null) numbering.local = seq
-  // A reset of nothing takes its number from what it answers: that is the script's own.
-  const base = numbering.local ?? 0
+  if (decode(packet).protocol !== 6) return null
+  const segment = readSegment(packet)
+  const { flags, seq, ack, window, urgent, data, tos, sport, dport } = segment
+  if (flags.includes('S')) numbering.local ??= seq
   return {
-    flags,
-    seq: (seq - base) | 0,
-    length: payload.length - header,
-    ack: (bits & 16) === 0 ? 0 : (view.getUint32(8) - numbering.remote) | 0,
-    window: view.getUint16(14),
-    urgent: view.getUint16(18),
-    ecn: packet[1]! & 3,
-    options: optionsOf(payload.subarray(20, header), numbering),
-    localPort: view.getUint16(0),
-    remotePort: view.getUint16(2),
+    flags: fromWire(flags),
+    // A reset of nothing takes its number from what it answers: that is the script's own.
+    seq: (seq - (numbering.local ?? 0)) | 0,
+    length: data.length,
+    ack: flags.includes('A') ? (ack - numbering.remote) | 0 : 0,
+    window,
+    urgent,
+    ecn: tos & 3,
+    options: optionsOf(segment, numbering),
+    localPort: sport,
+    remotePort: dport,
     time,
   }
 }

@@ -1,5 +1,6 @@
 /** What the commands of a packet script's shell mean for a stack: sysctls, and what a link does. */
 import { ip, type Stack } from '../../lib/index.ts'
+import { NotPlayable } from './not-playable.ts'
 
 /** Sysctls as Linux's scripts want them before everything (`./defaults.sh`). */
 const DEFAULTS: Readonly<Record<string, string>> = {
@@ -30,14 +31,14 @@ function arithmetic(text: string): string {
   )
 }
 
-/** @param refuse called with what can't be done */
-export function setUp(text: string, stack: Stack, refuse: (what: string) => never): void {
+/** @throws NotPlayable for what can't be done */
+export function setUp(text: string, stack: Stack): void {
   const set = (name: string, value: string): void => {
     if (IGNORED.has(name)) return
     try {
       stack.sysctlSet(name, value)
     } catch (error) {
-      refuse(`${name} = ${value}: ${(error as Error).message}`)
+      throw new NotPlayable(`${name} = ${value}: ${(error as Error).message}`)
     }
   }
   for (const line of arithmetic(text).replace(/\\\n/g, ' ').split(/\n|;/)) {
@@ -51,11 +52,11 @@ export function setUp(text: string, stack: Stack, refuse: (what: string) => neve
     if (/^ethtool -K tun0 (tso|gso) off/.test(command)) continue
     if (/^ip route /.test(command)) {
       const { status, stderr } = ip(stack, command.slice(3))
-      if (status !== 0) refuse(`${command}: ${stderr.trim()}`)
+      if (status !== 0) throw new NotPlayable(`${command}: ${stderr.trim()}`)
       continue
     }
     const words = [...command.matchAll(/([\w./]+)="?([^"=]*?)"?(?=\s+[\w./]+=|$)/g)]
-    if (!/^(sysctl|\S*set_sysctls\.py)\s/.test(command) || words.length === 0) refuse(command)
+    if (!/^(sysctl|\S*set_sysctls\.py)\s/.test(command) || words.length === 0) throw new NotPlayable(command)
     for (const [, name, value] of words)
       set(name!.replace(/^\/proc\/sys\//, '').replaceAll('/', '.'), value!.trim())
   }
