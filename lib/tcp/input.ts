@@ -16,11 +16,11 @@ import { timestampAt } from './isn.ts'
 import { endLimit, Limit } from './limits.ts'
 import type { LossRecovery } from './loss-recovery.ts'
 import { initMtuSearch } from './mtu-probing.ts'
-import { receiveData } from './receive.ts'
+import { receiveData, reportDuplicate } from './receive.ts'
 import { initReceiveSpace, measureEchoRtt } from './receive-autotuning.ts'
-import { enterQuickAck, MAX_QUICK_ACKS } from './receive-window.ts'
+import { MAX_QUICK_ACKS } from './receive-window.ts'
 import type { Segment } from './segment.ts'
-import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
+import { seqGt, seqLe, seqLt } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 import { noteUrgent } from './urgent.ts'
 
@@ -129,10 +129,8 @@ export class TcpInput {
     tcb.setState(tcb.finQueued ? TcpState.FIN_WAIT_1 : TcpState.ESTABLISHED, mib.tcp)
     tcb.establishedAt = now
     tcb.lastSent = now
-    tcb.timeoutTime += tcb.timeoutLasted(now)
-    tcb.timeoutSince = -1
     if (tcb.totalRetransmits > 1) tcb.congestion.onHandshakeLoss()
-    tcb.retransmits = 0
+    tcb.endTimeouts(now)
     tcb.retransmitStart = Infinity
     tcb.retransmitAt = Infinity
     tcb.recoveryPoint = tcb.iss
@@ -363,11 +361,7 @@ export class TcpInput {
       tcb.rtt.resetBackoff()
     }
     if (flightBefore > 0) this.#loss.onAck(tcb, segment, acked, duplicate, now)
-    if (acked > 0 && tcb.retransmits > 0) {
-      tcb.retransmits = 0
-      tcb.timeoutTime += tcb.timeoutLasted(now)
-      tcb.timeoutSince = -1
-    }
+    if (acked > 0 && tcb.retransmits > 0) tcb.endTimeouts(now)
   }
 
   /** What was sent once tells the RTT (Karn, RFC 6298 §3); after a retransmission only timestamps do. */
@@ -444,12 +438,4 @@ function resetsLate({ state, rcvNxt }: Tcb, seq: number): boolean {
 function outOfSequence(tcb: Tcb, { seq, end }: Segment): DropReason | 0 {
   if (seqLt(end, tcb.rcvWup)) return DropReason.TCP_OLD_SEQUENCE
   return seqGt(seq, (tcb.rcvNxt + tcb.receiveWindow) | 0) ? DropReason.TCP_INVALID_SEQUENCE : 0
-}
-
-/** Data that was here already is reported by the next acknowledgment (RFC 2883 §4). */
-function reportDuplicate(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {
-  if (end === seq || seqGe(seq, tcb.rcvNxt)) return
-  tcpExt[TcpExtMib.DelayedACKLost]!++
-  enterQuickAck(tcb)
-  tcb.noteDuplicate(seq, seqMin(end, tcb.rcvNxt))
 }

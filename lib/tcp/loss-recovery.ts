@@ -619,7 +619,7 @@ export class LossRecovery {
     this.#undo(tcb, now, true)
     mib.tcpExt[TcpExtMib.TCPLossUndo]!++
     if (spurious) mib.tcpExt[TcpExtMib.TCPSpuriousRTOs]!++
-    tcb.retransmits = 0
+    tcb.endTimeouts(now)
     if (spurious || tcb.sack) {
       tcb.lossState = LossState.OPEN
       tcb.frto = false

@@ -66,7 +66,7 @@ export class TcpOutput {
       endLimits(tcb, now)
       return
     }
-    if (tcb.limit === Limit.NONE) beginLimit(tcb, Limit.BUSY, now)
+    beginLimit(tcb, Limit.BUSY, now)
     const mss = this.currentMss(tcb)
     if (tcb.transmissions.lostBytes > 0 && !this.#retransmit(tcb, mss)) return
     this.#peerLimits = false
@@ -174,14 +174,14 @@ export class TcpOutput {
   /** What of the missing may be sent again; `false` if nothing new may follow it. */
   #retransmit(tcb: Tcb, mss: number): boolean {
     const loss = this.#loss
-    const paced = pacingRate(tcb) > 0
+    const rate = pacingRate(tcb)
     for (;;) {
       const missing = loss.nextToRetransmit(tcb)
       if (missing <= 0) return true
       const at = loss.retransmitFrom
       const room = loss.room(tcb)
       if (room < Math.min(mss, missing)) return false
-      if (paced && this.#isHeld(tcb)) return false
+      if (rate > 0 && this.#isHeld(tcb)) return false
       if (tcb.path.room <= 0) {
         awaitRoom(tcb, this.#ctx.now)
         return false
@@ -190,7 +190,7 @@ export class TcpOutput {
       let length = Math.min(mss, missing)
       if (missing > mss && room >= 2 * mss) {
         length = Math.min(room, missing, this.#largestRun(tcb, mss))
-        if (paced) length = Math.min(length, pacingQuantum(pacingRate(tcb), mss))
+        if (rate > 0) length = Math.min(length, pacingQuantum(rate, mss))
         if (length < missing) length -= length % mss
       }
       if (!this.#resend(tcb, at, length, mss)) return false

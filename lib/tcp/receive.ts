@@ -13,7 +13,7 @@ import { Insertion } from './out-of-order.ts'
 import { growReceiveBuffer, measureWindowRtt, openWindow } from './receive-autotuning.ts'
 import { enterQuickAck } from './receive-window.ts'
 import type { Segment } from './segment.ts'
-import { seqGe, seqGt, seqLe, seqLt } from './sequence.ts'
+import { seqGe, seqGt, seqLe, seqLt, seqMin } from './sequence.ts'
 import { type Tcb, TcbEvent, TcpState } from './tcb.ts'
 
 /** @param grow `tcp_moderate_rcvbuf` */
@@ -44,7 +44,7 @@ export function receiveData(
     if (reason !== 0) {
       if (reason === DropReason.TCP_ZEROWINDOW) tcpExt[TcpExtMib.TCPZeroWindowDrop]!++
       else if (reason === DropReason.TCP_INVALID_END_SEQUENCE) tcpExt[TcpExtMib.BeyondWindow]!++
-      if (seqLt(segment.seq, tcb.rcvNxt)) reportHead(tcb, segment, tcpExt)
+      reportDuplicate(tcb, segment, tcpExt)
       enterQuickAck(tcb)
       effects.ack = AckAction.NOW
       effects.reason = reason
@@ -205,10 +205,12 @@ function receiveFin(tcb: Tcb, effects: Effects, mib: Mib): void {
   }
 }
 
-/** What of a segment was here already, where the rest of it is not taken. */
-function reportHead(tcb: Tcb, { seq }: Segment, tcpExt: Float64Array): void {
+/** Of a segment that is not taken, what was here already is reported by the next acknowledgment (RFC 2883 §4). */
+export function reportDuplicate(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {
+  if (end === seq || seqGe(seq, tcb.rcvNxt)) return
   tcpExt[TcpExtMib.DelayedACKLost]!++
-  tcb.noteDuplicate(seq, tcb.rcvNxt)
+  enterQuickAck(tcb)
+  tcb.noteDuplicate(seq, seqMin(end, tcb.rcvNxt))
 }
 
 function reportOld(tcb: Tcb, { seq, end }: Segment, tcpExt: Float64Array): void {

@@ -399,6 +399,13 @@ export class Tcb {
     return this.timeoutSince < 0 ? 0 : Math.floor(now / MILLISECOND) - this.timeoutSince
   }
 
+  /** What was sent gets on, or was never lost: a row of timeouts is over. */
+  endTimeouts(now: number): void {
+    this.retransmits = 0
+    this.timeoutTime += this.timeoutLasted(now)
+    this.timeoutSince = -1
+  }
+
   /** A timeout, of a SYN or of data. */
   noteTimeout(now: number): void {
     if (this.retransmits++ === 0) {

@@ -191,6 +191,10 @@ describe('TCP loss recovery', () => {
     expect(bench().count('TcpExtTCPSpuriousRTOs')).to.equal(1)
     expect(socket.info.ca_state).to.equal(0)
     expect(socket.info.snd_cwnd).to.be.at.least(snd_cwnd)
+    ack(peer, 10)
+    const { total_rto_time } = socket.info
+    bench().pass(1000)
+    expect(socket.info).to.include({ total_rto: 1, total_rto_recoveries: 1, total_rto_time })
   })
 
   it('and does not when only the copy arrives', async () => {
